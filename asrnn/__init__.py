@@ -1,0 +1,56 @@
+"""Recurrent cells of the long-range memory benchmark, how they are scanned, and how they learn.
+
+Everything is imported when it is first used, so that ``import asrnn`` costs no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asrnn.cells import RecurrentCell as RecurrentCell
+    from asrnn.models import RecurrentModel as RecurrentModel
+    from asrnn.models import build_cell as build_cell
+    from asrnn.models import build_model as build_model
+    from asrnn.registry import ModelSource as ModelSource
+    from asrnn.registry import find_model as find_model
+    from asrnn.registry import list_models as list_models
+    from asrnn.registry import load_model as load_model
+    from asrnn.training import SequenceClassifier as SequenceClassifier
+
+    __version__: str
+
+_HOME = {
+    "ModelSource": "asrnn.registry",
+    "RecurrentCell": "asrnn.cells",
+    "RecurrentModel": "asrnn.models",
+    "SequenceClassifier": "asrnn.training",
+    "build_cell": "asrnn.models",
+    "build_model": "asrnn.models",
+    "find_model": "asrnn.registry",
+    "list_models": "asrnn.registry",
+    "load_model": "asrnn.registry",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        value: object = _installed_version()
+    elif name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+    else:
+        raise AttributeError(f"module 'asrnn' has no attribute '{name}'")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME, "__version__"})
+
+
+def _installed_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("asrnn-bench")
+    except PackageNotFoundError:
+        return "0+checkout"  # run from a clone that was never installed

@@ -1,0 +1,142 @@
+"""What a recurrent cell is: one step of a recurrence, and the scan that runs it over time."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from asrnn.cells.once_a_scan import scanning
+from asrnn.errors import ModelError
+from asrnn.shapes import check_sequence, check_state, positive_size
+
+State = tuple[Tensor, ...]
+"""The tensors that a cell carries from step to step, each ``[B, H]`` unless the cell says otherwise."""
+
+
+class RecurrentCell(nn.Module, ABC):
+    """A recurrence state_t = step(project(x_t), state_{t-1}).
+
+    A new cell is a subclass with its parameters, a ``project`` that takes the input side of the equation for
+    all time steps at once, and a ``step`` that reads like the equation:
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from asrnn.cells import RecurrentCell
+    >>> class Leaky(RecurrentCell):
+    ...     '''h_t = (1 - leak) h_{t-1} + leak tanh(W h_{t-1} + V x_t + b).'''
+    ...
+    ...     def __init__(self, input_size, hidden_size, *, leak=0.1):
+    ...         super().__init__(input_size, hidden_size)
+    ...         self.leak = leak
+    ...         self.V = nn.Linear(input_size, hidden_size)
+    ...         self.W = nn.Linear(hidden_size, hidden_size, bias=False)
+    ...
+    ...     def project(self, x):
+    ...         return self.V(x)
+    ...
+    ...     def step(self, u, state):
+    ...         (h,) = state
+    ...         return ((1 - self.leak) * h + self.leak * torch.tanh(self.W(h) + u),)
+    >>> cell = Leaky(input_size=3, hidden_size=5)
+    >>> output, (h,) = cell.scan(torch.zeros(2, 7, 3))
+    >>> output.shape
+    torch.Size([2, 5])
+
+    ``step`` is the specification. The default :meth:`scan` is a loop over it; a cell may override ``scan``
+    with something faster that gives the same numbers, and then says in :attr:`scan_backend` what that is.
+
+    Args:
+        input_size: I, the size of the input at one time step.
+        hidden_size: H, the size of the state.
+    """
+
+    version: ClassVar[int]
+    """Raised by hand when the numbers a cell gives change; every cell in ``asrnn/cells`` has one."""
+
+    state_names: ClassVar[tuple[str, ...]] = ("h",)
+    """What the tensors of the state are called."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.input_size = positive_size("input_size", input_size)
+        self.hidden_size = positive_size("hidden_size", hidden_size)
+
+    @property
+    def scan_backend(self) -> str:
+        """What runs the scan: a ``loop`` over ``step``, ``torch``'s own kernels, or something ``custom``."""
+        return "loop" if type(self).scan is RecurrentCell.scan else "custom"
+
+    def initial_state(self, batch_size: int) -> State:
+        """Return the state before the first step, zeros in the parameters' precision and on their device."""
+        like = next(self.parameters(), torch.empty(0))
+        return tuple(like.new_zeros(batch_size, self.hidden_size) for _ in self.state_names)
+
+    def project(self, x: Tensor) -> Tensor:
+        """Compute what does not depend on the state, ``[..., I]`` to ``[..., K]``, for any leading axes."""
+        return x
+
+    @abstractmethod
+    def step(self, u: Tensor, state: State) -> State:
+        """Advance the state by one time step.
+
+        Args:
+            u: one time step of the projected input, ``[B, K]``.
+            state: the state before the step.
+
+        Returns:
+            the state after the step, a tuple of the same shapes.
+        """
+
+    def output(self, state: State) -> Tensor:
+        """Return what a readout sees of a state, ``[B, H]``: its first tensor."""
+        return state[0]
+
+    def scan(self, x: Tensor, state: State | None = None, *, return_sequence: bool = False) -> tuple[Tensor, State]:
+        """Run the cell over a sequence.
+
+        Args:
+            x: the input, ``[B, T, I]``.
+            state: the state before the first step; :meth:`initial_state` when not given.
+            return_sequence: return the output of every step, not of the last one only.
+
+        Returns:
+            the output, ``[B, H]`` or as a sequence ``[B, T, H]``, and the state after the last step.
+
+        Raises:
+            ModelError: the input, the state, or what ``project`` or ``step`` return has a wrong shape.
+        """
+        state = self._state_for(x, state)
+        projected = self.project(x.transpose(0, 1))
+        if projected.shape[:2] != (x.shape[1], x.shape[0]):
+            raise ModelError(
+                f"{type(self).__name__}.project must keep the leading axes [{x.shape[1]}, {x.shape[0]}], "
+                f"found {list(projected.shape)}"
+            )
+        outputs = []
+        with scanning():
+            # unbind, because the backward of indexing projected[t] fills a whole [T, B, K] at every step.
+            for t, u in enumerate(projected.unbind(0)):
+                before, state = state, self.step(u, state)
+                if t == 0:
+                    check_state(state, before, self.state_names, f"what {type(self).__name__}.step returns")
+                if return_sequence:
+                    outputs.append(self.output(state))
+        return torch.stack(outputs, dim=1) if return_sequence else self.output(state), state
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Return the outputs of all steps and the final state, as :class:`torch.nn.RNN` does."""
+        return self.scan(x, state, return_sequence=True)
+
+    def num_parameters(self) -> int:
+        """Count the degrees of freedom that are learnt."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def _state_for(self, x: Tensor, state: State | None) -> State:
+        """Check the input of a scan, and complete it by the state it starts from."""
+        check_sequence(x, self.input_size)
+        start = self.initial_state(x.shape[0])
+        if state is None:
+            return start
+        check_state(state, start, self.state_names, "the state")
+        return state

@@ -1,0 +1,53 @@
+"""Values that a cell derives from its parameters once a scan, although every step reads them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Generic, Self, TypeVar, overload
+
+import torch
+
+Cell = TypeVar("Cell", contravariant=True)
+Value = TypeVar("Value")
+
+# A context variable, so that scans in other threads and scans inside scans each have their own; on no cell,
+# so that nothing stale outlives its scan, meets a changed parameter, or is pickled.
+_built: ContextVar[dict[tuple[int, str, bool], object] | None] = ContextVar("_built", default=None)
+
+
+@contextmanager
+def scanning() -> Iterator[None]:
+    """Open the span in which each :class:`once_a_scan` value of each cell is built at most once."""
+    token = _built.set({})
+    try:
+        yield
+    finally:
+        _built.reset(token)
+
+
+class once_a_scan(Generic[Cell, Value]):  # noqa: N801 - used as a decorator, as functools.cached_property is
+    """Decorate a method of a cell into an attribute that is built once a scan, and afresh outside of one.
+
+    It keeps ``step(u, state)`` as short as the paper's equation where the recurrent weight is a function of
+    the parameters, such as W - W^T - gamma I.
+    """
+
+    def __init__(self, build: Callable[[Cell], Value]) -> None:
+        self.build = build
+        self.__doc__ = build.__doc__
+
+    @overload
+    def __get__(self, cell: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, cell: Cell, owner: type) -> Value: ...
+    def __get__(self, cell: Cell | None, owner: type) -> Self | Value:
+        if cell is None:
+            return self
+        built = _built.get()
+        if built is None:
+            return self.build(cell)
+        # A value built under no_grad has no history, and must not serve a step that needs a gradient.
+        key = (id(cell), self.build.__qualname__, torch.is_grad_enabled())
+        if key not in built:
+            built[key] = self.build(cell)
+        return built[key]  # type: ignore[return-value]  # the key leads to this descriptor's own values only

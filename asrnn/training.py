@@ -1,0 +1,163 @@
+"""How models learn: one LightningModule for classification."""
+
+import math
+from typing import Literal
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics import MeanMetric, SumMetric
+from torchmetrics.classification import MulticlassAccuracy
+
+from asrnn.errors import UnknownNameError, UsageError
+
+OptimizerName = Literal["sgd", "adagrad", "adam", "adamw"]
+ScheduleName = Literal["constant", "cosine"]
+Batch = tuple[Tensor, Tensor]
+
+
+class SequenceClassifier(LightningModule):
+    """Learns to name the class of a sequence, by cross-entropy.
+
+    It logs ``train/loss`` of each step, and over each evaluation ``val/accuracy``, ``val/loss`` and
+    ``val/samples``, likewise ``test/``: means over samples, whatever the batches, and the number of samples.
+
+    >>> from asrnn import build_model
+    >>> model = build_model("antisymmetric", input_size=1, hidden_size=64, num_outputs=10)
+    >>> classifier = SequenceClassifier(model, optimizer="adagrad", learning_rate=0.1)
+
+    Args:
+        model: maps sequences ``[B, T, I]`` to logits ``[B, C]``.
+        num_classes: C.
+        optimizer: ``sgd``, ``adagrad``, ``adam`` or ``adamw``.
+        learning_rate: at the first step.
+        momentum: of ``sgd`` only.
+        weight_decay: decoupled from the gradient in ``adamw``, added to it in the others, as torch does.
+        gradient_clip_norm: scale gradients whose joint 2-norm is above this; None leaves them.
+        schedule: ``constant``, or ``cosine``: half a cosine from the learning rate to 0.
+        schedule_steps: the optimiser steps that ``cosine`` takes; the rate stays 0 after them.
+
+    Raises:
+        UsageError: an optimiser or schedule is unknown, or a number is out of its range.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        num_classes: int = 10,
+        optimizer: OptimizerName = "adam",
+        learning_rate: float = 1e-3,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        gradient_clip_norm: float | None = None,
+        schedule: ScheduleName = "constant",
+        schedule_steps: int | None = None,
+    ) -> None:
+        super().__init__()
+        _check_known("optimizer", optimizer, ("sgd", "adagrad", "adam", "adamw"))
+        _check_known("schedule", schedule, ("constant", "cosine"))
+        _check(learning_rate > 0, "learning_rate", "above 0", learning_rate)
+        _check(0 <= momentum < 1, "momentum", "at least 0 and below 1", momentum)
+        _check(weight_decay >= 0, "weight_decay", "at least 0", weight_decay)
+        if gradient_clip_norm is not None:
+            _check(gradient_clip_norm > 0, "gradient_clip_norm", "above 0, or None", gradient_clip_norm)
+        if schedule == "cosine":
+            _check((schedule_steps or 0) > 0, "schedule_steps", "above 0 for 'cosine'", schedule_steps)
+        self.model = model
+        self.optimizer_name = optimizer
+        self.learning_rate = learning_rate
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.gradient_clip_norm = gradient_clip_norm
+        self.schedule_steps = schedule_steps if schedule == "cosine" else None
+        self.val_metrics = _Metrics(num_classes)
+        self.test_metrics = _Metrics(num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute logits, ``[B, T, I]`` to ``[B, C]``."""
+        logits: Tensor = self.model(x)
+        return logits
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Compute the mean cross-entropy of a batch of sequences ``[B, T, I]`` and labels ``[B]``."""
+        x, labels = batch
+        loss = F.cross_entropy(self(x), labels)
+        self.log("train/loss", loss, batch_size=len(labels), prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Count a batch into ``val/accuracy``, ``val/loss`` and ``val/samples``."""
+        self._evaluate("val", self.val_metrics, batch)
+
+    def test_step(self, batch: Batch, batch_index: int) -> None:
+        """Count a batch into ``test/accuracy``, ``test/loss`` and ``test/samples``."""
+        self._evaluate("test", self.test_metrics, batch)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Make the optimiser, and the schedule where the rate is not constant."""
+        optimizer = self._optimizer()
+        steps = self.schedule_steps
+        if steps is None:
+            return optimizer
+        # torch's CosineAnnealingLR is periodic: trained past its end, it would raise the rate again.
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(step / steps, 1.0)))
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip to ``gradient_clip_norm`` where it is given, else as the Trainer was told to."""
+        if self.gradient_clip_norm is not None:
+            gradient_clip_val, gradient_clip_algorithm = self.gradient_clip_norm, "norm"
+        self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        parameters, rate, decay = self.model.parameters(), self.learning_rate, self.weight_decay
+        match self.optimizer_name:
+            case "sgd":
+                return torch.optim.SGD(parameters, rate, momentum=self.momentum, weight_decay=decay)
+            case "adagrad":
+                return torch.optim.Adagrad(parameters, rate, weight_decay=decay)
+            case "adam":
+                return torch.optim.Adam(parameters, rate, weight_decay=decay)
+            case "adamw":
+                return torch.optim.AdamW(parameters, rate, weight_decay=decay)
+
+    def _evaluate(self, stage: str, metrics: "_Metrics", batch: Batch) -> None:
+        x, labels = batch
+        logits = self(x)
+        metrics.accuracy.update(logits, labels)
+        # A loss a sample: torchmetrics 1.9 forgets the weights of a MeanMetric that keeps NaN.
+        metrics.loss.update(F.cross_entropy(logits, labels, reduction="none"))
+        metrics.samples.update(len(labels))
+        self.log(f"{stage}/accuracy", metrics.accuracy, on_step=False, on_epoch=True, prog_bar=True)
+        self.log(f"{stage}/loss", metrics.loss, on_step=False, on_epoch=True)
+        self.log(f"{stage}/samples", metrics.samples, on_step=False, on_epoch=True)
+
+
+class _Metrics(nn.Module):
+    """What one evaluation counts. A loss that is not a number stays one: it must not be averaged away."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.accuracy = MulticlassAccuracy(num_classes, average="micro", validate_args=False)
+        self.loss = MeanMetric(nan_strategy="disable")
+        self.samples = SumMetric(nan_strategy="disable")
+
+
+def _check(holds: bool, name: str, needed: str, value: object) -> None:
+    if not holds:
+        raise UsageError(f"{name} must be {needed}, not {value!r}")
+
+
+def _check_known(kind: str, name: str, known: tuple[str, ...]) -> None:
+    if name not in known:
+        raise UnknownNameError(kind, name, known)

@@ -1,0 +1,146 @@
+"""What every cell inherits: the default scan, its checks, and how a mistake in a new cell is reported."""
+
+import pytest
+import torch
+from torch import nn
+
+from asrnn import RecurrentCell, build_cell
+from asrnn.errors import ModelError
+
+
+class Sum(RecurrentCell):
+    """h_t = h_{t-1} + x_t, with neither parameters nor a project of its own."""
+
+    def step(self, u, state):
+        return (state[0] + u,)
+
+
+class Pair(RecurrentCell):
+    """Two tensors of state, of which the second is read out."""
+
+    state_names = ("position", "velocity")
+
+    def __init__(self, input_size, hidden_size):
+        super().__init__(input_size, hidden_size)
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def step(self, u, state):
+        position, velocity = state
+        velocity = velocity + self.scale * u
+        return position + velocity, velocity
+
+    def output(self, state):
+        return state[1]
+
+
+def test_the_default_projection_is_the_input_itself() -> None:
+    x = torch.arange(12.0).reshape(2, 3, 2)
+    sequence, (h,) = Sum(2, 2)(x)
+    assert torch.equal(sequence, x.cumsum(1))
+    assert torch.equal(h, x.sum(1))
+
+
+def test_output_chooses_what_is_read() -> None:
+    x = torch.ones(1, 4, 3)
+    last, (position, velocity) = Pair(3, 3).scan(x)
+    assert last.tolist() == velocity.tolist() == [[4.0] * 3]
+    assert position.tolist() == [[10.0] * 3]
+
+
+def test_forward_is_the_scan_of_the_sequence() -> None:
+    cell = build_cell("feedback", 3, 4)
+    x = torch.randn(2, 5, 3)
+    sequence, (h,) = cell(x)
+    assert sequence.shape == (2, 5, 4)
+    assert torch.equal(sequence[:, -1], h)
+
+
+def test_initial_state_follows_the_parameters() -> None:
+    state = Pair(3, 4).double().initial_state(5)
+    assert len(state) == 2
+    for part in state:
+        assert part.shape == (5, 4)
+        assert part.dtype == torch.float64
+        assert not part.any()
+    assert build_cell("lstm", 3, 4).to("meta").initial_state(2)[1].device.type == "meta"
+
+
+@pytest.mark.parametrize("name", ["feedback", "lstm"])
+@pytest.mark.parametrize("shape", [(2, 5), (2, 5, 4), (2, 0, 3), (2, 5, 3, 1)])
+def test_input_of_a_wrong_shape(name: str, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ModelError) as caught:
+        build_cell(name, 3, 4).scan(torch.zeros(shape))
+    assert str(caught.value) == f"expected a sequence [B, T, 3] with T >= 1, found {list(shape)}"
+
+
+@pytest.mark.parametrize(
+    ("state", "found"),
+    [
+        (torch.zeros(2, 4), "a Tensor"),
+        ((torch.zeros(2, 4),), "([2, 4])"),
+        ((torch.zeros(2, 4), torch.zeros(3, 4)), "([2, 4], [3, 4])"),
+        (None, None),
+    ],
+)
+def test_state_of_a_wrong_shape(state: object, found: str | None) -> None:
+    cell = build_cell("lstm", 3, 4)
+    if found is None:
+        cell.scan(torch.zeros(2, 5, 3), None)
+        return
+    with pytest.raises(ModelError) as caught:
+        cell.scan(torch.zeros(2, 5, 3), state)
+    expected = "the state must be a tuple of tensors (h [2, 4], c [2, 4]), found "
+    assert str(caught.value) == expected + found
+
+
+def test_a_step_that_forgets_the_tuple() -> None:
+    class Forgetful(Sum):
+        def step(self, u, state):
+            return state[0] + u
+
+    with pytest.raises(ModelError, match=r"^what Forgetful.step returns must be a tuple .*found a Tensor$"):
+        Forgetful(3, 3).scan(torch.zeros(2, 5, 3))
+
+
+def test_a_step_that_changes_the_shape() -> None:
+    class Growing(Sum):
+        def step(self, u, state):
+            return (torch.cat([state[0], u], dim=-1),)
+
+    with pytest.raises(ModelError, match=r"^what Growing.step returns .*\(h \[2, 3\]\), found \(\[2, 6\]\)$"):
+        Growing(3, 3).scan(torch.zeros(2, 5, 3))
+
+
+def test_a_projection_that_loses_time() -> None:
+    class Flat(Sum):
+        def project(self, x):
+            return x.flatten(0, 1)
+
+    with pytest.raises(ModelError, match=r"^Flat.project must keep the leading axes \[5, 2\], found \[10, 3\]$"):
+        Flat(3, 3).scan(torch.zeros(2, 5, 3))
+
+
+def test_a_cell_without_a_step_cannot_be_built() -> None:
+    class Empty(RecurrentCell):
+        pass
+
+    with pytest.raises(TypeError, match="step"):
+        Empty(3, 3)
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.0, "3", True])
+def test_sizes_are_positive_integers(size: object) -> None:
+    with pytest.raises(ModelError, match="hidden_size must be a positive integer"):
+        Sum(3, size)
+    with pytest.raises(ModelError, match="input_size must be a positive integer"):
+        Sum(size, 3)
+
+
+def test_scan_backends() -> None:
+    class Own(Sum):
+        def scan(self, x, state=None, *, return_sequence=False):
+            return super().scan(x, state, return_sequence=return_sequence)
+
+    assert Sum(3, 3).scan_backend == "loop"
+    assert Own(3, 3).scan_backend == "custom"
+    assert build_cell("gru", 3, 3).scan_backend == "torch"

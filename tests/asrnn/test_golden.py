@@ -1,0 +1,61 @@
+"""Twenty steps of training per cell, in float64, must give the losses of the day they were written.
+
+A refactoring that changes a loss has changed the model. Where a change is meant, raise the cell's ``version``
+and write the curves anew, from the repository's root::
+
+    PYTHONPATH=. python tests/asrnn/test_golden.py
+
+Weights and inputs come from numpy's ``RandomState``, whose streams are frozen, so that the curves depend on
+neither torch's generator nor the initialisation.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from asrnn import build_model, list_models
+
+GOLDEN = Path(__file__).with_name("golden")
+NAMES = [source.name for source in list_models() if source.origin == "built-in"]
+B, T, I, H, C = 8, 15, 3, 10, 5  # noqa: E741 - the axes are called so
+
+
+def curve(name: str) -> list[float]:
+    random = np.random.RandomState(2019)
+    model = build_model(name, input_size=I, hidden_size=H, num_outputs=C).double()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.from_numpy(0.3 * random.standard_normal(tuple(parameter.shape))))
+    if hasattr(model.recurrence, "epsilon"):
+        model.recurrence.epsilon = 0.2
+    x = torch.from_numpy(random.standard_normal((B, T, I)))
+    labels = torch.from_numpy(random.randint(0, C, size=B))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    losses = []
+    for _ in range(20):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), labels)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_losses_are_those_that_were_written(name: str) -> None:
+    golden = json.loads((GOLDEN / f"{name}.json").read_text())
+    # Another processor or torch may sum in another order: 1e-16 a sum, which 20 steps do not amplify to 1e-9.
+    assert curve(name) == pytest.approx(golden, rel=1e-9, abs=0)
+
+
+def test_no_curve_of_a_cell_that_is_gone() -> None:
+    assert sorted(path.stem for path in GOLDEN.glob("*.json")) == sorted(NAMES)
+
+
+if __name__ == "__main__":
+    for each in NAMES:
+        (GOLDEN / f"{each}.json").write_text(json.dumps(curve(each), indent=1) + "\n")

@@ -1,0 +1,280 @@
+"""Models: readouts, adapters for modules that are no cells, and mistakes that are reported in one line."""
+
+import pytest
+import torch
+from torch import nn
+
+from asrnn import RecurrentCell, RecurrentModel, build_cell, build_model, find_model
+from asrnn.errors import ModelError, UnknownNameError
+
+SIZES = {"input_size": 3, "hidden_size": 5, "num_outputs": 4}
+
+
+@pytest.mark.parametrize(
+    ("name", "n", "m", "count"),
+    [
+        ("antisymmetric", 128, 1, 9_674),
+        ("antisymmetric", 256, 3, 36_234),
+        ("antisymmetric-gated", 128, 1, 9_930),
+        ("antisymmetric-gated", 256, 3, 37_258),
+        ("unstructured-gated", 196, 3, 41_954),
+        ("lstm", 128, 1, 68_362),
+        ("gru", 128, 1, 3 * 128 * (128 + 1 + 2) + 1290),
+        ("rnn", 128, 1, 128 * (128 + 1 + 2) + 1290),
+        ("feedback", 128, 1, 128 * (128 + 1 + 1) + 1290),
+    ],
+)
+def test_parameter_counts(name: str, n: int, m: int, count: int) -> None:
+    model = build_model(name, input_size=m, hidden_size=n, num_outputs=10)
+    assert model.num_parameters() == count
+    assert model.num_recurrent_parameters() == count - (10 * n + 10)
+
+
+def test_the_readout_is_linear_on_the_last_state() -> None:
+    model = build_model("antisymmetric", **SIZES, epsilon=0.5)
+    x = torch.randn(2, 7, 3)
+    last, _ = model.recurrence.scan(x)
+    expected = last @ model.readout.weight.T + model.readout.bias
+    torch.testing.assert_close(model(x), expected)  # float32 sums of 6 terms in two orders: torch's default
+    with pytest.raises(ModelError, match=r"^expected a sequence \[B, T, 3\] with T >= 1, found \[2, 7, 2\]$"):
+        model(x[..., :2])
+
+
+def test_hyper_parameters_reach_the_cell() -> None:
+    cell = build_cell("antisymmetric", 3, 5, epsilon=0.25, gamma=0.5)
+    assert (cell.epsilon, cell.gamma) == (0.25, 0.5)
+
+
+def test_a_seed_fixes_the_initialisation_and_leaves_the_generator_alone() -> None:
+    torch.manual_seed(1)
+    before = torch.random.get_rng_state()
+    one = build_model("lstm", **SIZES, seed=7)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    torch.manual_seed(2)
+    two, other = build_model("lstm", **SIZES, seed=7), build_model("lstm", **SIZES, seed=8)
+    for a, b in zip(one.parameters(), two.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert not torch.equal(one.readout.weight, other.readout.weight)
+    assert not torch.equal(one.recurrence.layer.weight_hh_l0, other.recurrence.layer.weight_hh_l0)
+
+
+def test_without_a_seed_the_global_generator_decides() -> None:
+    torch.manual_seed(1)
+    one, two = build_model("rnn", **SIZES), build_model("rnn", **SIZES)
+    torch.manual_seed(1)
+    again = build_model("rnn", **SIZES)
+    assert torch.equal(one.readout.weight, again.readout.weight)
+    assert not torch.equal(one.readout.weight, two.readout.weight)
+
+
+def test_names_sources_and_classes_build_the_same_model() -> None:
+    source = find_model("antisymmetric")
+    models = [build_model(ref, **SIZES, seed=0) for ref in ("antisymmetric", source, source.target)]
+    models.append(build_model(type(models[0].recurrence), **SIZES, seed=0))
+    x = torch.randn(2, 4, 3)
+    for model in models[1:]:
+        assert torch.equal(model(x), models[0](x))
+
+
+class SequenceModule(nn.Module):
+    """Maps [B, T, I] to [B, T, H] by a product with ones; subclasses return it in other ways."""
+
+    def __init__(self, input_size, hidden_size, scale=1.0):
+        super().__init__()
+        self.weight = nn.Parameter(scale * torch.ones(input_size, hidden_size))
+
+    def forward(self, x):
+        return x @ self.weight
+
+
+class LastState(SequenceModule):
+    def forward(self, x):
+        return super().forward(x)[:, -1]
+
+
+class NestedTuple(SequenceModule):
+    def forward(self, x):
+        return super().forward(x), {"anything": None}
+
+
+class ListOfOne(SequenceModule):
+    def forward(self, x):
+        return [super().forward(x)]
+
+
+@pytest.mark.parametrize("module", [SequenceModule, LastState, NestedTuple, ListOfOne])
+def test_modules_that_are_no_cells(module: type[nn.Module]) -> None:
+    model = build_model(module, **SIZES, scale=2.0)
+    x = torch.randn(2, 6, 3, generator=torch.Generator().manual_seed(0))
+    expected = model.readout(2 * x[:, -1].sum(-1, keepdim=True).expand(2, 5))
+    torch.testing.assert_close(model(x), expected)  # float32 sums of 5 terms in two orders: torch's default
+    assert model.scan_backend == "module"
+    assert model.num_recurrent_parameters() == 15
+
+
+@pytest.mark.parametrize("layer", [nn.RNN, nn.LSTM, nn.GRU])
+def test_torch_layers_are_batch_first(layer: type[nn.Module]) -> None:
+    model = build_model(layer, **SIZES, num_layers=2)
+    assert model.recurrence.batch_first
+    x = torch.randn(2, 6, 3)
+    changed = x.clone()
+    changed[1] += 1
+    assert torch.equal(model(x)[0], model(changed)[0])
+    assert not torch.equal(model(x)[1], model(changed)[1])
+
+
+class WrongBatch(SequenceModule):
+    def forward(self, x):
+        return super().forward(x)[:1]
+
+
+class WrongSize(SequenceModule):
+    def forward(self, x):
+        return super().forward(x)[..., :4]
+
+
+class WrongTime(SequenceModule):
+    def forward(self, x):
+        return super().forward(x)[:, ::2]
+
+
+class TooManyAxes(SequenceModule):
+    def forward(self, x):
+        return super().forward(x)[None]
+
+
+class NotATensor(SequenceModule):
+    def forward(self, x):
+        return {"state": super().forward(x)}
+
+
+class Nothing(SequenceModule):
+    def forward(self, x):
+        return ()
+
+
+@pytest.mark.parametrize(
+    ("module", "found"),
+    [
+        (WrongBatch, "[1, 3, 5]"),
+        (WrongSize, "[2, 3, 4]"),
+        (WrongTime, "[2, 2, 5]"),
+        (TooManyAxes, "[1, 2, 3, 5]"),
+        (NotATensor, "a dict"),
+        (Nothing, "a tuple"),
+    ],
+)
+def test_a_module_that_returns_a_wrong_shape(module: type[nn.Module], found: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        build_model(module, **SIZES)
+    assert str(caught.value) == (
+        f"{module.__name__} must return [B, T, H] = [2, 3, 5], [B, H] = [2, 5], "
+        f"or a tuple that begins with one of these; found {found}"
+    )
+
+
+def test_a_shape_that_goes_wrong_later_is_reported_too() -> None:
+    class Late(SequenceModule):
+        def forward(self, x):
+            return super().forward(x) if x.shape[1] < 10 else x
+
+    model = build_model(Late, **SIZES)
+    with pytest.raises(ModelError, match=r"^Late must return .*found \[2, 10, 3\]$"):
+        model(torch.zeros(2, 10, 3))
+
+
+def test_the_probe_leaves_no_trace() -> None:
+    class Stateful(SequenceModule):
+        def __init__(self, input_size, hidden_size):
+            super().__init__(input_size, hidden_size)
+            self.norm = nn.BatchNorm1d(input_size)
+            self.frozen = nn.Dropout(0.5).eval()
+            self.register_buffer("calls", torch.zeros(1))
+
+        def forward(self, x):
+            self.calls += 1
+            torch.rand(1)
+            return super().forward(self.norm(x.transpose(1, 2)).transpose(1, 2))
+
+    torch.manual_seed(0)
+    before = torch.random.get_rng_state()
+    model = build_model(Stateful, **SIZES, seed=0)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert model.recurrence.calls.item() == 0
+    assert model.recurrence.norm.num_batches_tracked.item() == 0
+    assert model.training
+    assert model.recurrence.norm.training
+    assert not model.recurrence.frozen.training
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_hyper_parameter_that_is_not_there() -> None:
+    with pytest.raises(ModelError) as caught:
+        build_model("antisymmetric", **SIZES, epsilom=0.1)
+    expected = "Antisymmetric has no hyper-parameter 'epsilom'; did you mean 'epsilon'? it has: "
+    assert str(caught.value) == expected + "epsilon, gamma, sigma_w"
+    with pytest.raises(ModelError, match=r"^LSTM has no hyper-parameter 'num_layer'; did you mean 'num_layers'"):
+        build_model(nn.LSTM, **SIZES, num_layer=2)
+
+
+def test_keywords_that_a_constructor_hands_on() -> None:
+    class Outer(SequenceModule):
+        def __init__(self, *args, extra=0, **kwargs):
+            super().__init__(*args, **kwargs)
+
+    class Open(nn.Module):
+        def __init__(self, input_size, hidden_size, **options):
+            super().__init__()
+            self.inner = SequenceModule(input_size, hidden_size, **options)
+
+        def forward(self, x):
+            return self.inner(x)
+
+    build_model(Outer, **SIZES, scale=2.0, extra=1)
+    build_model(Open, **SIZES, scale=2.0)
+    with pytest.raises(ModelError, match=r"^Outer has no hyper-parameter 'other'"):
+        build_model(Outer, **SIZES, other=1)
+    with pytest.raises(ModelError, match=r"^Open\(3, 5\) failed: TypeError: .*'other'"):
+        build_model(Open, **SIZES, other=1)
+
+
+def test_a_constructor_or_a_forward_that_fails() -> None:
+    class NoConstructor(nn.Module):
+        def __init__(self, only_one):
+            super().__init__()
+
+    class NoForward(SequenceModule):
+        def forward(self, x):
+            raise RuntimeError("two\nlines")
+
+    with pytest.raises(ModelError, match=r"^NoConstructor\(3, 5\) failed: TypeError: ") as caught:
+        build_model(NoConstructor, **SIZES)
+    assert isinstance(caught.value.__cause__, TypeError)
+    with pytest.raises(ModelError, match=r"^NoForward failed on an input \[2, 3, 3\]: RuntimeError: two lines$"):
+        build_model(NoForward, **SIZES)
+
+
+def test_cells_and_models_are_told_apart() -> None:
+    assert isinstance(build_cell("feedback", 3, 5), RecurrentCell)
+    with pytest.raises(ModelError, match=r"^SequenceModule is not a RecurrentCell: use build_model$"):
+        build_cell(SequenceModule, 3, 5)
+    with pytest.raises(UnknownNameError, match="unknown model 'feedbak'; did you mean 'feedback'"):
+        build_cell("feedbak", 3, 5)
+    with pytest.raises(ModelError, match=r"^a model is a name or a class derived from torch.nn.Module, not 3$"):
+        build_model(3, **SIZES)
+    with pytest.raises(ModelError, match="num_outputs must be a positive integer, not 0"):
+        build_model("rnn", input_size=1, hidden_size=2, num_outputs=0)
+
+
+def test_scan_backends() -> None:
+    assert build_model("antisymmetric", **SIZES).scan_backend == "loop"
+    assert build_model("lstm", **SIZES).scan_backend == "torch"
+
+
+def test_a_model_is_a_module_like_any_other() -> None:
+    model = RecurrentModel(nn.GRU(3, 5, batch_first=True), **SIZES).double()
+    other = RecurrentModel(nn.GRU(3, 5, batch_first=True), **SIZES).double()
+    other.load_state_dict(model.state_dict())
+    x = torch.randn(2, 4, 3, dtype=torch.float64)
+    assert torch.equal(other(x), model(x))
+    assert model(x).shape == (2, 4)

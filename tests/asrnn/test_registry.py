@@ -1,0 +1,340 @@
+"""Finding and loading models: nothing is imported while finding, and every mistake is one clear line."""
+
+import hashlib
+import importlib.metadata
+import pickle
+import subprocess
+import sys
+import textwrap
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from asrnn.errors import AsrnnError, ModelError, UnknownNameError, UsageError
+from asrnn.registry import ModelSource, find_model, list_models, load_model
+
+BUILT_IN = [
+    "antisymmetric",
+    "antisymmetric-gated",
+    "feedback",
+    "gru",
+    "lstm",
+    "rnn",
+    "unstructured-gated",
+]
+CELL = """
+from torch import nn
+
+class MyCell(nn.Module):
+    pass
+
+class Other:
+    pass
+"""
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(textwrap.dedent(text))
+    return path
+
+
+def one_line(caught: pytest.ExceptionInfo[AsrnnError]) -> str:
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_built_in_models() -> None:
+    sources = {source.name: source for source in list_models() if source.origin == "built-in"}
+    assert list(sources) == BUILT_IN
+    assert sources["antisymmetric-gated"] == ModelSource(
+        "antisymmetric-gated",
+        "built-in",
+        "asrnn.cells.antisymmetric_gated:AntisymmetricGated",
+        {"version": 1},
+    )
+    for name, source in sources.items():
+        assert find_model(name) == source
+        assert find_model(source.target) == source
+        assert f"{load_model(source).__module__}:{load_model(source).__name__}" == source.target
+
+
+def test_an_unknown_name_offers_the_nearest() -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        find_model("antisymetric")
+    assert one_line(caught).startswith("unknown model 'antisymetric'; did you mean 'antisymmetric'? There is:")
+
+
+@pytest.mark.parametrize("name", ["antisymmetric_gated", "LSTM", "base", "initialization", "", "../cells/lstm"])
+def test_names_that_are_not_registered(name: str) -> None:
+    with pytest.raises(UnknownNameError):
+        find_model(name)
+
+
+def test_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "my_cell.py", CELL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    source = find_model("my_cell.py:MyCell")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert source == ModelSource("my-cell", "file", f"{path.resolve()}:MyCell", {"sha256": digest})
+    model = load_model(source)
+    assert issubclass(model, torch.nn.Module)
+    assert load_model(source) is model
+    assert isinstance(pickle.loads(pickle.dumps(model())), model)  # noqa: S301 - our own bytes
+    assert not list(tmp_path.rglob("__pycache__"))
+
+
+def test_a_copied_file_is_the_same_model(tmp_path: Path) -> None:
+    source = find_model(f"{write(tmp_path / 'my_cell.py', CELL)}:MyCell")
+    copied = write(tmp_path / "copy.py", CELL)
+    moved = ModelSource(source.name, source.origin, f"{copied}:MyCell", source.code)
+    assert load_model(moved) is load_model(source)
+
+
+def test_an_edited_file_is_another_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same length within the same second, which a bytecode cache would take for the same."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)  # or there would be no cache to be misled by
+    path = write(tmp_path / "my_cell.py", CELL + "VALUE = 1\n")
+    first = find_model(f"{path}:MyCell")
+    assert sys.modules[load_model(first).__module__].VALUE == 1
+    write(path, CELL + "VALUE = 2\n")
+    with pytest.raises(ModelError, match=r"was changed since model 'my-cell' was planned: plan it anew$"):
+        load_model(first)
+    second = find_model(f"{path}:MyCell")
+    assert second.code != first.code
+    assert sys.modules[load_model(second).__module__].VALUE == 2
+
+
+@pytest.mark.parametrize(
+    ("class_name", "name"),
+    [
+        ("MyCell", "my-cell"),
+        ("MyRNN", "my-rnn"),
+        ("LSTMCell2D", "lstm-cell2-d"),
+        ("_Hidden_cell", "hidden-cell"),
+    ],
+)
+def test_class_names_in_kebab_case(tmp_path: Path, class_name: str, name: str) -> None:
+    path = write(tmp_path / "cells.py", f"class {class_name}: pass\n")
+    assert find_model(f"{path}:{class_name}").name == name
+
+
+def test_a_class_called_as_a_built_in_model(tmp_path: Path) -> None:
+    path = write(tmp_path / "cells.py", "class LSTM: pass\n")
+    with pytest.raises(UsageError, match=r"would be called 'lstm', as a built-in model is: rename the class$"):
+        find_model(f"{path}:LSTM")
+    with pytest.raises(UsageError, match=r"^torch.nn:LSTM would be called 'lstm'"):
+        find_model("torch.nn:LSTM")
+
+
+def test_a_class_that_makes_no_slug(tmp_path: Path) -> None:
+    path = write(tmp_path / "cells.py", "class Größe: pass\n")
+    with pytest.raises(UsageError, match="'größe' cannot be a model's name"):
+        find_model(f"{path}:Größe")
+
+
+def test_a_file_with_a_syntax_error(tmp_path: Path) -> None:
+    path = write(tmp_path / "broken.py", "import torch\n\nclass MyCell(:\n    pass\n")
+    with pytest.raises(ModelError) as caught:
+        find_model(f"{path}:MyCell")
+    assert one_line(caught) == f"{path}, line 3: invalid syntax"
+
+
+def test_a_file_without_the_class(tmp_path: Path) -> None:
+    path = write(tmp_path / "my_cell.py", CELL)
+    with pytest.raises(ModelError) as caught:
+        find_model(f"{path}:MyCel")
+    assert one_line(caught) == f"{path} has no class 'MyCel'; did you mean 'MyCell'? it has: MyCell, Other"
+    empty = write(tmp_path / "empty.py", "")
+    with pytest.raises(ModelError) as caught:
+        find_model(f"{empty}:MyCell")
+    assert one_line(caught) == f"{empty} has no class 'MyCell'; it has: none"
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    write(tmp_path / "my_cell.py", CELL)
+    with pytest.raises(ModelError) as caught:
+        find_model(f"{tmp_path / 'my_cel.py'}:MyCell")
+    assert one_line(caught) == f"there is no file {tmp_path / 'my_cel.py'}; did you mean 'my_cell.py'?"
+
+
+def test_files_that_cannot_be_read_as_python(tmp_path: Path) -> None:
+    (tmp_path / "folder.py").mkdir()
+    (tmp_path / "binary.py").write_bytes(b"\x00\x01")
+    (tmp_path / "latin.py").write_bytes(b"# \xff\n")
+    for name in ("folder.py", "binary.py", "latin.py"):
+        with pytest.raises(ModelError, match=name):
+            find_model(f"{tmp_path / name}:MyCell")
+
+
+def test_a_file_whose_class_is_not_said(tmp_path: Path) -> None:
+    path = write(tmp_path / "my_cell.py", CELL)
+    with pytest.raises(UsageError) as caught:
+        find_model(str(path))
+    assert one_line(caught) == f"'{path}' does not say which class: write {path}:MyCell"
+
+
+@pytest.mark.parametrize(
+    ("body", "line", "error"),
+    [
+        ("import torch\n1 / 0\n", 2, "ZeroDivisionError: division by zero"),
+        (
+            "import not_installed_anywhere\n",
+            1,
+            "ModuleNotFoundError: No module named 'not_installed_anywhere'",
+        ),
+        ("def f():\n    raise ValueError('two\\nlines')\n\nf()\n", 2, "ValueError: two lines"),
+        ("import sys\nsys.exit(3)\n", 2, "SystemExit: 3"),
+    ],
+)
+def test_a_file_that_fails_when_imported(tmp_path: Path, body: str, line: int, error: str) -> None:
+    path = write(tmp_path / "failing.py", body + "\nclass MyCell: pass\n")
+    source = find_model(f"{path}:MyCell")
+    before = set(sys.modules)
+    with pytest.raises(ModelError) as caught:
+        load_model(source)
+    assert one_line(caught) == f"{path}, line {line}: importing failed: {error}"
+    assert caught.value.__cause__ is not None
+    assert not {name for name in set(sys.modules) - before if name.startswith("asrnn_model_")}
+
+
+def test_a_class_that_is_no_module(tmp_path: Path) -> None:
+    path = write(tmp_path / "my_cell.py", CELL)
+    with pytest.raises(ModelError, match=r"derived from torch.nn.Module; it is class Other$"):
+        load_model(find_model(f"{path}:Other"))
+    with pytest.raises(ModelError, match=r"derived from torch.nn.Module; it is of type builtin_function"):
+        load_model(find_model("torch:add"))
+
+
+def test_a_module_of_a_distribution_is_known_by_its_version() -> None:
+    source = find_model("torch.nn.modules.rnn:RNNBase")
+    version = importlib.metadata.version("torch")
+    assert source == ModelSource(
+        "rnn-base", "module", "torch.nn.modules.rnn:RNNBase", {"distribution": "torch", "version": version}
+    )
+    assert load_model(source) is torch.nn.RNNBase
+    old = ModelSource(source.name, source.origin, source.target, {**source.code, "version": "0.1"})
+    with pytest.raises(ModelError, match=r"'version': '0.1'.* here is .*: plan it anew$"):
+        load_model(old)
+
+
+def test_a_module_of_no_distribution_is_known_by_its_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "some_package_of_mine"
+    (package / "inner").mkdir(parents=True)
+    write(package / "__init__.py", "raise RuntimeError('finding must not import parents')\n")
+    write(package / "inner" / "__init__.py", "from .cells import MyCell\n")
+    cells = write(package / "inner" / "cells.py", CELL)
+    monkeypatch.syspath_prepend(tmp_path)
+    source = find_model("some_package_of_mine.inner.cells:MyCell")
+    assert source.code == {"sha256": hashlib.sha256(cells.read_bytes()).hexdigest()}
+    assert find_model("some_package_of_mine.inner:MyCell").name == "my-cell"
+    assert not [name for name in sys.modules if name.startswith("some_package_of_mine")]
+    with pytest.raises(ModelError, match="RuntimeError: finding must not import parents"):
+        load_model(source)
+
+
+@pytest.mark.parametrize(
+    ("ref", "message"),
+    [
+        ("no_such_package.cells:MyCell", "there is no module 'no_such_package' to import MyCell from"),
+        ("torch.no_such:MyCell", "there is no module 'torch.no_such' to import MyCell from"),
+        ("torch.nn.modules.rnn.deep:MyCell", "there is no module 'torch.nn.modules.rnn.deep'"),
+        ("torch.nn.modules.rnn:RNNBas", "has no class 'RNNBas'; did you mean 'RNNBase'?"),
+        ("my cell:MyCell", "there is no module 'my cell'"),
+        (":MyCell", "there is no module ''"),
+        ("sys:MyCell", "module 'sys' has no file"),
+    ],
+)
+def test_modules_that_cannot_be_found(ref: str, message: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        find_model(ref)
+    assert message in one_line(caught)
+
+
+def plug_in(folder: Path, entries: str, editable: bool = False) -> None:
+    """Lay out an installed distribution by hand, as pip would."""
+    write(folder / "plugged_in.py", CELL)
+    info = folder / "plugged_in-2.5.dist-info"
+    info.mkdir()
+    write(info / "METADATA", "Metadata-Version: 2.1\nName: plugged-in\nVersion: 2.5\n")
+    write(info / "entry_points.txt", f"[asrnn.cells]\n{entries}")
+    write(info / "RECORD", "plugged_in.py,,\nplugged_in-2.5.dist-info/METADATA,,\n")
+    if editable:
+        write(info / "direct_url.json", '{"url": "file:///x", "dir_info": {"editable": true}}')
+
+
+def test_a_plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plug_in(tmp_path, "their-cell = plugged_in:MyCell\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    code = {"distribution": "plugged-in", "version": "2.5"}
+    source = find_model("their-cell")
+    assert source == ModelSource("their-cell", "entry-point", "plugged_in:MyCell", code)
+    assert [model.name for model in list_models()] == sorted([*BUILT_IN, "their-cell"])
+    assert find_model("plugged_in:MyCell").code == code
+    assert load_model(source).__name__ == "MyCell"
+    del sys.modules["plugged_in"]
+
+
+def test_an_editable_plug_in_is_known_by_its_digest_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plug_in(tmp_path, "their-cell = plugged_in:MyCell\n", editable=True)
+    monkeypatch.syspath_prepend(tmp_path)
+    before = find_model("their-cell")
+    assert set(before.code) == {"distribution", "version", "sha256"}
+    write(tmp_path / "plugged_in.py", CELL + "# edited\n")
+    assert find_model("their-cell").code != before.code
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ("their-cell = plugged_in:Missing", "has no class 'Missing'"),
+        ("their-cell = gone:MyCell", "there is no module 'gone'"),
+        ("their-cell = plugged_in", "is not of the form package.module:Class"),
+        ("lstm = plugged_in:MyCell", "'lstm' is the name of a built-in model"),
+        ("Their Cell = plugged_in:MyCell", "cannot be a model's name"),
+    ],
+)
+def test_a_broken_plug_in_is_reported_and_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str, reason: str
+) -> None:
+    plug_in(tmp_path, f"{entry}\ngood-cell = plugged_in:MyCell\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.warns(RuntimeWarning, match="is left out") as warned:
+        names = [model.name for model in list_models()]
+    assert names == sorted([*BUILT_IN, "good-cell"])
+    assert reason in str(warned[0].message)
+
+
+def test_a_module_in_a_zip_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(tmp_path / "cells.zip", "w") as archive:
+        archive.writestr("zipped_cells.py", CELL)
+    monkeypatch.syspath_prepend(tmp_path / "cells.zip")
+    with pytest.raises(ModelError, match="zipped_cells"):
+        find_model("zipped_cells:MyCell")
+
+
+def test_finding_is_done_without_torch(tmp_path: Path) -> None:
+    path = write(tmp_path / "my_cell.py", CELL)
+    script = f"""
+        import sys
+        import asrnn
+        asrnn.__version__, dir(asrnn), asrnn.list_models(), asrnn.find_model("lstm")
+        asrnn.find_model({str(path) + ":MyCell"!r}), asrnn.find_model("torch.nn:RNNBase")
+        assert not {{"torch", "numpy", "lightning", "pandas"}} & set(sys.modules), sorted(sys.modules)
+        assert asrnn.build_model("rnn", input_size=1, hidden_size=2, num_outputs=3) is not None
+        assert "torch" in sys.modules and "lightning" not in sys.modules
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True)
+
+
+def test_the_package_exports_what_it_lists() -> None:
+    import asrnn
+
+    for name in asrnn._HOME:
+        assert getattr(asrnn, name).__name__ == name
+    assert set(asrnn._HOME) <= set(dir(asrnn))
+    assert asrnn.__version__
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        asrnn.nothing  # noqa: B018

@@ -1,0 +1,255 @@
+"""What every registered cell must do: a cell that is added is tested by being there."""
+
+import copy
+import itertools
+import math
+import pickle
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from asrnn import RecurrentCell, list_models, load_model
+from asrnn.registry import ModelSource
+
+SOURCES = {source.name: source for source in list_models() if source.origin == "built-in"}
+LOOPS = [name for name, source in SOURCES.items() if load_model(source).scan is RecurrentCell.scan]
+EVERY = pytest.mark.parametrize("name", SOURCES)
+# float64; scan and step differ only in the grouping of sums of at most 20 products over at most 17 steps.
+TOLERANCE = {"rtol": 1e-11, "atol": 1e-12}
+
+
+def random_cell(name: str, input_size: int, hidden_size: int, dtype=torch.float64) -> RecurrentCell:
+    """A cell with biases and with steps that are large enough to matter."""
+    source: ModelSource = SOURCES[name]
+    cell = load_model(source)(input_size, hidden_size).to(dtype)
+    if hasattr(cell, "epsilon"):
+        cell.epsilon = 0.4
+    generator = torch.Generator().manual_seed(11)
+    with torch.no_grad():
+        for parameter in cell.parameters():
+            parameter.copy_(0.7 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+    return cell
+
+
+def random_run(cell: RecurrentCell, batch_size: int, num_steps: int):
+    generator = torch.Generator().manual_seed(12)
+    like = next(cell.parameters())
+
+    def draw(*shape: int):
+        values = torch.randn(shape, generator=generator, dtype=torch.float64)
+        return values.to(like.dtype).requires_grad_()
+
+    state = tuple(draw(*part.shape) for part in cell.initial_state(batch_size))
+    return draw(batch_size, num_steps, cell.input_size), state
+
+
+def fold(cell: RecurrentCell, x, state):
+    outputs = []
+    for x_t in x.unbind(1):
+        state = cell.step(cell.project(x_t), state)
+        outputs.append(cell.output(state))
+    return torch.stack(outputs, 1), state
+
+
+def gradients(cell: RecurrentCell, x, state, outputs, final):
+    generator = torch.Generator().manual_seed(13)
+    loss = sum(
+        (torch.randn(tensor.shape, generator=generator, dtype=torch.float64) * tensor).sum()
+        for tensor in (outputs, *final)
+    )
+    return torch.autograd.grad(loss, [x, *state, *cell.parameters()])
+
+
+@EVERY
+@pytest.mark.parametrize(("B", "T", "I", "H"), [(1, 1, 1, 1), (3, 17, 5, 7), (2, 9, 1, 13), (5, 2, 16, 3)], ids=str)
+def test_scan_is_the_fold_of_step(name: str, B: int, T: int, I: int, H: int) -> None:  # noqa: E741
+    cell = random_cell(name, I, H)
+    x, state = random_run(cell, B, T)
+    by_step, step_final = fold(cell, x, state)
+    by_scan, scan_final = cell.scan(x, state, return_sequence=True)
+    torch.testing.assert_close(by_scan, by_step, **TOLERANCE)
+    torch.testing.assert_close(scan_final, step_final, **TOLERANCE)
+    torch.testing.assert_close(
+        gradients(cell, x, state, by_scan, scan_final),
+        gradients(cell, x, state, by_step, step_final),
+        **TOLERANCE,
+    )
+
+
+@EVERY
+def test_scan_starts_from_the_initial_state(name: str) -> None:
+    cell = random_cell(name, 3, 5)
+    x, _ = random_run(cell, 2, 4)
+    given, _ = cell.scan(x, cell.initial_state(2), return_sequence=True)
+    default, final = cell.scan(x, return_sequence=True)
+    last, last_final = cell.scan(x)
+    assert torch.equal(default, given)
+    assert torch.equal(last, default[:, -1])
+    assert all(torch.equal(a, b) for a, b in zip(final, last_final, strict=True))
+    assert len(final) == len(cell.state_names)
+
+
+@EVERY
+@pytest.mark.parametrize("cut", [1, 8, 16])
+def test_chunks_with_the_state_carried_are_one_shot(name: str, cut: int) -> None:
+    cell = random_cell(name, 4, 6)
+    x, state = random_run(cell, 3, 17)
+    whole, final = cell.scan(x, state, return_sequence=True)
+    head, carried = cell.scan(x[:, :cut], state, return_sequence=True)
+    tail, chunk_final = cell.scan(x[:, cut:], carried, return_sequence=True)
+    chunked = torch.cat([head, tail], dim=1)
+    torch.testing.assert_close(chunked, whole, **TOLERANCE)
+    torch.testing.assert_close(
+        gradients(cell, x, state, chunked, chunk_final), gradients(cell, x, state, whole, final), **TOLERANCE
+    )
+
+
+@EVERY
+def test_gradcheck(name: str) -> None:
+    cell = random_cell(name, 2, 3)
+    x, state = random_run(cell, 2, 4)
+    names = [parameter_name for parameter_name, _ in cell.named_parameters()]
+
+    def scan(x, *rest):
+        state, weights = rest[: len(cell.state_names)], rest[len(cell.state_names) :]
+        arguments = (x, state)
+        parameters = dict(zip(names, weights, strict=True))
+        outputs, final = torch.func.functional_call(cell, parameters, arguments)
+        return (outputs, *final)
+
+    weights = [parameter.detach().clone().requires_grad_() for parameter in cell.parameters()]
+    outputs, *_ = scan(x, *state, *weights)
+    for gradient in torch.autograd.grad(outputs.sum(), (x, *weights)):
+        assert gradient.any()  # the swapped weights are the ones that are used
+    # torch's defaults for float64: differences of 1e-6, agreement to 1e-5.
+    assert torch.autograd.gradcheck(scan, (x, *state, *weights))
+
+
+@EVERY
+def test_causality(name: str) -> None:
+    """Rows of a product do not depend on one another, so the past is equal to the bit, not just close."""
+    cell = random_cell(name, 3, 5)
+    x, state = random_run(cell, 2, 12)
+    t = 7
+    changed = x.detach().clone()
+    changed[:, t + 1 :] += 10
+    outputs, _ = cell.scan(x, state, return_sequence=True)
+    others, _ = cell.scan(changed, state, return_sequence=True)
+    assert torch.equal(outputs[:, : t + 1], others[:, : t + 1])
+    assert not torch.isclose(outputs[:, t + 1 :], others[:, t + 1 :]).all()
+    (gradient,) = torch.autograd.grad(outputs[:, t].sum(), x)
+    assert not gradient[:, t + 1 :].any()
+    assert gradient[:, : t + 1].abs().amax(dim=(0, 2)).min() > 0
+
+
+@EVERY
+def test_samples_do_not_meet(name: str) -> None:
+    cell = random_cell(name, 3, 5)
+    x, state = random_run(cell, 3, 6)
+    outputs, _ = cell.scan(x, state, return_sequence=True)
+    (gradient,) = torch.autograd.grad(outputs[1].sum(), x)
+    assert not gradient[[0, 2]].any()
+    assert gradient[1].any()
+
+
+@EVERY
+def test_precision_moves_with_the_parameters(name: str) -> None:
+    cell = random_cell(name, 3, 5, torch.float32)
+    for dtype in (torch.float64, torch.float32):
+        cell = cell.to(dtype)
+        x = torch.linspace(-1, 1, 2 * 6 * 3, dtype=dtype).reshape(2, 6, 3)
+        outputs, final = cell.scan(x, return_sequence=True)
+        assert {outputs.dtype, *(part.dtype for part in final)} == {dtype}
+    double, _ = copy.deepcopy(cell).double().scan(x.double(), return_sequence=True)
+    # Six steps in float32, each rounded at 6e-8 and carried on with a growth of at most 2.
+    torch.testing.assert_close(outputs.double(), double, rtol=1e-5, atol=1e-5)
+
+
+@EVERY
+def test_state_dict_and_pickle_carry_the_whole_cell(name: str) -> None:
+    cell = random_cell(name, 3, 5)
+    x, _ = random_run(cell, 2, 6)
+    expected, _ = cell.scan(x)
+    other = load_model(SOURCES[name])(3, 5).double()
+    assert not torch.equal(other.scan(x)[0], expected)
+    if hasattr(cell, "epsilon"):
+        other.epsilon = cell.epsilon
+    other.load_state_dict(cell.state_dict(), strict=True)
+    assert torch.equal(other.scan(x)[0], expected)
+    assert torch.equal(pickle.loads(pickle.dumps(cell)).scan(x)[0], expected)  # noqa: S301 - our own bytes
+
+
+@EVERY
+def test_every_parameter_learns(name: str) -> None:
+    cell = random_cell(name, 3, 5)
+    x, _ = random_run(cell, 2, 6)
+    cell.scan(x)[0].square().sum().backward()
+    for parameter_name, parameter in cell.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert (parameter.grad != 0).all(), parameter_name
+
+
+@EVERY
+def test_version_and_vocabulary(name: str) -> None:
+    cell = random_cell(name, 3, 5)
+    assert type(cell).version == SOURCES[name].code["version"] >= 1
+    assert (cell.input_size, cell.hidden_size) == (3, 5)
+    assert cell.num_parameters() == sum(parameter.numel() for parameter in cell.parameters())
+    documented = type(cell).__doc__
+    assert documented
+    assert "h_t" in documented
+    assert "Args:" in documented
+
+
+class Cost(TorchDispatchMode):
+    """Counts operations, and the bytes of the tensors that they give out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations = self.bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        self.operations += 1
+        outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+        if not func.is_view:  # a view costs no memory, however long the tensor it looks at
+            self.bytes += sum(tensor.numel() * tensor.element_size() for tensor in outputs)
+        return result
+
+
+def cost(scan, cell: RecurrentCell, num_steps: int) -> tuple[int, int]:
+    x = torch.zeros(2, num_steps, cell.input_size)
+    with Cost() as counted:
+        scan(cell, x).sum().backward()
+    return counted.operations, counted.bytes
+
+
+def slopes(scan, cell: RecurrentCell) -> list[float]:
+    """The log-log slopes of operations and of bytes, from T = 100 to 400 and from 400 to 1600."""
+    costs = [cost(scan, cell, num_steps) for num_steps in (100, 400, 1600)]
+    return [
+        math.log(after / before, 4)
+        for low, high in itertools.pairwise(costs)
+        for before, after in zip(low, high, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("name", LOOPS)
+@pytest.mark.parametrize("return_sequence", [False, True])
+def test_cost_is_linear_in_time(name: str, return_sequence: bool) -> None:
+    cell = random_cell(name, 3, 8, torch.float32)
+    found = slopes(lambda cell, x: cell.scan(x, return_sequence=return_sequence)[0], cell)
+    assert all(0.9 <= slope <= 1.15 for slope in found), found
+
+
+def test_a_quadratic_scan_would_be_seen() -> None:
+    def indexing(cell: RecurrentCell, x):
+        state, u = cell.initial_state(len(x)), cell.project(x)
+        for t in range(x.shape[1]):
+            state = cell.step(u[:, t], state)
+        return state[0]
+
+    found = slopes(indexing, random_cell("feedback", 3, 8, torch.float32))
+    assert max(found) > 1.5, found
