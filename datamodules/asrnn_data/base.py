@@ -1,0 +1,194 @@
+"""The data module that all tasks share: whole sets in memory, batches as a pure function of (seed, step)."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+from asrnn.errors import UsageError
+from asrnn_data.batches import Batch, EvalBatches, TrainBatches, epoch_order
+from asrnn_data.sources import LabelledImages, load_images
+from asrnn_data.splits import split_images
+from asrnn_data.tasks import Task
+
+
+class SequenceDataModule(LightningDataModule, ABC):
+    """Sequences `[B, T, I]` (float32) with classes `[B]` (int64), under a task's protocol.
+
+    The images lie in memory as bytes, on the trainer's device, and become sequences a batch at a time.
+    Training takes one batch an optimiser step, on one device; an epoch drops its incomplete last batch.
+
+    Args:
+        data_dir: a root that torchvision accepts; see `asrnn_data.resolve_data_dir`.
+        images: the image set; None for the task's default, the full published set.
+        batch_size: training samples a step.
+        seed: of batch order and training noise; it changes neither split, permutation nor test noise.
+        eval_batch_size: samples a batch of validation and test; it changes no sample.
+        variants: the task's settings, as keywords of each subclass.
+
+    Raises:
+        UnknownNameError: an image set or an asset is not one of the task's.
+        UsageError: a size below one, or a batch that is larger than the training set.
+    """
+
+    task: ClassVar[Task]
+
+    def __init__(
+        self,
+        data_dir: str | Path | None = None,
+        *,
+        images: str | None = None,
+        batch_size: int = 128,
+        seed: int = 0,
+        eval_batch_size: int = 250,
+        **variants: str,
+    ) -> None:
+        super().__init__()
+        self.image_set = self.task.image_set(images)
+        self.variants = self.task.choices(**variants)
+        self.data_dir = data_dir
+        self.batch_size, self.eval_batch_size, self.seed = batch_size, eval_batch_size, seed
+        if not 1 <= batch_size <= self.image_set.num_train:
+            raise UsageError(
+                f"batch_size is {batch_size}: it must lie between 1 and {self.image_set.num_train}, the "
+                f"training samples of '{self.image_set.name}'"
+            )
+        if eval_batch_size < 1:
+            raise UsageError(f"eval_batch_size is {eval_batch_size}: it must be at least 1")
+        self._sources: dict[str, LabelledImages] = {}
+        self._indices: dict[str, Tensor] = {}
+        self._order: tuple[int, Tensor] | None = None  # of the epoch that was asked for last
+
+    @abstractmethod
+    def make_sequences(self, images: Tensor, stream: str, rows: Tensor) -> Tensor:
+        """Return uint8 images `[B, C, H, W]` as sequences `[B, T, I]`.
+
+        Args:
+            images: a batch of images.
+            stream: names what `rows` are counted in, for tasks with noise.
+            rows: `[B]` int64, which row of the stream each image is.
+        """
+
+    @property
+    def sequence_length(self) -> int:
+        """T, the steps of a sequence."""
+        return self.task.sequence_length
+
+    @property
+    def input_size(self) -> int:
+        """I, the inputs at one step."""
+        return self.task.input_size
+
+    @property
+    def num_classes(self) -> int:
+        """C, the classes."""
+        return self.task.num_classes
+
+    @property
+    def num_train(self) -> int:
+        """Training samples."""
+        return self.image_set.num_train
+
+    @property
+    def num_val(self) -> int:
+        """Validation samples."""
+        return self.image_set.num_val
+
+    @property
+    def num_test(self) -> int:
+        """Test samples."""
+        return self.image_set.num_test
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches in the training set."""
+        return self.num_train // self.batch_size
+
+    def num_samples(self, part: str) -> int:
+        """Return how many samples ``"train"``, ``"val"`` or ``"test"`` has."""
+        return {"train": self.num_train, "val": self.num_val, "test": self.num_test}[part]
+
+    def labels(self, part: str) -> Tensor:
+        """Return the classes `[N]` of ``"train"``, ``"val"`` or ``"test"``, in the order of its samples."""
+        chosen = self._loaded(part)
+        return self._sources[self._parts[part].source].labels[chosen]
+
+    def protocol(self) -> dict[str, str]:
+        """Return name and digest of every protocol asset in use."""
+        return self.task.assets(self.image_set.name, **self.variants)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read and check the images and lay them on the trainer's device (the CPU without a trainer).
+
+        Raises:
+            MissingDataError: the data is not there.
+            DamagedDataError: a file is not the published one.
+            UsageError: the trainer has several devices, each of which would see the same batches.
+        """
+        if self.trainer is not None and self.trainer.world_size > 1:
+            raise UsageError(
+                f"the trainer has {self.trainer.world_size} devices, and each would see the same batches: use devices=1"
+            )
+        device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+        if self._sources and self._indices["train"].device == device:
+            return
+        sources = load_images(self.image_set.name, self.data_dir)
+        self._sources = {name: source.to(device) for name, source in sources.items()}
+        self._parts = split_images(self.image_set)
+        self._indices = {name: torch.from_numpy(part.indices).to(device) for name, part in self._parts.items()}
+        self._order = None
+
+    def train_batch(self, step: int) -> Batch:
+        """Return the batch of a training step, a pure function of (seed, step).
+
+        Args:
+            step: optimiser steps before this one, counted over all epochs.
+        """
+        epoch, position = divmod(step, self.steps_per_epoch)
+        chosen = self._epoch_order(epoch)[position * self.batch_size : (position + 1) * self.batch_size]
+        rows = torch.arange(len(chosen), device=chosen.device)
+        return self._batch("train", chosen, f"batch/{self.seed}/{step}", rows)
+
+    def samples(self, part: str, start: int, stop: int) -> Batch:
+        """Return samples `start` to `stop` of a part, each a function of its place in the source alone."""
+        chosen = self._loaded(part)[start:stop]
+        return self._batch(part, chosen, f"sample/{self._parts[part].source}", chosen)
+
+    def train_dataloader(self) -> TrainBatches:
+        """Return the training batches, from the trainer's step on.
+
+        Raises:
+            UsageError: the trainer takes several batches for one optimiser step.
+        """
+        if self.trainer is not None and self.trainer.accumulate_grad_batches != 1:
+            raise UsageError(
+                "accumulate_grad_batches must be 1, as a batch is a function of the step: raise batch_size"
+            )
+        return TrainBatches(self)
+
+    def val_dataloader(self) -> EvalBatches:
+        """Return all validation samples, in order."""
+        return EvalBatches(self, "val")
+
+    def test_dataloader(self) -> EvalBatches:
+        """Return all test samples, in order."""
+        return EvalBatches(self, "test")
+
+    def _loaded(self, part: str) -> Tensor:
+        if not self._sources:
+            raise UsageError("the data module holds no data yet: call setup() first")
+        return self._indices[part]
+
+    def _epoch_order(self, epoch: int) -> Tensor:
+        indices = self._loaded("train")
+        if self._order is None or self._order[0] != epoch:
+            order = torch.from_numpy(epoch_order(self.seed, epoch, self.num_train)).to(indices.device)
+            self._order = (epoch, indices[order])
+        return self._order[1]
+
+    def _batch(self, part: str, chosen: Tensor, stream: str, rows: Tensor) -> Batch:
+        source = self._sources[self._parts[part].source]
+        return self.make_sequences(source.images[chosen], stream, rows), source.labels[chosen]

