@@ -1,0 +1,63 @@
+"""``asrnn-bench doctor``: what this machine can do, and what is missing."""
+
+import shutil
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asrnn.errors import DataError
+from asrnn.registry import list_models
+from asrnn_bench.cli.app import app
+from asrnn_bench.running.launchers.slots import available_cores, visible_gpus
+from asrnn_data.image_sets import IMAGE_SETS, check_images, resolve_data_dir
+
+PACKAGES = ("asrnn-bench", "torch", "torchvision", "lightning", "torchmetrics", "mlxtend", "numpy", "pandas")
+
+
+@app.command()
+def doctor(
+    data_dir: Annotated[
+        Path | None, typer.Option(help="A root that torchvision accepts; by default $ASRNN_DATA_DIR, then ./data.")
+    ] = None,
+) -> int:
+    """Show versions, devices, disk and data; exit 1 if something is damaged or not installed."""
+    faults = _packages() + _devices() + _data(resolve_data_dir(data_dir))
+    typer.echo(f"models    {', '.join(source.name for source in list_models())}")
+    typer.echo("verdict   " + (f"{faults} to mend, marked with !" if faults else "ready"))
+    return 1 if faults else 0
+
+
+def _packages() -> int:
+    missing = 0
+    typer.echo(f"python    {sys.version.split()[0]}")
+    for name in PACKAGES:
+        try:
+            typer.echo(f"package   {name} {version(name)}")
+        except PackageNotFoundError:
+            typer.echo(f"package ! {name} is not installed: pip install asrnn-bench")
+            missing += 1
+    return missing
+
+
+def _devices() -> int:
+    cores, gpus = available_cores(), visible_gpus()
+    typer.echo(f"devices   {len(cores)} cores, {len(gpus)} GPUs; jobs run on {'the GPUs' if gpus else 'the cores'}")
+    free = shutil.disk_usage(Path.cwd()).free / 2**30
+    typer.echo(f"disk      {free:.1f} GiB free here")
+    return 0
+
+
+def _data(root: Path | None) -> int:
+    damaged = 0
+    typer.echo(f"data      {root if root else 'no folder is named: --data-dir, ASRNN_DATA_DIR or ./data'}")
+    for name in IMAGE_SETS:
+        try:
+            check_images(name, root)
+            typer.echo(f"data      {name}: there, and every file is the published one")
+        except DataError as error:
+            damaged += type(error).__name__ == "DamagedDataError"
+            typer.echo(f"data    {'!' if type(error).__name__ == 'DamagedDataError' else ' '} {error}")
+    return damaged

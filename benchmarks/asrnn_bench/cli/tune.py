@@ -1,0 +1,40 @@
+"""``asrnn-bench tune``: the search for hyper-parameters that a suite describes."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from asrnn_bench.api import Machine, Places, run_jobs
+from asrnn_bench.cli.app import app
+from asrnn_bench.cli.run import names
+from asrnn_bench.planning.spec import load_suite
+from asrnn_bench.tuning import plan_trials, write_outcome
+from asrnn_data.image_sets import resolve_data_dir
+
+
+@app.command()
+def tune(
+    suite: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help="The suite that describes the search.")
+    ] = "long-range",
+    models: Annotated[str | None, typer.Option(metavar="A,B", help="Models to tune; by default the suite's.")] = None,
+    tasks: Annotated[str | None, typer.Option(metavar="A,B", help="Tasks to tune on; by default the search's.")] = None,
+    devices: Annotated[
+        int | None, typer.Option(min=1, help="GPUs, or groups of cores, to use; by default all.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of a job on CPU.")] = 1,
+    output: Annotated[Path, typer.Option(help="Folder of the job directories.")] = Path("runs/tuning"),
+    data_dir: Annotated[
+        Path | None, typer.Option(help="A root that torchvision accepts; by default $ASRNN_DATA_DIR, then ./data.")
+    ] = None,
+) -> int:
+    """Give every model the same number of trials, and write the settings that did best on validation."""
+    spec = load_suite(suite)
+    trials = plan_trials(spec, names(models), names(tasks), threads)
+    console = Console(highlight=False)
+    outcome = run_jobs(trials.plan, Places(output, data_dir=resolve_data_dir(data_dir)), Machine(devices), console)
+    for path in write_outcome(output, spec, trials, outcome.records):
+        console.print(f"written: {path}", soft_wrap=True)
+    return 1 if outcome.count("failed") else 0

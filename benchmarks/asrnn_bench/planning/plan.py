@@ -1,0 +1,138 @@
+"""From a suite to its jobs: a pure function of the suite, of what was asked for, and of the code of the models."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from asrnn.errors import UnknownNameError, UsageError
+from asrnn.registry import ModelSource, find_model
+from asrnn_bench.planning.spec import Budget, Settings, SuiteSpec
+from asrnn_bench.records import Job, ModelConfig, TaskConfig, TrainingConfig
+from asrnn_data.tasks import Task, find_task
+
+NOT_RECURRENT = {"chance": 1, "logistic-regression": 1}
+"""The rows that every task has and that train nothing recurrent, with the version of their code."""
+
+UNTUNED = Settings(origin="default")
+"""What a model trains with on a task for which the suite has no settings of it."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run was asked for; an empty choice means all that the suite names."""
+
+    budget: str | None = None
+    models: Sequence[str] = ()
+    tasks: Sequence[str] = ()
+    seeds: Sequence[int] = ()
+    max_steps: int | None = None
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The jobs of a run, in the order in which they start, and the files that travel with some of them.
+
+    ``files`` maps the name of a model to the file that defines it.
+    """
+
+    suite: SuiteSpec
+    budget: str
+    jobs: list[Job]
+    files: dict[str, Path] = field(default_factory=dict)
+
+
+def make_plan(suite: SuiteSpec, request: Request) -> Plan:
+    """Return the jobs of ``suite`` that ``request`` asks for: task by task, the user's own models first.
+
+    Raises:
+        UsageError: a name that nothing carries, with the nearest one.
+    """
+    budget_name, budget = suite.budget(request.budget)
+    if request.max_steps is not None:
+        budget_name = f"{budget_name}-{request.max_steps}-steps"
+    tasks = [_task(suite, name) for name in dict.fromkeys(request.tasks or suite.tasks)]
+    sources = [find_model(name) for name in dict.fromkeys(request.models or suite.models) if name not in NOT_RECURRENT]
+    _names_differ(sources)
+    sources.sort(key=lambda source: source.origin == "built-in")
+    jobs = [
+        Job(
+            suite=suite.name,
+            suite_version=suite.version,
+            budget=budget_name,
+            task=_task_config(suite, budget, task),
+            model=model,
+            training=_training(budget, task.name, _settings(suite, task.name, model.name), request.max_steps),
+            settings=_settings(suite, task.name, model.name).origin,
+            seed=seed,
+            threads=request.threads,
+        )
+        for seed in dict.fromkeys(request.seeds or budget.seeds)
+        for task in tasks
+        for model in [*map(_not_recurrent, NOT_RECURRENT), *(_model(suite, budget, task.name, s) for s in sources)]
+    ]
+    files = {source.name: Path(source.target.rpartition(":")[0]) for source in sources if source.origin == "file"}
+    return Plan(suite, budget_name, jobs, files)
+
+
+def _task(suite: SuiteSpec, name: str) -> Task:
+    if name not in suite.tasks:
+        raise UnknownNameError(f"task of suite {suite.name}", name, suite.tasks)
+    return find_task(name)
+
+
+def _task_config(suite: SuiteSpec, budget: Budget, task: Task) -> TaskConfig:
+    images = next((budget.images[name] for name in task.image_sets if name in budget.images), None)
+    chosen = task.choices(**suite.variants.get(task.name, {}))
+    assets = task.assets(images, **chosen)
+    images = task.image_set(images).name
+    return TaskConfig(name=task.name, version=task.version, images=images, variants=chosen, assets=assets)
+
+
+def _settings(suite: SuiteSpec, task: str, model: str) -> Settings:
+    return suite.settings.get(task, {}).get(model, UNTUNED)
+
+
+def _training(budget: Budget, task: str, settings: Settings, max_steps: int | None) -> TrainingConfig:
+    own = budget.tasks.get(task)
+    steps = max_steps or (own and own.max_steps) or budget.max_steps
+    every = (own and own.validate_every) or budget.validate_every
+    return TrainingConfig(
+        **settings.model_dump(exclude={"origin", "hyper"}),
+        batch_size=budget.batch_size,
+        max_steps=steps,
+        validate_every=min(every, steps),
+    )
+
+
+def _model(suite: SuiteSpec, budget: Budget, task: str, source: ModelSource) -> ModelConfig:
+    own = budget.tasks.get(task)
+    target = source.target
+    if source.origin == "file":
+        path, _, name = target.rpartition(":")
+        target = f"{Path(path).name}:{name}"
+    return ModelConfig(
+        name=source.name,
+        origin=source.origin,
+        target=target,
+        code=dict(source.code),
+        hidden_size=(own.hidden_size.get(source.name) if own else None) or budget.hidden_size,
+        hyper=_settings(suite, task, source.name).hyper,
+    )
+
+
+def _not_recurrent(name: str) -> ModelConfig:
+    target = f"asrnn_bench.running.not_recurrent:{name}"
+    return ModelConfig(
+        name=name, origin="not-recurrent", target=target, code={"version": NOT_RECURRENT[name]}, hidden_size=None
+    )
+
+
+def _names_differ(sources: list[ModelSource]) -> None:
+    """Two models must not share a name: their job directories and leaderboard rows carry it."""
+    seen: dict[str, str] = {}
+    for source in sources:
+        if source.name in seen or source.name in NOT_RECURRENT:
+            other = seen.get(source.name, "a row that every task has")
+            raise UsageError(f"two models are called '{source.name}': {other} and {source.target}; rename a class")
+        seen[source.name] = source.target

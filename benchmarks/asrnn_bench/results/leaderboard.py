@@ -1,0 +1,169 @@
+"""The leaderboard: a deterministic function of records."""
+
+import math
+from collections.abc import Iterable, Sequence
+from statistics import NormalDist, fmean, median, stdev
+from typing import TYPE_CHECKING, Any
+
+from asrnn_bench.records import Job, Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = (
+    "task",
+    "model",
+    "metric",
+    "mean",
+    "std",
+    "ci_low",
+    "ci_high",
+    "ci_method",
+    "n_seeds",
+    "n_diverged",
+    "n_failed",
+    "n_no_data",
+    "reasons",
+    "val_mean",
+    "n_test",
+    "hidden_size",
+    "parameters_recurrent",
+    "parameters_total",
+    "max_steps",
+    "batch_size",
+    "images",
+    "variants",
+    "hyperparameters",
+    "hyperparameters_from",
+    "step_ms",
+    "train_seconds",
+    "peak_memory_mib",
+    "scan_backend",
+    "threads",
+    "machine",
+    "suite_version",
+    "config",
+)
+"""The columns of the CSV, in their order; ``leaderboards/README.md`` gives each one's meaning and unit."""
+
+CONFIDENCE = 0.95
+
+
+def rows(records: Iterable[Record]) -> list[dict[str, Any]]:
+    """Return a row for each task, model and configuration: by task, then the best mean first.
+
+    Seeds are averaged; whatever came to no score is counted beside the mean, never into it.
+    """
+    groups: dict[tuple[str, str, str], list[Record]] = {}
+    for record in records:
+        job = record.job
+        groups.setdefault((job.task.name, job.model.name, job.config), []).append(record)
+    table = [_row(sorted(group, key=lambda r: r.job.seed)) for group in groups.values()]
+    return sorted(
+        table, key=lambda r: (r["task"], -(r["mean"] if r["mean"] is not None else -1), r["model"], r["config"])
+    )
+
+
+def frame(records: Iterable[Record]) -> "pd.DataFrame":
+    """Return the leaderboard as a data frame with ``COLUMNS``."""
+    import pandas as pd
+
+    return pd.DataFrame(rows(records), columns=list(COLUMNS))
+
+
+def csv_text(records: Iterable[Record]) -> str:
+    """Return the leaderboard as CSV: fixed columns, six significant digits, text cells safe in a spreadsheet."""
+    table = frame(records)
+    for column in ("model", "reasons", "variants", "hyperparameters", "hyperparameters_from", "machine"):
+        table[column] = table[column].map(spreadsheet_safe)
+    for column in ("n_test", "hidden_size", "parameters_recurrent", "parameters_total"):
+        table[column] = table[column].astype("Int64")
+    return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+
+
+def spreadsheet_safe(text: str) -> str:
+    """Return ``text`` so that no spreadsheet takes it for a formula."""
+    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def interval(values: Sequence[float], n_test: int) -> tuple[float, float, str]:
+    """Return a 95 % interval of the mean accuracy, and how it was made.
+
+    Several seeds: Student's t over them. One seed: Wilson's interval over its test samples, which knows nothing of
+    the spread between seeds (Wilson, JASA 1927).
+    """
+    mean = fmean(values)
+    if len(values) > 1:
+        from scipy.special import stdtrit
+
+        half = float(stdtrit(len(values) - 1, 0.5 + CONFIDENCE / 2)) * stdev(values) / math.sqrt(len(values))
+        return mean - half, mean + half, "student-t over seeds"
+    z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
+    centre = (mean + z * z / (2 * n_test)) / (1 + z * z / n_test)
+    half = z / (1 + z * z / n_test) * math.sqrt(mean * (1 - mean) / n_test + z * z / (4 * n_test * n_test))
+    return centre - half, centre + half, "wilson over test samples"
+
+
+def _row(group: list[Record]) -> dict[str, Any]:
+    job = group[0].job
+    scored = [record.scores for record in group if record.scores is not None]
+    accuracies = [scores.test_accuracy for scores in scored if scores.test_accuracy is not None]
+    n_test = scored[0].test_samples if accuracies else None
+    low, high, method = interval(accuracies, n_test) if n_test else (None, None, "")
+    costs = [record.cost for record in group if record.cost is not None]
+    steps = [cost.step_seconds for cost in costs if cost.step_seconds is not None]
+    return {
+        "task": job.task.name,
+        "model": job.model.name,
+        "metric": "accuracy",
+        "mean": fmean(accuracies) if accuracies else None,
+        "std": stdev(accuracies) if len(accuracies) > 1 else None,
+        "ci_low": low,
+        "ci_high": high,
+        "ci_method": method,
+        "n_seeds": len(accuracies),
+        "n_diverged": sum(record.status == "diverged" for record in group),
+        "n_failed": sum(record.status == "failed" for record in group),
+        "n_no_data": sum(record.status == "no-data" for record in group),
+        "reasons": "; ".join(dict.fromkeys(_one_line(record.reason) for record in group if record.reason)),
+        "val_mean": fmean(scores.val_accuracy for scores in scored) if scored else None,
+        "n_test": n_test,
+        "hidden_size": job.model.hidden_size,
+        "parameters_recurrent": costs[0].parameters_recurrent if costs else None,
+        "parameters_total": costs[0].parameters_total if costs else None,
+        "max_steps": job.training.max_steps,
+        "batch_size": job.training.batch_size,
+        "images": job.task.images,
+        "variants": " ".join(f"{kind}={name}" for kind, name in sorted(job.task.variants.items())),
+        "hyperparameters": hyperparameters(job),
+        "hyperparameters_from": job.settings,
+        "step_ms": 1000 * median(steps) if steps else None,
+        "train_seconds": median(cost.train_seconds for cost in costs) if costs else None,
+        "peak_memory_mib": max(cost.peak_memory_mib for cost in costs) if costs else None,
+        "scan_backend": _each(record.scan_backend for record in group),
+        "threads": job.threads,
+        "machine": _each(record.environment.get("accelerator") or record.environment.get("cpu") for record in group),
+        "suite_version": job.suite_version,
+        "config": job.config,
+    }
+
+
+def hyperparameters(job: Job) -> str:
+    """Return the job's hyper-parameters as ``name=value`` words; those of the optimiser first."""
+    if job.model.name == "chance":
+        return ""
+    training = job.training
+    words: dict[str, object] = {"optimizer": training.optimizer, "learning_rate": training.learning_rate}
+    words |= {"momentum": training.momentum} if training.optimizer == "sgd" else {}
+    words |= {"weight_decay": training.weight_decay} if training.weight_decay else {}
+    words |= {"gradient_clip_norm": training.gradient_clip_norm} if training.gradient_clip_norm else {}
+    words |= {"schedule": training.schedule} if training.schedule != "constant" else {}
+    return " ".join(f"{name}={value}" for name, value in (words | dict(sorted(job.model.hyper.items()))).items())
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _each(values: Iterable[object]) -> str:
+    return "; ".join(sorted({str(value) for value in values if value is not None}))

@@ -1,0 +1,130 @@
+"""The leaderboard as people see it: a table on the terminal, and Markdown."""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from asrnn.errors import UsageError
+from asrnn_bench.atomic import replace
+from asrnn_bench.records import Record
+from asrnn_bench.results.leaderboard import csv_text, rows
+
+
+def title(record: Record) -> str:
+    """Return what a leaderboard is called: its suite, version and budget."""
+    return f"{record.job.suite} (version {record.job.suite_version}), budget {record.job.budget}"
+
+
+def terminal_table(records: list[Record]) -> Table:
+    """Return models down and tasks across: test accuracy in per cent, with half the width of its 95 % interval."""
+    tasks, models, cells = _matrix(rows(records))
+    table = Table(title=title(records[0]), title_justify="left", caption=LEGEND, caption_justify="left", pad_edge=False)
+    table.add_column("test accuracy, %", no_wrap=True)
+    for task in tasks:
+        table.add_column(task, justify="right")
+    for model in models:
+        table.add_row(model, *(cells.get((task, model), "") for task in tasks))
+    return table
+
+
+LEGEND = "± half the 95 % interval: over seeds where there are several, else over the test samples"
+
+
+def markdown(records: list[Record]) -> str:
+    """Return the leaderboard as Markdown: the table of models and tasks, then each task in full."""
+    table = rows(records)
+    tasks, models, cells = _matrix(table)
+    lines = [f"# {title(records[0])}", ""]
+    lines += [f"Test accuracy in per cent; {LEGEND[0].lower()}{LEGEND[1:]}.", ""]
+    lines += _markdown_table(["model", *tasks], [[m, *(cells.get((t, m), "") for t in tasks)] for m in models])
+    for task in tasks:
+        lines += ["", f"## {task}", ""]
+        head = [
+            "model",
+            "test accuracy",
+            "95 % interval",
+            "seeds",
+            "units",
+            "parameters",
+            "ms a step",
+            "hyper-parameters",
+            "remarks",
+        ]
+        lines += _markdown_table(head, [_details(row) for row in table if row["task"] == task])
+    return "\n".join(lines) + "\n"
+
+
+def write_leaderboards(leaderboards: Path, records: Iterable[Record]) -> list[Path]:
+    """Write the CSV and the Markdown of every suite and budget among ``records``, and return the CSVs' paths."""
+    paths = []
+    try:
+        leaderboards.mkdir(parents=True, exist_ok=True)
+        for path, text in leaderboard_files(leaderboards, records).items():
+            if not path.exists() or path.read_text(encoding="utf-8") != text:
+                replace(path, text)
+            paths.append(path)
+    except OSError as error:
+        raise UsageError(f"cannot write to {leaderboards}: {error.strerror}; choose another --leaderboards") from error
+    return [path for path in paths if path.suffix == ".csv"]
+
+
+def leaderboard_files(leaderboards: Path, records: Iterable[Record]) -> dict[Path, str]:
+    """Return what each leaderboard file should hold; the Markdown shows the newest version of its suite alone."""
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(f"{record.job.suite}.{record.job.budget}", []).append(record)
+    files: dict[Path, str] = {}
+    for name, group in sorted(groups.items()):
+        newest = max(record.job.suite_version for record in group)
+        files[leaderboards / f"{name}.csv"] = csv_text(group)
+        files[leaderboards / f"{name}.md"] = markdown([r for r in group if r.job.suite_version == newest])
+    return files
+
+
+def _matrix(table: list[dict[str, Any]]) -> tuple[list[str], list[str], dict[tuple[str, str], str]]:
+    """Return tasks, models and cells; a model with several configurations on a task is named with each of them."""
+    shared = {pair for pair, count in Counter((row["task"], row["model"]) for row in table).items() if count > 1}
+    several = {model for _, model in shared}
+    cells = {(row["task"], _label(row, several)): _cell(row) for row in table}
+    tasks = list(dict.fromkeys(task for task, _ in cells))
+    sums: dict[str, float] = {}
+    for row in table:
+        label = _label(row, several)
+        sums[label] = sums.get(label, 0.0) + (row["mean"] or 0.0)
+    return tasks, sorted(sums, key=lambda label: (-sums[label], label)), cells
+
+
+def _label(row: dict[str, Any], several: set[str]) -> str:
+    return f"{row['model']} ({row['config'][:6]})" if row["model"] in several else str(row["model"])
+
+
+def _cell(row: dict[str, Any]) -> str:
+    if row["mean"] is not None:
+        text = f"{100 * row['mean']:.1f} ±{50 * (row['ci_high'] - row['ci_low']):.1f}"
+    else:
+        text = next(name for name in ("diverged", "failed", "no_data") if row[f"n_{name}"]).replace("_", " ")
+    lost = row["n_diverged"] + row["n_failed"] if row["mean"] is not None else 0
+    return f"{text} ({lost} lost)" if lost else text
+
+
+def _details(row: dict[str, Any]) -> list[str]:
+    scored = row["mean"] is not None
+    return [
+        row["model"],
+        f"{100 * row['mean']:.2f}" if scored else _cell(row),
+        f"{100 * row['ci_low']:.2f} to {100 * row['ci_high']:.2f}" if scored else "",
+        str(row["n_seeds"]),
+        "" if row["hidden_size"] is None else str(row["hidden_size"]),
+        "" if row["parameters_total"] is None else f"{row['parameters_total']:,}",
+        "" if row["step_ms"] is None else f"{row['step_ms']:.0f}",
+        row["hyperparameters"],
+        row["reasons"],
+    ]
+
+
+def _markdown_table(head: list[str], body: list[list[str]]) -> list[str]:
+    cells = [[cell.replace("|", "\\|") for cell in line] for line in body]
+    return [f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *cells]]

@@ -1,0 +1,137 @@
+"""What watches a training: selection on validation, divergence, and the progress that observers follow."""
+
+import json
+import math
+import resource
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from asrnn_bench.records import CurvePoint
+from asrnn_bench.running.job_directory import JobDirectory
+
+WARM_UP_STEPS = 3
+"""Steps left out of the median: the first ones fill caches and grow the heap."""
+
+
+class DivergedError(Exception):
+    """The loss stopped being a finite number; a finding about the model, not a fault of the run."""
+
+
+class Selection(Callback):
+    """Keep the weights of the best validation accuracy, the earliest of equals, and the curve that led there."""
+
+    def __init__(self, metrics: Path) -> None:
+        self.metrics = metrics
+        self.curve: list[CurvePoint] = []
+        self.best: CurvePoint | None = None
+        self.val_samples = 0
+        self.weights: dict[str, Tensor] = {}
+        self._losses: list[Tensor] = []
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Remember the loss, and stop at one that is not finite."""
+        loss = outputs["loss"].detach()
+        if not math.isfinite(loss.item()):
+            raise DivergedError(f"the training loss became {loss.item()} at step {trainer.global_step}")
+        self._losses.append(loss)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Add a point to the curve, and keep the weights if it is the best one."""
+        measured = trainer.callback_metrics
+        val_loss = float(measured["val/loss"])
+        point = CurvePoint(
+            step=trainer.global_step,
+            train_loss=float(torch.stack(self._losses).mean()) if self._losses else None,
+            val_accuracy=exact_share(float(measured["val/accuracy"]), int(measured["val/samples"])),
+            val_loss=val_loss if math.isfinite(val_loss) else None,
+        )
+        self._losses.clear()
+        self.curve.append(point)
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(point.model_dump()) + "\n")
+        if self.best is None or point.val_accuracy > self.best.val_accuracy:
+            self.best = point
+            self.val_samples = int(measured["val/samples"])
+            state = pl_module.model.state_dict()  # type: ignore[union-attr]
+            self.weights = {name: value.detach().cpu().clone() for name, value in state.items()}
+
+
+class Progress(Callback):
+    """Time each step, and write the progress about once a second."""
+
+    def __init__(self, directory: JobDirectory, attempt: int, max_steps: int, interval: float = 1.0) -> None:
+        self.directory, self.attempt, self.max_steps, self.interval = directory, attempt, max_steps, interval
+        self.sequence = 0
+        self.step_seconds: list[float] = []
+        self._mark = 0.0
+        self._written = 0.0
+
+    def write(self, phase: str, step: int, loss: float | None = None) -> None:
+        """Write where the attempt is; ``seq`` grows with every call, so that an observer needs no clock of ours."""
+        self.sequence += 1
+        self._written = time.monotonic()
+        recent = self.step_seconds[-20:]
+        self.directory.write_progress(
+            {
+                "attempt": self.attempt,
+                "seq": self.sequence,
+                "phase": phase,
+                "step": step,
+                "max_steps": self.max_steps,
+                "loss": loss,
+                "steps_per_second": len(recent) / sum(recent) if recent else None,
+                "memory_mib": peak_memory_mib(),
+            }
+        )
+
+    def median_step_seconds(self) -> float | None:
+        """Return the median time of an optimiser step, validation aside."""
+        timed = self.step_seconds[WARM_UP_STEPS:] or self.step_seconds
+        return statistics.median(timed) if timed else None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self._mark = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Time the step from the end of the one before it, its batch included, and write if it is time."""
+        loss = float(outputs["loss"])
+        now = time.perf_counter()
+        self.step_seconds.append(now - self._mark)
+        self._mark = now
+        if time.monotonic() - self._written >= self.interval:
+            self.write("training", trainer.global_step, loss if math.isfinite(loss) else None)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say that a validation runs."""
+        self.write("validating", trainer.global_step)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave the validation out of the next step's time."""
+        self._mark = time.perf_counter()
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say that the test runs."""
+        self.write("testing", self.max_steps)
+
+
+def exact_share(accuracy: float, samples: int) -> float:
+    """Return the accuracy as the number of hits over ``samples``, free of the metric's float32 rounding."""
+    return round(accuracy * samples) / samples
+
+
+def peak_memory_mib() -> float:
+    """Return the largest memory so far, in MiB: the GPU's where one is in use, else the process's resident set."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

@@ -1,0 +1,64 @@
+"""The places of this machine where one job can run at a time: a device, or a few cores."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+from asrnn.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One place for one job: its name, and the environment that keeps a worker there."""
+
+    name: str
+    environment: tuple[tuple[str, str], ...]
+
+
+def find_slots(*, devices: int | None, jobs_per_device: int, threads: int) -> list[Slot]:
+    """Return the slots of this machine: one a GPU where there are GPUs, else one for every ``threads`` cores.
+
+    Args:
+        devices: how many GPUs or groups of cores to take; by default all.
+        jobs_per_device: how many jobs share one of them.
+        threads: the threads of a job.
+
+    Raises:
+        UsageError: more devices are asked for than there are.
+    """
+    gpus = visible_gpus()
+    cores = available_cores()
+    if not gpus and threads > len(cores):
+        raise UsageError(f"--threads {threads} is more than the {len(cores)} cores there are")
+    count = len(gpus) or len(cores) // threads
+    kind = "GPUs" if gpus else f"groups of {threads} cores" if threads > 1 else "cores"
+    if devices is not None and devices > count:
+        raise UsageError(f"--devices {devices} is more than the {count} {kind} there are")
+    slots = []
+    for index in range(devices or count):
+        group = cores[index * threads : (index + 1) * threads] if not gpus else cores
+        name = f"gpu {gpus[index]}" if gpus else f"core {','.join(map(str, group))}"
+        place = {"CUDA_VISIBLE_DEVICES": gpus[index] if gpus else ""}
+        place |= {} if gpus else {"ASRNN_BENCH_CORES": ",".join(map(str, group))}
+        place |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+        slots += [Slot(name, tuple(place.items()))] * jobs_per_device
+    return slots
+
+
+def visible_gpus() -> list[str]:
+    """Return the GPUs that CUDA may use, as CUDA names them, without making a CUDA context."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [name.strip() for name in chosen.split(",") if name.strip() and name.strip() != "-1"]
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    words = [program, "--query-gpu=index", "--format=csv,noheader"]
+    found = subprocess.run(words, capture_output=True, text=True, check=False)
+    return found.stdout.split() if found.returncode == 0 else []
+
+
+def available_cores() -> list[int]:
+    """Return the cores this process may run on."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))

@@ -1,0 +1,170 @@
+"""One job, from its configuration to its record, in this process."""
+
+import math
+import time
+from hashlib import sha256
+from importlib import import_module
+from pathlib import Path
+
+import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch import Trainer
+from safetensors.torch import save_file
+
+from asrnn.errors import DamagedDataError, ModelError
+from asrnn.models import RecurrentModel, build_model
+from asrnn.registry import ModelSource
+from asrnn.training import SequenceClassifier
+from asrnn_bench.records import Cost, Job, Record, Scores
+from asrnn_bench.running.callbacks import DivergedError, Progress, Selection, exact_share, peak_memory_mib
+from asrnn_bench.running.job_directory import Attempt, JobDirectory
+from asrnn_bench.running.not_recurrent import Chance, LogisticRegression
+from asrnn_bench.running.provenance import environment
+from asrnn_data.base import SequenceDataModule
+from asrnn_data.tasks import find_task
+
+Model = RecurrentModel | Chance | LogisticRegression
+
+
+def named_seed(purpose: str, seed: int) -> int:
+    """Return the seed of one purpose, so that no two random things ever share a stream."""
+    text = f"asrnn-bench/{purpose}/{seed}"
+    return int.from_bytes(sha256(text.encode()).digest()[:8], "little") >> 1
+
+
+def train(directory: JobDirectory, attempt: Attempt, data_dir: Path | None) -> Record:
+    """Train the job of ``directory``, select on validation, test once, and return the record.
+
+    Raises:
+        ModelError: the model cannot be imported or built, or breaks the contract of shapes.
+        DataError: its data are missing or not the published ones.
+    """
+    job = directory.job()
+    data = build_data(job, data_dir)
+    data.setup()
+    torch.manual_seed(named_seed("training", job.seed))
+    model = build(job, directory, data)
+    module = SequenceClassifier(
+        model,
+        num_classes=data.num_classes,
+        schedule_steps=job.training.max_steps,
+        **job.training.model_dump(exclude={"batch_size", "max_steps", "validate_every"}),
+    )
+    progress = Progress(directory, attempt.number, job.training.max_steps)
+    progress.write("starting", 0)
+    selection = Selection(attempt.path / "metrics.jsonl")
+    trainer = _trainer(job, [selection, progress])
+    began = time.perf_counter()
+    reason = None
+    try:
+        if model.num_parameters():
+            trainer.fit(module, datamodule=data)
+        else:
+            trainer.validate(module, datamodule=data, verbose=False)
+    except DivergedError as error:
+        reason = str(error)
+    cost = Cost(
+        step_seconds=progress.median_step_seconds(),
+        train_seconds=time.perf_counter() - began,
+        peak_memory_mib=peak_memory_mib(),
+        parameters_recurrent=model.num_recurrent_parameters(),
+        parameters_total=model.num_parameters(),
+    )
+    scores = None
+    if reason is None:
+        scores = _scores(job, trainer, module, data, selection)
+        save_file(selection.weights, attempt.path / "weights.safetensors")
+    return Record(
+        key=job.key,
+        job=job,
+        status="done" if reason is None else "diverged",
+        reason=reason,
+        attempt=attempt.number,
+        scores=scores,
+        curve=selection.curve,
+        cost=cost,
+        scan_backend=model.scan_backend,
+        environment=environment(),
+    )
+
+
+def build_data(job: Job, data_dir: Path | None) -> SequenceDataModule:
+    """Return the job's data module, after a check that its protocol assets are the ones the job names."""
+    task = find_task(job.task.name)
+    if task.version != job.task.version or task.assets(job.task.images, **job.task.variants) != job.task.assets:
+        raise DamagedDataError(
+            f"the job was planned with another version of task {job.task.name}; run the suite again to plan it anew"
+        )
+    module, _, name = task.datamodule.partition(":")
+    data_module: type[SequenceDataModule] = getattr(import_module(module), name)
+    sizes = {"batch_size": job.training.batch_size, "seed": job.seed}
+    return data_module(data_dir, images=job.task.images, **sizes, **job.task.variants)  # type: ignore[arg-type]
+
+
+def build(job: Job, directory: JobDirectory, data: SequenceDataModule) -> Model:
+    """Return the job's model, initialised by its own seed and nothing else."""
+    if job.model.name == "chance":
+        return Chance(data.labels("train"), data.num_classes)
+    if job.model.name == "logistic-regression":
+        return LogisticRegression(data.sequence_length, data.input_size, data.num_classes)
+    target = job.model.target
+    if job.model.origin == "file":
+        path = directory.model_path(job)
+        target = f"{path}:{target.rpartition(':')[2]}"
+        if sha256(path.read_bytes()).hexdigest() != job.model.code["sha256"]:
+            raise ModelError(
+                f"{path} is not the file that the job was planned with; delete {directory.path}, run again"
+            )
+    if job.model.hidden_size is None:
+        raise ModelError(f"job {job.label} names no hidden size")
+    return build_model(
+        ModelSource(job.model.name, job.model.origin, target, job.model.code),  # type: ignore[arg-type]
+        input_size=data.input_size,
+        hidden_size=job.model.hidden_size,
+        num_outputs=data.num_classes,
+        seed=named_seed("initialization", job.seed),
+        **job.model.hyper,
+    )
+
+
+def _trainer(job: Job, callbacks: list[Selection | Progress]) -> Trainer:
+    # The environment is named so that Lightning does not take a Slurm allocation around us for its own.
+    return Trainer(
+        accelerator="cuda" if torch.cuda.is_available() else "cpu",
+        devices=1,
+        plugins=[LightningEnvironment()],
+        callbacks=list(callbacks),
+        max_steps=job.training.max_steps,
+        max_epochs=-1,
+        val_check_interval=job.training.validate_every,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def _scores(
+    job: Job, trainer: Trainer, module: SequenceClassifier, data: SequenceDataModule, selection: Selection
+) -> Scores:
+    """Return what the selected weights score; they are tested once, on every sample of the test set."""
+    best = selection.best
+    if best is None:
+        raise RuntimeError("no validation ran, so there are no weights to test")
+    scores = Scores(best_step=best.step, val_accuracy=best.val_accuracy, val_samples=selection.val_samples)
+    if not job.tested:
+        return scores
+    module.model.load_state_dict(selection.weights)
+    measured = trainer.test(module, datamodule=data, verbose=False)[0]
+    samples = int(measured["test/samples"])
+    if samples != data.num_test:
+        raise RuntimeError(f"{samples} test samples were counted, not {data.num_test}")
+    loss = measured["test/loss"]
+    found = {
+        "test_accuracy": exact_share(measured["test/accuracy"], samples),
+        "test_loss": loss if math.isfinite(loss) else None,
+        "test_samples": samples,
+    }
+    return scores.model_copy(update=found)

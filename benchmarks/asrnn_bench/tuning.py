@@ -1,0 +1,164 @@
+"""The search for hyper-parameters: the same number of trials for every model, judged on validation alone.
+
+A trial is a job like any other, short, under a budget name of its own; so it is resumed, recorded and repeated like
+any other, and its leaderboard would be ``<suite>.trials-<n>-steps``, were one made.
+"""
+
+import csv
+import io
+import itertools
+import json
+import random
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from asrnn.errors import UsageError
+from asrnn_bench.planning.plan import Plan, Request, make_plan
+from asrnn_bench.planning.spec import Plain, Search, Settings, SuiteSpec
+from asrnn_bench.records import Job, Record
+
+TRIAL_COLUMNS = ("task", "model", "trial", "status", "val_accuracy", "best_step", "settings")
+
+
+@dataclass(frozen=True)
+class Trials:
+    """The jobs of a search, and which trial of which model each of them is."""
+
+    plan: Plan
+    numbers: dict[str, int]
+
+
+def search_of(suite: SuiteSpec) -> Search:
+    """Return the suite's search.
+
+    Raises:
+        UsageError: it has none.
+    """
+    if suite.search is None:
+        raise UsageError(f"suite {suite.name} has no [search], so there is nothing to draw trials from")
+    return suite.search
+
+
+def draw(search: Search, model: str) -> list[Settings]:
+    """Return a model's trials: a sample without replacement of all combinations in its space.
+
+    Raises:
+        UsageError: the space has fewer combinations than there are to be trials.
+    """
+    space = search.space.get(model) or search.space.get("default")
+    if space is None:
+        raise UsageError(f"the suite has no [search.space.{model}] and no [search.space.default]")
+    combinations = [dict(zip(space, values, strict=True)) for values in itertools.product(*space.values())]
+    if len(combinations) < search.trials:
+        raise UsageError(f"[search.space.{model}] has {len(combinations)} combinations for {search.trials} trials")
+    # A generator for people's experiments, not for secrets.
+    chosen = random.Random(f"asrnn-bench/search/{search.seed}/{model}").sample(combinations, search.trials)  # noqa: S311
+    return [_settings(values, f"trial {number}") for number, values in enumerate(chosen, start=1)]
+
+
+def plan_trials(suite: SuiteSpec, models: list[str], tasks: list[str], threads: int) -> Trials:
+    """Return the jobs of all trials of ``models`` on ``tasks``; by default the suite's own."""
+    search = search_of(suite)
+    jobs: list[Job] = []
+    numbers: dict[str, int] = {}
+    plan = make_plan(suite, Request(budget=search.budget, models=models, tasks=tasks or search.tasks, threads=threads))
+    for job in plan.jobs:
+        if job.model.name == "chance" or job.seed != plan.jobs[0].seed:
+            continue
+        for number, settings in enumerate(draw(search, job.model.name), start=1):
+            trial = _trial(job, settings, search)
+            jobs.append(trial)
+            numbers[trial.key] = number
+    return Trials(replace(plan, jobs=jobs, budget=jobs[0].budget), numbers)
+
+
+def best_settings(suite: SuiteSpec, trials: Trials, records: list[Record]) -> dict[str, dict[str, Settings]]:
+    """Return, by task and model, the settings of the trial with the best validation accuracy, the first of equals.
+
+    A task that the search names in ``same_as`` gets those of its counterpart.
+    """
+    best: dict[tuple[str, str], tuple[float, int, Job]] = {}
+    for record in records:
+        if record.scores is None:
+            continue
+        place = (record.job.task.name, record.job.model.name)
+        rank = (record.scores.val_accuracy, -trials.numbers[record.key])
+        if place not in best or rank > best[place][:2]:
+            best[place] = (*rank, record.job)
+    found: dict[str, dict[str, Settings]] = {}
+    for (task, model), (_, _, job) in best.items():
+        origin = f"{suite.name}.trials.csv, {task}"
+        training = job.training.model_dump(include=set(Settings.model_fields) - {"origin", "hyper"})
+        found.setdefault(task, {})[model] = Settings(origin=origin, hyper=job.model.hyper, **training)
+    for task, twin in search_of(suite).same_as.items():
+        if twin in found:
+            found[task] = found[twin]
+    return found
+
+
+def trials_csv(trials: Trials, records: list[Record]) -> str:
+    """Return the trials as CSV, in the order of tasks, models and numbers."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(TRIAL_COLUMNS)
+    for record in sorted(records, key=lambda r: (r.job.task.name, r.job.model.name, trials.numbers[r.key])):
+        scores = record.scores
+        accuracy, step = (f"{scores.val_accuracy:.4f}", scores.best_step) if scores else ("", "")
+        words = json.dumps(_changed(record.job), sort_keys=True)
+        number = trials.numbers[record.key]
+        table.writerow([record.job.task.name, record.job.model.name, number, record.status, accuracy, step, words])
+    return text.getvalue()
+
+
+def settings_toml(settings: dict[str, dict[str, Settings]]) -> str:
+    """Return settings as the TOML tables that a suite holds."""
+    lines: list[str] = []
+    for task, models in settings.items():
+        for model, chosen in models.items():
+            lines += [f"[settings.{task}.{model}]"]
+            for name, value in chosen.model_dump(exclude_defaults=True, exclude={"hyper"}).items():
+                lines.append(f"{name} = {json.dumps(value)}")
+            if chosen.hyper:
+                lines.append("hyper = { " + ", ".join(f"{k} = {json.dumps(v)}" for k, v in chosen.hyper.items()) + " }")
+            lines.append("")
+    return "\n".join(lines)
+
+
+def write_outcome(folder: Path, suite: SuiteSpec, trials: Trials, records: list[Record]) -> tuple[Path, Path]:
+    """Write the trials and the settings they lead to, and return both paths."""
+    table, settings = folder / f"{suite.name}.trials.csv", folder / f"{suite.name}.settings.toml"
+    table.write_text(trials_csv(trials, records), encoding="utf-8")
+    settings.write_text(settings_toml(best_settings(suite, trials, records)), encoding="utf-8")
+    return table, settings
+
+
+def _settings(values: dict[str, Plain], origin: str) -> Settings:
+    own = {name: value for name, value in values.items() if name in Settings.model_fields}
+    hyper = {name: value for name, value in values.items() if name not in own}
+    return Settings.model_validate({**own, "origin": origin, "hyper": hyper})
+
+
+def _trial(job: Job, settings: Settings, search: Search) -> Job:
+    training = settings.model_dump(exclude={"origin", "hyper"})
+    training |= {"max_steps": search.max_steps, "validate_every": search.validate_every}
+    return job.model_copy(
+        update={
+            "budget": f"trials-{search.max_steps}-steps",
+            "model": job.model.model_copy(update={"hyper": settings.hyper}),
+            "training": job.training.model_copy(update=training),
+            "settings": settings.origin,
+            "tested": False,
+            "seed": search.seed,
+        }
+    )
+
+
+def _changed(job: Job) -> dict[str, Plain]:
+    names = ("optimizer", "learning_rate", "momentum", "weight_decay", "gradient_clip_norm", "schedule")
+    training = job.training.model_dump(include=set(names), exclude_defaults=True)
+    return {
+        "optimizer": job.training.optimizer,
+        "learning_rate": job.training.learning_rate,
+        **training,
+        **job.model.hyper,
+    }

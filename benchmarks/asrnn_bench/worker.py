@@ -1,0 +1,111 @@
+"""The door that every launcher knocks at: ``python -m asrnn_bench.worker JOBDIR``.
+
+Exit status: 0 the job has its result (this process made it or found it), 65 the model or the data are damaged or
+wrong, 66 there are no data, 70 an exception, 71 out of memory, 143 ended by SIGTERM. The reason stands in the attempt's
+``exit.json``.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from types import FrameType
+
+from asrnn.errors import AsrnnError, MissingDataError
+from asrnn_bench.running.job_directory import EX_NO_INPUT, EX_TERMINATED, Attempt, JobDirectory, write_exit
+
+EX_DATA, EX_SOFTWARE, EX_MEMORY = 65, 70, 71
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one job and return the exit status."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if len(words) != 1:
+        sys.stderr.write("usage: python -m asrnn_bench.worker JOBDIR\n")
+        return 2
+    directory = JobDirectory(Path(words[0]))
+    if directory.is_done():
+        return 0
+    _end_with_parent()
+    _pin()
+    attempt = directory.claim()
+    _end_on_sigterm(attempt)
+    _log_to(attempt.path / "worker.log")
+    status, reason = _attempt(directory, attempt)
+    write_exit(attempt, {"returncode": status, "reason": reason})
+    if reason:
+        sys.stderr.write(reason + "\n")
+    return status
+
+
+def _attempt(directory: JobDirectory, attempt: Attempt) -> tuple[int, str | None]:
+    """Try the job; every way it can fail becomes an exit status and a line that says why."""
+    try:
+        # Imported here: torch reads the number of threads and the pinning that were set above.
+        import torch
+
+        from asrnn_bench.running.training import train
+
+        torch.set_num_threads(directory.job().threads)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        data_dir = os.environ.get("ASRNN_DATA_DIR")
+        record = train(directory, attempt, Path(data_dir) if data_dir else None)
+    except MissingDataError as error:
+        return EX_NO_INPUT, str(error)
+    except AsrnnError as error:
+        return EX_DATA, str(error)
+    except MemoryError:
+        return EX_MEMORY, "out of memory"
+    except Exception as error:  # whatever a model does, the job ends with a reason and the suite goes on
+        traceback.print_exc()
+        if type(error).__name__ == "OutOfMemoryError":
+            return EX_MEMORY, f"out of memory: {_first_line(error)}"
+        return EX_SOFTWARE, f"{type(error).__name__}: {_first_line(error)}"
+    directory.publish(record, attempt)
+    return 0, None
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "no message")[:300]
+
+
+def _end_on_sigterm(attempt: Attempt) -> None:
+    """End at once when asked to; left to itself, Lightning ends the process with exit status 0 and no result."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        write_exit(attempt, {"returncode": EX_TERMINATED, "reason": "interrupted"})
+        os._exit(EX_TERMINATED)
+
+    signal.signal(signal.SIGTERM, end)
+
+
+def _log_to(path: Path) -> None:
+    """Send all that this process prints, torch's C++ included, to the attempt's own log."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        os.dup2(descriptor, stream.fileno())
+    os.close(descriptor)
+
+
+def _pin() -> None:
+    """Keep to the cores that the launcher gave, before torch makes its threads."""
+    cores = os.environ.get("ASRNN_BENCH_CORES")
+    if cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
+
+
+def _end_with_parent() -> None:
+    """Ask Linux to end this process when the one that started it is gone, so that no orphan holds a device."""
+    parent = os.getppid()
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asrnn.errors import ModelError, UnknownNameError, UsageError
+from asrnn_bench.planning.plan import Request, make_plan
+from asrnn_bench.planning.spec import load_suite
+from asrnn_bench.records import Job, canonical_json
+
+CELL = """
+from torch import nn
+class MyCell(nn.Module):
+    pass
+"""
+
+
+def plan(**request: object) -> list[Job]:
+    return make_plan(load_suite("long-range"), Request(**request)).jobs  # type: ignore[arg-type]
+
+
+def test_the_quick_plan_has_every_task_every_model_and_two_rows_that_are_not_recurrent() -> None:
+    jobs = plan()
+    suite = load_suite("long-range")
+    pairs = {(job.task.name, job.model.name) for job in jobs}
+    assert len(jobs) == len(pairs) == 5 * (6 + 2)
+    assert {model for _, model in pairs} == {*suite.models, "chance", "logistic-regression"}
+    assert {job.task.images for job in jobs} == {"mnist-5k-v1", "cifar10-5k-v1"}
+    assert len({job.key for job in jobs}) == len(jobs)
+    assert len({job.training.max_steps for job in jobs}) == 1
+
+
+def test_the_paper_plan_has_the_papers_sizes_and_steps() -> None:
+    sizes = {
+        (job.task.name, job.model.name): (job.model.hidden_size, job.training.max_steps, job.task.images)
+        for job in plan(budget="paper")
+    }
+    assert sizes["permuted-mnist", "antisymmetric"] == (128, 50_000, "mnist")
+    assert sizes["pixel-cifar10", "antisymmetric-gated"] == (256, 50_000, "cifar10")
+    assert sizes["pixel-cifar10", "lstm"] == (128, 50_000, "cifar10")
+    assert sizes["noise-padded-cifar10", "unstructured-gated"] == (196, 10_000, "cifar10")
+
+
+def test_a_plan_is_a_pure_function() -> None:
+    assert plan(seeds=[0, 1]) == plan(seeds=[0, 1])
+
+
+def test_the_key_depends_on_all_that_changes_a_result_and_on_nothing_else(jobs: list[Job]) -> None:
+    job = next(job for job in jobs if job.model.name == "lstm")
+    other = job.model_copy(update={"settings": "found elsewhere"})
+    assert other.key == job.key
+    training = job.training.model_copy(update={"learning_rate": 0.5})
+    model = job.model.model_copy(update={"code": {"version": 2}})
+    task = job.task.model_copy(update={"assets": {**job.task.assets, "unit": "0" * 64}})
+    changes = [{"seed": 7}, {"threads": 2}, {"training": training}, {"model": model}, {"task": task}, {"tested": False}]
+    keys = {job.model_copy(update=change).key for change in changes}
+    assert len(keys) == len(changes)
+    assert job.key not in keys
+    assert job.model_copy(update={"seed": 7}).config == job.config
+
+
+def test_the_key_survives_the_way_through_json(jobs: list[Job]) -> None:
+    for job in jobs:
+        assert Job.model_validate_json(json.dumps(job.model_dump(mode="json"))).key == job.key
+
+
+@given(st.dictionaries(st.text(), st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()))
+def test_canonical_json_does_not_depend_on_the_order_of_keys(value: dict[str, object]) -> None:
+    assert canonical_json(value) == canonical_json(dict(reversed(value.items())))
+    assert json.loads(canonical_json(value)) == value
+
+
+def test_canonical_json_refuses_nan() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        canonical_json({"score": float("nan")})
+
+
+def test_a_job_holds_no_path(tmp_path: Path) -> None:
+    file = tmp_path / "my_cell.py"
+    file.write_text(CELL)
+    for job in plan(models=[f"{file}:MyCell"]):
+        assert str(tmp_path) not in canonical_json(job.model_dump(mode="json"))
+
+
+def test_an_edited_model_file_is_another_job(tmp_path: Path) -> None:
+    file = tmp_path / "my_cell.py"
+    file.write_text(CELL)
+    before = {job.key for job in plan(models=[f"{file}:MyCell"]) if job.model.name == "my-cell"}
+    file.write_text(CELL + "# edited\n")
+    after = {job.key for job in plan(models=[f"{file}:MyCell"]) if job.model.name == "my-cell"}
+    assert len(before) == len(after) == 5
+    assert not before & after
+
+
+def test_a_users_model_starts_first(tmp_path: Path) -> None:
+    file = tmp_path / "my_cell.py"
+    file.write_text(CELL)
+    jobs = plan(models=["lstm", f"{file}:MyCell"], tasks=["permuted-mnist"])
+    assert [job.model.name for job in jobs if job.model.hidden_size] == ["my-cell", "lstm"]
+
+
+def test_max_steps_is_a_budget_of_its_own() -> None:
+    job = plan(max_steps=20)[0]
+    assert (job.budget, job.training.max_steps, job.training.validate_every) == ("quick-20-steps", 20, 20)
+
+
+@pytest.mark.parametrize(
+    ("request_", "error", "message"),
+    [
+        ({"tasks": ["permuted-mnits"]}, UnknownNameError, "did you mean 'permuted-mnist'"),
+        ({"models": ["lstn"]}, UnknownNameError, "unknown model 'lstn'; did you mean 'lstm'"),
+        ({"budget": "quik"}, UnknownNameError, "did you mean 'quick'"),
+        ({"models": ["absent.py:Cell"]}, ModelError, "there is no file absent.py"),
+    ],
+)
+def test_what_is_unknown_is_named_with_its_near_match(request_: dict, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        plan(**request_)
+
+
+def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "cell.py").write_text(CELL)
+    with pytest.raises(UsageError, match="two models are called 'my-cell'"):
+        plan(models=[f"{tmp_path}/a/cell.py:MyCell", f"{tmp_path}/b/cell.py:MyCell"])

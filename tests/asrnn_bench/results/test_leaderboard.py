@@ -1,0 +1,131 @@
+import csv
+import io
+import math
+import random
+from pathlib import Path
+
+import pytest
+from bench_support import done
+from scipy import stats
+
+from asrnn_bench.records import Cost, Job, Record, without_result
+from asrnn_bench.results.leaderboard import COLUMNS, csv_text, interval, rows, spreadsheet_safe
+from asrnn_bench.results.tables import leaderboard_files, markdown, write_leaderboards
+
+
+@pytest.fixture
+def records(jobs: list[Job]) -> list[Record]:
+    return [done(job, (index * 37 % 101) / 500 + 0.1) for index, job in enumerate(jobs)]
+
+
+def test_the_same_records_give_the_same_bytes_in_any_order(records: list[Record]) -> None:
+    shuffled = random.Random(0).sample(records, len(records))
+    assert csv_text(shuffled) == csv_text(records)
+    assert markdown(shuffled) == markdown(records)
+
+
+def test_a_row_averages_seeds_and_counts_what_came_to_no_score(jobs: list[Job]) -> None:
+    ours = [job for job in jobs if job.task.name == "permuted-mnist" and job.model.name == "lstm"]
+    job = ours[0]
+    seeds = [job.model_copy(update={"seed": seed}) for seed in range(5)]
+    diverged = Record(key=seeds[3].key, job=seeds[3], status="diverged", reason="the loss became nan")
+    lost = without_result(seeds[4], "failed", "a crash")
+    (row,) = rows([done(seeds[0], 0.5), done(seeds[1], 0.6), done(seeds[2], 0.7), diverged, lost])
+    assert row["mean"] == pytest.approx(0.6)
+    assert row["std"] == pytest.approx(0.1)
+    assert (row["n_seeds"], row["n_diverged"], row["n_failed"], row["n_no_data"]) == (3, 1, 1, 0)
+    assert row["reasons"] == "the loss became nan; a crash"
+
+
+def test_the_interval_over_seeds_is_students(jobs: list[Job]) -> None:
+    values = [0.5, 0.6, 0.75]
+    low, high, method = interval(values, 500)
+    expected = stats.t.interval(0.95, 2, loc=sum(values) / 3, scale=stats.sem(values))
+    # 1e-9: both evaluate the same closed form in float64
+    assert (low, high) == pytest.approx(expected, rel=1e-9)
+    assert method == "student-t over seeds"
+
+
+@pytest.mark.parametrize("hits", [0, 1, 50, 499, 500])
+def test_the_interval_of_one_seed_is_wilsons(hits: int) -> None:
+    low, high, method = interval([hits / 500], 500)
+    expected = stats.binomtest(hits, 500).proportion_ci(0.95, method="wilson")
+    # 1e-9: both evaluate the same closed form in float64
+    assert (low, high) == pytest.approx((expected.low, expected.high), rel=1e-9, abs=1e-12)
+    assert method == "wilson over test samples"
+
+
+def test_another_configuration_is_another_row_and_is_told_apart(jobs: list[Job]) -> None:
+    job = next(job for job in jobs if job.model.name == "lstm")
+    edited = job.model_copy(update={"model": job.model.model_copy(update={"code": {"version": 2}})})
+    found = rows([done(job, 0.5), done(edited, 0.6)])
+    assert [row["mean"] for row in found] == [0.6, 0.5]
+    assert found[0]["config"] != found[1]["config"]
+    assert f"lstm ({edited.config[:6]})" in markdown([done(job, 0.5), done(edited, 0.6)])
+
+
+def test_a_job_without_a_score_is_a_row_below_those_with_one(jobs: list[Job]) -> None:
+    task = [job for job in jobs if job.task.name == "permuted-mnist" and job.seed == 0]
+    found = rows([without_result(task[0], "no-data", "no data"), done(task[1], 0.0), done(task[2], 0.4)])
+    assert [row["mean"] for row in found] == [0.4, 0.0, None]
+
+
+def test_csv_columns_are_fixed_and_cells_are_plain(jobs: list[Job]) -> None:
+    hostile = without_result(jobs[0], "failed", "=cmd|'/c calc'!A1\r\nsecond \"line\", with a comma")
+    nan_free = Record(
+        key=jobs[1].key,
+        job=jobs[1],
+        status="diverged",
+        reason="nan",
+        cost=Cost(
+            step_seconds=None, train_seconds=1.0, peak_memory_mib=1.0, parameters_recurrent=1, parameters_total=2
+        ),
+    )
+    text = csv_text([hostile, nan_free, done(jobs[2], 1 / 3)])
+    table = list(csv.DictReader(io.StringIO(text)))
+    assert text.splitlines()[0] == ",".join(COLUMNS)
+    assert len(text.splitlines()) == 4
+    by_model = {row["model"]: row for row in table}
+    assert by_model[jobs[0].model.name]["reasons"].startswith("'=cmd")
+    assert by_model[jobs[2].model.name]["mean"] == "0.333333"
+    assert by_model[jobs[1].model.name]["mean"] == ""
+    assert by_model[jobs[2].model.name]["n_test"] == "500"
+
+
+@pytest.mark.parametrize("text", ["=1", "+1", "-1", "@x", "\tx", "\rx"])
+def test_no_text_cell_is_a_formula(text: str) -> None:
+    assert spreadsheet_safe(text) == "'" + text
+
+
+def test_budgets_and_suites_have_files_of_their_own_and_versions_do_not_mix(jobs: list[Job]) -> None:
+    job = jobs[2]
+    newer = job.model_copy(update={"suite_version": 2})
+    longer = job.model_copy(update={"budget": "short"})
+    files = leaderboard_files(Path("x"), [done(job, 0.25), done(newer, 0.5), done(longer, 0.75)])
+    assert sorted(path.name for path in files) == [
+        "long-range.quick.csv",
+        "long-range.quick.md",
+        "long-range.short.csv",
+        "long-range.short.md",
+    ]
+    text = files[Path("x/long-range.quick.md")]
+    assert "version 2" in text
+    assert "50.0" in text
+    assert "25.0" not in text
+
+
+def test_files_that_are_right_are_not_touched(tmp_path: Path, records: list[Record]) -> None:
+    write_leaderboards(tmp_path, records)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    write_leaderboards(tmp_path, records)
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+
+
+def test_every_column_is_explained_where_the_leaderboards_are() -> None:
+    readme = (Path(__file__).parents[3] / "leaderboards" / "README.md").read_text()
+    assert [column for column in COLUMNS if f"| `{column}` |" not in readme] == []
+
+
+def test_an_accuracy_that_is_no_number_cannot_become_a_record(jobs: list[Job]) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        done(jobs[0], math.nan)

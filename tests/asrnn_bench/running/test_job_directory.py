@@ -1,0 +1,123 @@
+import json
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+from bench_support import done
+
+from asrnn.errors import UsageError
+from asrnn_bench.records import Job
+from asrnn_bench.running.job_directory import JobDirectory, write_exit
+
+
+@pytest.fixture
+def job(jobs: list[Job]) -> Job:
+    return next(job for job in jobs if job.model.name == "lstm")
+
+
+@pytest.fixture
+def directory(tmp_path: Path, job: Job) -> JobDirectory:
+    found = JobDirectory.of(tmp_path, job)
+    found.write_job(job)
+    return found
+
+
+def test_a_job_is_where_its_name_says_and_comes_back_as_it_was(
+    tmp_path: Path, directory: JobDirectory, job: Job
+) -> None:
+    parts = directory.path.relative_to(tmp_path).parts
+    assert parts == ("long-range", job.task.name, "lstm", f"seed-0-{job.key[:12]}")
+    assert directory.job() == job
+    assert list(JobDirectory.below(tmp_path)) == [directory]
+
+
+def _claim(path: Path, numbers: "multiprocessing.Queue[int]") -> None:
+    numbers.put(JobDirectory(path).claim().number)
+
+
+def test_attempts_claimed_at_once_have_different_numbers(directory: JobDirectory) -> None:
+    context = multiprocessing.get_context("spawn")
+    numbers: multiprocessing.Queue[int] = context.Queue()
+    processes = [context.Process(target=_claim, args=(directory.path, numbers)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    found = sorted(numbers.get(timeout=60) for _ in processes)
+    for process in processes:
+        process.join()
+    assert found == [1, 2, 3, 4]
+
+
+def test_only_the_first_result_is_published_and_the_later_one_is_kept(directory: JobDirectory, job: Job) -> None:
+    first, second = directory.claim(), directory.claim()
+    assert directory.publish(done(job, 0.5), second)
+    assert not directory.publish(done(job, 0.9), first)
+    assert directory.result() == done(job, 0.5)
+    assert json.loads((first.path / "result.json").read_text())["scores"]["test_accuracy"] == 0.9
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"schema_version": 1}', b"\x00\xff", b"[1, 2]"])
+def test_a_damaged_result_is_a_failure_with_what_to_do_and_is_left_as_it_is(
+    directory: JobDirectory, content: bytes
+) -> None:
+    (directory.path / "result.json").write_bytes(content)
+    state, reason = directory.state()
+    assert state == "failed"
+    assert "damaged; delete it and run again" in str(reason)
+    assert (directory.path / "result.json").read_bytes() == content
+
+
+def test_a_truncated_result_is_damaged_at_every_length(directory: JobDirectory, job: Job) -> None:
+    text = done(job, 0.5).text()
+    for length in range(0, len(text) - 2, 97):
+        (directory.path / "result.json").write_text(text[:length])
+        assert directory.state()[0] == "failed"
+
+
+def test_the_result_of_another_job_is_refused(directory: JobDirectory, job: Job) -> None:
+    (directory.path / "result.json").write_text(done(job.model_copy(update={"seed": 9}), 0.5).text())
+    with pytest.raises(UsageError, match="does not belong to the job beside it"):
+        directory.result()
+
+
+def test_the_state_follows_what_happens(directory: JobDirectory, job: Job) -> None:
+    assert directory.state() == ("waiting", None)
+    directory.skip("no-data", "no data here")
+    assert directory.state() == ("no-data", "no data here")
+    attempt = directory.claim()
+    assert directory.state() == ("running", None)
+    write_exit(attempt, {"returncode": 70, "reason": "ValueError: no"})
+    assert directory.state() == ("failed", "ValueError: no")
+    interrupted = directory.claim()
+    write_exit(interrupted, {"returncode": -15, "reason": "ended by signal 15"})
+    assert directory.state() == ("waiting", None)
+    directory.publish(done(job, 0.5), directory.claim())
+    assert directory.state() == ("done", None)
+
+
+def test_the_first_word_on_an_end_stays(directory: JobDirectory) -> None:
+    attempt = directory.claim()
+    write_exit(attempt, {"returncode": 65, "reason": "the worker knows"})
+    write_exit(attempt, {"returncode": 65, "reason": "the parent guesses"})
+    assert directory.state()[1] == "the worker knows"
+
+
+def test_an_attempt_whose_process_is_gone_does_not_run(directory: JobDirectory) -> None:
+    attempt = directory.claim()
+    claim = json.loads((attempt.path / "claim.json").read_text())
+    assert claim["pid"] == os.getpid()
+    (attempt.path / "claim.json").write_text(json.dumps({**claim, "pid": 2**22 + 1}))
+    assert directory.state() == ("waiting", None)
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path, job: Job) -> None:
+    (tmp_path / "long-range").write_text("a file where a folder should be")
+    with pytest.raises(UsageError, match="cannot write to .*; choose another --output"):
+        JobDirectory.of(tmp_path, job).write_job(job)
+
+
+def test_no_temporary_file_stays(directory: JobDirectory, job: Job) -> None:
+    directory.write_progress({"step": 1})
+    directory.publish(done(job, 0.5), directory.claim())
+    assert not list(directory.path.rglob(".*"))
+    assert directory.progress() == {"step": 1}
