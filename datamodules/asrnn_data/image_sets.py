@@ -185,7 +185,8 @@ def _missing_message(images: ImageSet, root: Path | None, missing: list[str]) ->
             f"run `asrnn-bench prepare` to fetch them, or let --data-dir or {DATA_DIR_VARIABLE} name a root "
             "that torchvision accepts"
         )
-    return f"no data for '{images.name}': looked for {', '.join(missing)} {where}; {todo}"
+    others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    return f"no data for '{images.name}': looked for {missing[0]}{others} {where}; {todo}"
 
 
 def _damaged_message(images: ImageSet, path: Path, expected: str, found: str) -> str:

@@ -21,7 +21,7 @@ def title(record: Record) -> str:
 def terminal_table(records: list[Record]) -> Table:
     """Return models down and tasks across: test accuracy in per cent, with half the width of its 95 % interval."""
     tasks, models, cells = _matrix(rows(records))
-    table = Table(title=title(records[0]), title_justify="left", caption=LEGEND, caption_justify="left", pad_edge=False)
+    table = Table(title=title(records[0]), title_justify="left", caption=LEGEND, caption_justify="left")
     table.add_column("test accuracy, %", no_wrap=True)
     for task in tasks:
         table.add_column(task, justify="right")
