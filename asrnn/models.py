@@ -206,7 +206,7 @@ def _probe(model: RecurrentModel) -> None:
 
 
 def _num_elements(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
 def _one_line(error: Exception) -> str:

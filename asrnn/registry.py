@@ -5,6 +5,7 @@ Finding a model reads source text and never runs it, so that planning needs neit
 """
 
 import ast
+import json
 import re
 import sys
 import warnings
@@ -26,6 +27,7 @@ from asrnn.source_code import (
     parse_source,
     read_source,
     sha256,
+    source_digest,
 )
 
 if TYPE_CHECKING:
@@ -171,8 +173,9 @@ def _at_entry_point(entry: "EntryPoint") -> ModelSource:
         raise ModelError(f"its entry point '{entry.value}' is not of the form package.module:Class")
     path = module_file(module, class_name)
     code: dict[str, str | int] = {"distribution": entry.dist.name, "version": entry.dist.version}
-    if '"editable": true' in (entry.dist.read_text("direct_url.json") or ""):
-        code["sha256"] = sha256(read_source(path))  # the code may change while the version stays
+    installed_from = json.loads(entry.dist.read_text("direct_url.json") or "{}")
+    if installed_from.get("dir_info", {}).get("editable"):
+        code["sha256"] = source_digest(module, path)  # the code may change while the version stays
     return ModelSource(entry.name, "entry-point", entry.value, code)
 
 

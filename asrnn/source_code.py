@@ -87,7 +87,29 @@ def module_code(module: str, path: Path) -> dict[str, str | int]:
     for owner in distributions(path=[str(root)]):
         if recorded in "\n" + (owner.read_text("RECORD") or ""):
             return {"distribution": owner.name, "version": owner.version}
-    return {"sha256": sha256(read_source(path))}
+    return {"sha256": source_digest(module, path)}
+
+
+def source_digest(module: str, path: Path) -> str:
+    """Digest a module that stands alone, or all of its package: a class may be re-exported, and lean on others."""
+    depth = module.count(".") + (path.stem == "__init__")
+    if depth == 0:
+        return sha256(read_source(path))
+    package = path.parents[depth - 1]
+    files = sorted(package.rglob("*.py"))
+    lines = [f"{file.relative_to(package).as_posix()} {sha256(read_source(file))}" for file in files]
+    return sha256("\n".join(lines).encode())
+
+
+def import_root(target: str) -> Path:
+    """Return the folder that makes ``package.module:Class`` importable when it is on ``sys.path``.
+
+    Raises:
+        ModelError: there is no such module.
+    """
+    module, _, class_name = target.rpartition(":")
+    path = module_file(module, class_name)
+    return path.parents[module.count(".") + (path.stem == "__init__")]
 
 
 def _module_spec(module: str, class_name: str) -> ModuleSpec:

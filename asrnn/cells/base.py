@@ -130,7 +130,7 @@ class RecurrentCell(nn.Module, ABC):
 
     def num_parameters(self) -> int:
         """Count the degrees of freedom that are learnt."""
-        return sum(parameter.numel() for parameter in self.parameters())
+        return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
 
     def _state_for(self, x: Tensor, state: State | None) -> State:
         """Check the input of a scan, and complete it by the state it starts from."""

@@ -1,60 +1,23 @@
-"""A run from its plan to its leaderboard; the command line and Python both come through here."""
+"""The command line from Python: ``asrnn_bench.run``."""
 
 import inspect
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from asrnn.errors import DataError, MissingDataError, ModelError, UsageError
-from asrnn_bench.planning.plan import Plan, Request, make_plan
+from asrnn.errors import ModelError, UsageError
+from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.spec import load_suite
-from asrnn_bench.records import Record, Status, without_result
-from asrnn_bench.results.store import merge, read_records, write_records
-from asrnn_bench.results.tables import write_leaderboards
-from asrnn_bench.running.display import Display
-from asrnn_bench.running.job_directory import JobDirectory
-from asrnn_bench.running.launchers.local import run_local
-from asrnn_bench.running.launchers.slots import find_slots
-from asrnn_bench.running.snapshot import Observer
-from asrnn_data.image_sets import check_images, resolve_data_dir
+from asrnn_bench.runner import Machine, Places, execute
+from asrnn_bench.running.launchers.environment import WORKER_VARIABLE
+from asrnn_data.image_sets import resolve_data_dir
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where a run reads and writes."""
-
-    output: Path = Path("runs")
-    leaderboards: Path = Path("leaderboards")
-    data_dir: Path | None = None
-
-
-@dataclass(frozen=True)
-class Machine:
-    """How much of this machine a run takes; by default every GPU, or every core."""
-
-    devices: int | None = None
-    jobs_per_device: int = 1
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run came to: the records of its jobs, in the order of its plan, and what was written."""
-
-    plan: Plan
-    records: list[Record]
-    started: int
-    faults: list[str]
-
-    def count(self, status: Status) -> int:
-        """Return how many jobs ended with ``status``."""
-        return sum(record.status == status for record in self.records)
 
 
 def run(
@@ -96,15 +59,20 @@ def run(
     """
     from asrnn_bench.results.leaderboard import frame
 
+    if WORKER_VARIABLE in os.environ:
+        raise UsageError("asrnn_bench.run was called by a model's own file; put it under if __name__ == '__main__':")
     refs = [model if isinstance(model, str) else class_reference(model) for model in models]
     request = Request(budget, refs, tasks, seeds, max_steps, threads)
     places = Places(Path(output), Path(leaderboards), resolve_data_dir(data_dir))
-    outcome = execute(make_plan(load_suite(suite), request), places, Machine(devices, jobs_per_device), Console())
-    return frame(outcome.records)
+    console = Console(highlight=False, markup=False)
+    plan = make_plan(load_suite(suite), request)
+    return frame(execute(plan, places, Machine(devices, jobs_per_device), console).records)
 
 
 def class_reference(model: type) -> str:
     """Return the reference that finds a class again in another process.
+
+    A class of a package is named by its module; one of a file that stands alone by the file, which then travels.
 
     Raises:
         ModelError: the class stands in no file, as one that was typed at a prompt.
@@ -113,102 +81,11 @@ def class_reference(model: type) -> str:
         file = inspect.getsourcefile(model)
     except (TypeError, OSError):
         file = None
-    if "<locals>" in model.__qualname__ or file is None or not Path(file).is_file():
+    if "." in model.__qualname__ or file is None or not Path(file).is_file():
         raise ModelError(
             f"{model.__qualname__} is not at the top of a file: write it to one, as FILE.py:{model.__name__}"
         )
-    module = model.__module__
-    installed = "site-packages" in Path(file).parts or module.startswith("asrnn.")
-    return f"{module}:{model.__qualname__}" if installed else f"{file}:{model.__qualname__}"
-
-
-def execute(plan: Plan, places: Places, machine: Machine, console: Console) -> Outcome:
-    """Run all jobs of a plan that have no result yet, and bring the leaderboards up to date.
-
-    However the run ends, the results that it has go into the leaderboards.
-
-    Raises:
-        UsageError: a folder cannot be written, or more devices are asked for than there are.
-    """
-    _writable(places.leaderboards, "--leaderboards")
-    try:
-        outcome = run_jobs(plan, places, machine, console)
-    except BaseException:
-        _publish(places, _collect(places, plan))
-        raise
-    return replace(outcome, faults=_publish(places, outcome.records))
-
-
-def run_jobs(plan: Plan, places: Places, machine: Machine, console: Console) -> Outcome:
-    """Run all jobs of a plan that have no result yet, and return what they came to.
-
-    Raises:
-        UsageError: the output folder cannot be written, or more devices are asked for than there are.
-    """
-    slots = find_slots(devices=machine.devices, jobs_per_device=machine.jobs_per_device, threads=plan.jobs[0].threads)
-    _writable(places.output, "--output")
-    directories = [JobDirectory.of(places.output, job) for job in plan.jobs]
-    for directory, job in zip(directories, plan.jobs, strict=True):
-        directory.write_job(job, plan.files.get(job.model.name))
-    unusable = _unusable_images(plan, places.data_dir)
-    todo = []
-    for directory, job in zip(directories, plan.jobs, strict=True):
-        if directory.is_done():
-            continue
-        if job.task.images in unusable:
-            directory.skip(*unusable[job.task.images])
-        else:
-            todo.append(directory)
-    environment = {"ASRNN_DATA_DIR": str(places.data_dir.resolve())} if places.data_dir else {}
-    display = Display(Observer(directories), console, len(slots))
-    with display.open():
-        run_local(todo, slots, environment, display.refresh)
-    return Outcome(plan, _collect(places, plan), len(todo), [])
-
-
-def _publish(places: Places, records: list[Record]) -> list[str]:
-    """Add records to those that stand, write the leaderboards, and return what could not be read."""
-    standing, faults = read_records(places.leaderboards)
-    everything = merge(standing, records)
-    write_records(places.leaderboards, everything)
-    write_leaderboards(places.leaderboards, everything)
-    return faults
-
-
-def _collect(places: Places, plan: Plan) -> list[Record]:
-    """Return the record of every job that has ended, one way or another."""
-    records = []
-    for job in plan.jobs:
-        directory = JobDirectory.of(places.output, job)
-        if not directory.path.is_dir():
-            continue
-        state, reason = directory.state()
-        result = directory.result() if state in ("done", "diverged") else None
-        if result is not None:
-            records.append(result)
-        elif state == "failed" or state == "no-data":
-            records.append(without_result(job, state, reason or "no reason is known"))
-    return records
-
-
-def _unusable_images(plan: Plan, data_dir: Path | None) -> dict[str, tuple[Status, str]]:
-    """Check each image set once, so that no job starts for nothing; return those that cannot be used, and why."""
-    found: dict[str, tuple[Status, str]] = {}
-    for name in dict.fromkeys(job.task.images for job in plan.jobs):
-        try:
-            check_images(name, data_dir)
-        except MissingDataError as error:
-            found[name] = ("no-data", str(error))
-        except DataError as error:
-            found[name] = ("failed", str(error))
-    return found
-
-
-def _writable(folder: Path, flag: str) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".writable-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UsageError(f"cannot write to {folder}: {error.strerror}; name another folder with {flag}") from error
+    top = model.__module__.partition(".")[0]
+    spec = find_spec(top) if top != "__main__" else None
+    packaged = spec is not None and (spec.submodule_search_locations is not None or "site-packages" in Path(file).parts)
+    return f"{model.__module__}:{model.__name__}" if packaged else f"{file}:{model.__name__}"

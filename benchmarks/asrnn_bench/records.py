@@ -2,13 +2,20 @@
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 SCHEMA_VERSION = 1
+READABLE_SCHEMAS = (1,)
 
 Status = Literal["done", "diverged", "failed", "no-data"]
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+"""A name that is safe as a part of a path, in TOML, in CSV and on the command line."""
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
 
 
 def canonical_json(value: Any) -> str:
@@ -30,9 +37,9 @@ class Frozen(BaseModel):
 class TaskConfig(Frozen):
     """A task as a job sees it: which images, which variants, and the digest of every protocol asset in use."""
 
-    name: str
+    name: Slug
     version: int
-    images: str
+    images: Slug
     variants: dict[str, str] = {}
     assets: dict[str, str]
 
@@ -43,9 +50,9 @@ class ModelConfig(Frozen):
     ``target`` is ``module:Class``, or ``file.py:Class`` for a file that travels in the job directory.
     """
 
-    name: str
+    name: Slug
     origin: Literal["built-in", "file", "module", "entry-point", "not-recurrent"]
-    target: str
+    target: Annotated[str, StringConstraints(pattern=r"^[^/\\:]+:[\w.-]+$")]
     code: dict[str, str | int]
     hidden_size: int | None
     hyper: dict[str, float | int | str | bool] = {}
@@ -73,9 +80,9 @@ class Job(Frozen):
     """
 
     schema_version: int = SCHEMA_VERSION
-    suite: str
+    suite: Slug
     suite_version: int
-    budget: str
+    budget: Slug
     task: TaskConfig
     model: ModelConfig
     training: TrainingConfig
@@ -104,21 +111,21 @@ class Job(Frozen):
 class CurvePoint(Frozen):
     """One validation on the way: after how many optimiser steps, and what it said."""
 
-    step: int
+    step: Count
     train_loss: float | None
-    val_accuracy: float
+    val_accuracy: Share
     val_loss: float | None
 
 
 class Scores(Frozen):
     """Accuracies in [0, 1]; the test ones belong to the weights that validation selected, and were taken once."""
 
-    best_step: int
-    val_accuracy: float
-    val_samples: int
-    test_accuracy: float | None = None
+    best_step: Count
+    val_accuracy: Share
+    val_samples: Annotated[int, Field(gt=0)]
+    test_accuracy: Share | None = None
     test_loss: float | None = None
-    test_samples: int = 0
+    test_samples: Count = 0
 
 
 class Cost(Frozen):
@@ -127,8 +134,8 @@ class Cost(Frozen):
     step_seconds: float | None
     train_seconds: float
     peak_memory_mib: float
-    parameters_recurrent: int
-    parameters_total: int
+    parameters_recurrent: Count
+    parameters_total: Count
 
 
 class Record(Frozen):
@@ -149,6 +156,16 @@ class Record(Frozen):
     scan_backend: str | None = None
     environment: dict[str, str | int | float | bool | None] = {}
 
+    @model_validator(mode="after")
+    def _status_and_scores_agree(self) -> Self:
+        if (self.scores is not None) != (self.status == "done"):
+            raise ValueError("a record has scores if and only if its job is done")
+        if self.scores is not None and (self.scores.test_samples > 0) != self.job.tested:
+            raise ValueError("a job has test samples if and only if it is tested")
+        if self.scores is not None and (self.scores.test_accuracy is not None) != self.job.tested:
+            raise ValueError("a job has a test accuracy if and only if it is tested")
+        return self
+
     @property
     def test_accuracy(self) -> float | None:
         """The test accuracy, or ``None`` where the job came to none."""
@@ -158,6 +175,26 @@ class Record(Frozen):
         """Return the record as it is written to disk: indented JSON with sorted keys and a last line break."""
         value = self.model_dump(mode="json")
         return json.dumps(value, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=True) + "\n"
+
+
+def read_record(text: str | bytes) -> Record:
+    """Return the record that is written as ``text``.
+
+    Its key is compared with the digest of its job as it is written, so that a record of an older schema, with fewer
+    fields, keeps its key.
+
+    Raises:
+        ValueError: it is damaged, altered, or of a schema that this version does not read; the message says which.
+    """
+    value = json.loads(text)
+    if not isinstance(value, dict) or not isinstance(value.get("job"), dict):
+        raise ValueError("it is not a record")
+    if value.get("schema_version") not in READABLE_SCHEMAS:
+        raise ValueError(f"it is of schema {value.get('schema_version')}, which this version does not read")
+    record = Record.model_validate(value)
+    if record.key != digest({name: part for name, part in value["job"].items() if name != "settings"}):
+        raise ValueError("it was altered: its key does not belong to its job")
+    return record
 
 
 def without_result(job: Job, status: Literal["failed", "no-data"], reason: str) -> Record:

@@ -124,9 +124,11 @@ def settings_toml(settings: dict[str, dict[str, Settings]]) -> str:
     return "\n".join(lines)
 
 
-def write_outcome(folder: Path, suite: SuiteSpec, trials: Trials, records: list[Record]) -> tuple[Path, Path]:
-    """Write the trials and the settings they lead to, and return both paths."""
-    table, settings = folder / f"{suite.name}.trials.csv", folder / f"{suite.name}.settings.toml"
+def write_outcome(
+    folder: Path, name: str, suite: SuiteSpec, trials: Trials, records: list[Record]
+) -> tuple[Path, Path]:
+    """Write the trials and the settings they lead to, as ``<name>.trials.csv`` and ``.settings.toml``."""
+    table, settings = folder / f"{name}.trials.csv", folder / f"{name}.settings.toml"
     table.write_text(trials_csv(trials, records), encoding="utf-8")
     settings.write_text(settings_toml(best_settings(suite, trials, records)), encoding="utf-8")
     return table, settings
@@ -141,16 +143,11 @@ def _settings(values: dict[str, Plain], origin: str) -> Settings:
 def _trial(job: Job, settings: Settings, search: Search) -> Job:
     training = settings.model_dump(exclude={"origin", "hyper"})
     training |= {"max_steps": search.max_steps, "validate_every": search.validate_every}
-    return job.model_copy(
-        update={
-            "budget": f"trials-{search.max_steps}-steps",
-            "model": job.model.model_copy(update={"hyper": settings.hyper}),
-            "training": job.training.model_copy(update=training),
-            "settings": settings.origin,
-            "tested": False,
-            "seed": search.seed,
-        }
-    )
+    value = job.model_dump()
+    value["model"]["hyper"] = settings.hyper
+    value["training"] |= training
+    value |= {"budget": f"trials-{search.max_steps}-steps", "settings": settings.origin}
+    return Job.model_validate(value | {"tested": False, "seed": search.seed})
 
 
 def _changed(job: Job) -> dict[str, Plain]:

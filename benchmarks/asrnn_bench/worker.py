@@ -1,8 +1,8 @@
 """The door that every launcher knocks at: ``python -m asrnn_bench.worker JOBDIR``.
 
-Exit status: 0 the job has its result (this process made it or found it), 65 the model or the data are damaged or
-wrong, 66 there are no data, 70 an exception, 71 out of memory, 143 ended by SIGTERM. The reason stands in the attempt's
-``exit.json``.
+Exit status: 0 the job has its result (this process made it or found it), 2 no job directory, 65 the model or the data
+are damaged or wrong, 66 there are no data, 70 an exception, 71 out of memory, 143 ended by SIGTERM. The reason stands
+in the attempt's ``exit.json``.
 """
 
 import ctypes
@@ -13,10 +13,13 @@ import traceback
 from pathlib import Path
 from types import FrameType
 
-from asrnn.errors import AsrnnError, MissingDataError
-from asrnn_bench.running.job_directory import EX_NO_INPUT, EX_TERMINATED, Attempt, JobDirectory, write_exit
+from asrnn.errors import AsrnnError, MissingDataError, UsageError
+from asrnn_bench.records import Job
+from asrnn_bench.running.attempts import EX_NO_INPUT, EX_TERMINATED, Attempt
+from asrnn_bench.running.job_directory import JobDirectory
+from asrnn_bench.running.launchers.environment import CORES_VARIABLE, RUNNER_VARIABLE, WORKER_VARIABLE
 
-EX_DATA, EX_SOFTWARE, EX_MEMORY = 65, 70, 71
+EX_USAGE, EX_DATA, EX_SOFTWARE, EX_MEMORY = 2, 65, 70, 71
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,23 +27,29 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     if len(words) != 1:
         sys.stderr.write("usage: python -m asrnn_bench.worker JOBDIR\n")
-        return 2
+        return EX_USAGE
     directory = JobDirectory(Path(words[0]))
     if directory.is_done():
         return 0
+    try:
+        job = directory.job()
+    except UsageError as error:
+        sys.stderr.write(f"{error}\n")
+        return EX_USAGE
     _end_with_parent()
     _pin()
+    os.environ[WORKER_VARIABLE] = str(directory.path)
     attempt = directory.claim()
     _end_on_sigterm(attempt)
     _log_to(attempt.path / "worker.log")
-    status, reason = _attempt(directory, attempt)
-    write_exit(attempt, {"returncode": status, "reason": reason})
+    status, reason = _attempt(directory, job, attempt)
+    attempt.write_end(status, reason)
     if reason:
         sys.stderr.write(reason + "\n")
     return status
 
 
-def _attempt(directory: JobDirectory, attempt: Attempt) -> tuple[int, str | None]:
+def _attempt(directory: JobDirectory, job: Job, attempt: Attempt) -> tuple[int, str | None]:
     """Try the job; every way it can fail becomes an exit status and a line that says why."""
     try:
         # Imported here: torch reads the number of threads and the pinning that were set above.
@@ -48,10 +57,10 @@ def _attempt(directory: JobDirectory, attempt: Attempt) -> tuple[int, str | None
 
         from asrnn_bench.running.training import train
 
-        torch.set_num_threads(directory.job().threads)
+        torch.set_num_threads(job.threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
         data_dir = os.environ.get("ASRNN_DATA_DIR")
-        record = train(directory, attempt, Path(data_dir) if data_dir else None)
+        directory.publish(train(directory, attempt, Path(data_dir) if data_dir else None), attempt)
     except MissingDataError as error:
         return EX_NO_INPUT, str(error)
     except AsrnnError as error:
@@ -63,7 +72,6 @@ def _attempt(directory: JobDirectory, attempt: Attempt) -> tuple[int, str | None
         if type(error).__name__ == "OutOfMemoryError":
             return EX_MEMORY, f"out of memory: {_first_line(error)}"
         return EX_SOFTWARE, f"{type(error).__name__}: {_first_line(error)}"
-    directory.publish(record, attempt)
     return 0, None
 
 
@@ -75,7 +83,7 @@ def _end_on_sigterm(attempt: Attempt) -> None:
     """End at once when asked to; left to itself, Lightning ends the process with exit status 0 and no result."""
 
     def end(number: int, frame: FrameType | None) -> None:
-        write_exit(attempt, {"returncode": EX_TERMINATED, "reason": "interrupted"})
+        attempt.write_end(EX_TERMINATED, "ended by SIGTERM")
         os._exit(EX_TERMINATED)
 
     signal.signal(signal.SIGTERM, end)
@@ -92,18 +100,18 @@ def _log_to(path: Path) -> None:
 
 def _pin() -> None:
     """Keep to the cores that the launcher gave, before torch makes its threads."""
-    cores = os.environ.get("ASRNN_BENCH_CORES")
+    cores = os.environ.get(CORES_VARIABLE)
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
 
 
 def _end_with_parent() -> None:
     """Ask Linux to end this process when the one that started it is gone, so that no orphan holds a device."""
-    parent = os.getppid()
+    parent = int(os.environ.get(RUNNER_VARIABLE) or os.getppid())
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
-        if os.getppid() != parent:
+        if os.getppid() != parent:  # it ended before the request
             os.kill(os.getpid(), signal.SIGKILL)
 
 

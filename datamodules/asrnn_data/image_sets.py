@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 
-from asrnn.errors import DamagedDataError, MissingDataError, UnknownNameError
+from asrnn.errors import DamagedDataError, DataError, MissingDataError, UnknownNameError
 
 DATA_DIR_VARIABLE = "ASRNN_DATA_DIR"
 DEFAULT_DATA_DIR = Path("data")
@@ -147,7 +147,10 @@ def images_present(name: str, data_dir: str | Path | None = None) -> bool:
     """
     images = find_images(name)
     root = images.root(data_dir)
-    return root is not None and all((root / path).is_file() for path in images.files)
+    try:
+        return root is not None and all((root / path).is_file() for path in images.files)
+    except OSError:  # a name that no file can have, a folder that may not be entered
+        return False
 
 
 def check_images(name: str, data_dir: str | Path | None = None) -> None:
@@ -156,17 +159,21 @@ def check_images(name: str, data_dir: str | Path | None = None) -> None:
     Raises:
         MissingDataError: a file is not there; the message says which, where, and how to get it.
         DamagedDataError: a file differs; the message names it, with the expected and the found digest.
+        DataError: a file cannot be read.
         UnknownNameError: there is no such image set.
     """
     images = find_images(name)
     root = images.root(data_dir)
-    missing = [path for path in images.files if root is None or not (root / path).is_file()]
-    if root is None or missing:
-        raise MissingDataError(_missing_message(images, root, missing))
-    for path, expected in images.files.items():
-        found = sha256_of(root / path)
-        if found != expected:
-            raise DamagedDataError(_damaged_message(images, root / path, expected, found))
+    try:
+        missing = [path for path in images.files if root is None or not (root / path).is_file()]
+        if root is None or missing:
+            raise MissingDataError(_missing_message(images, root, missing))
+        for path, expected in images.files.items():
+            found = sha256_of(root / path)
+            if found != expected:
+                raise DamagedDataError(_damaged_message(images, root / path, expected, found))
+    except OSError as error:
+        raise DataError(f"cannot read the files of '{name}': {error}") from error
 
 
 def sha256_of(path: Path) -> str:

@@ -220,7 +220,9 @@ def test_a_module_of_a_distribution_is_known_by_its_version() -> None:
         load_model(old)
 
 
-def test_a_module_of_no_distribution_is_known_by_its_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_of_no_distribution_is_known_by_its_packages_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     package = tmp_path / "some_package_of_mine"
     (package / "inner").mkdir(parents=True)
     write(package / "__init__.py", "raise RuntimeError('finding must not import parents')\n")
@@ -228,8 +230,12 @@ def test_a_module_of_no_distribution_is_known_by_its_digest(tmp_path: Path, monk
     cells = write(package / "inner" / "cells.py", CELL)
     monkeypatch.syspath_prepend(tmp_path)
     source = find_model("some_package_of_mine.inner.cells:MyCell")
-    assert source.code == {"sha256": hashlib.sha256(cells.read_bytes()).hexdigest()}
-    assert find_model("some_package_of_mine.inner:MyCell").name == "my-cell"
+    files = [package / "__init__.py", package / "inner" / "__init__.py", cells]
+    names = ["__init__.py", "inner/__init__.py", "inner/cells.py"]
+    lines = [f"{n} {hashlib.sha256(f.read_bytes()).hexdigest()}" for n, f in zip(names, files, strict=True)]
+    assert source.code == {"sha256": hashlib.sha256("\n".join(lines).encode()).hexdigest()}
+    exported = find_model("some_package_of_mine.inner:MyCell")
+    assert (exported.name, exported.code) == ("my-cell", source.code)
     assert not [name for name in sys.modules if name.startswith("some_package_of_mine")]
     with pytest.raises(ModelError, match="RuntimeError: finding must not import parents"):
         load_model(source)

@@ -26,7 +26,7 @@ seeds = [0]
 images = { mnist = "mnist-5k-v1", cifar10 = "cifar10-5k-v1" }
 """
 
-COMMAND = [sys.executable, "-m", "asrnn_bench"]
+COMMAND = [str(Path(sys.executable).parent / "asrnn-bench")]
 
 
 def done(job: Job, accuracy: float, *, seconds: float = 0.1) -> Record:

@@ -1,7 +1,7 @@
 """The command line: ``asrnn-bench --suite long-range``, and a verb for everything else.
 
-Exit status: 0 all jobs done, 1 a job failed (or had no data, with ``--strict``), 2 wrong usage in one line, 130
-interrupted. Nothing in this package imports torch.
+Exit status: 0 all jobs done; 1 a job failed, or had no data with ``--strict``, or data could not be fetched; 2 wrong
+usage, in one line; 130 interrupted; 143 ended by SIGTERM. Nothing in this package imports torch.
 """
 
 import signal
@@ -10,11 +10,11 @@ from types import FrameType
 
 import typer
 
-from asrnn.errors import AsrnnError
+from asrnn.errors import AsrnnError, DataError
 from asrnn_bench.cli.app import app
 
+# Typer's own base of wrong usage, which it does not export.
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
-"""Typer's own base of wrong usage, which it does not export."""
 
 
 class _TerminatedError(BaseException):
@@ -30,24 +30,26 @@ def invoke(arguments: list[str]) -> int:
     """Run the command line on ``arguments`` and return the exit status; a user's mistake is one line."""
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
-        status = app(arguments, prog_name="asrnn-bench", standalone_mode=False)
-        return int(status or 0)
+        return int(app(arguments, prog_name="asrnn-bench", standalone_mode=False) or 0)
+    except DataError as error:
+        return _fault(str(error), 1)
     except AsrnnError as error:
-        return _fault(str(error))
+        return _fault(str(error), 2)
     except USAGE_ERROR as error:
-        message = error.format_message()  # type: ignore[attr-defined]
-        return _fault(" ".join(str(message).split()))
+        return _fault(error.format_message(), 2)  # type: ignore[attr-defined]
+    except OSError as error:
+        return _fault(f"the operating system refused: {error}", 1)
     except (KeyboardInterrupt, typer.Abort):
-        return 130
+        return _fault("interrupted", 130)
     except _TerminatedError:
-        return 143
+        return _fault("ended by SIGTERM; run the same command to go on", 143)
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def _fault(message: str) -> int:
-    sys.stderr.write(f"asrnn-bench: {message}\n")
-    return 2
+def _fault(message: str, status: int) -> int:
+    sys.stderr.write(f"asrnn-bench: {' '.join(message.split())}\n")
+    return status
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

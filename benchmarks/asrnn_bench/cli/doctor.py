@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from asrnn.errors import DataError
+from asrnn.errors import DataError, MissingDataError
 from asrnn.registry import list_models
 from asrnn_bench.cli.app import app
 from asrnn_bench.running.launchers.slots import available_cores, visible_gpus
@@ -58,6 +58,7 @@ def _data(root: Path | None) -> int:
             check_images(name, root)
             typer.echo(f"data      {name}: there, and every file is the published one")
         except DataError as error:
-            damaged += type(error).__name__ == "DamagedDataError"
-            typer.echo(f"data    {'!' if type(error).__name__ == 'DamagedDataError' else ' '} {error}")
+            wrong = not isinstance(error, MissingDataError)
+            damaged += wrong
+            typer.echo(f"data    {'!' if wrong else ' '} {error}")
     return damaged

@@ -9,8 +9,10 @@ from rich.console import Console
 from asrnn.errors import UsageError
 from asrnn_bench.cli.app import app
 from asrnn_bench.records import Record
-from asrnn_bench.results.store import merge, read_records, write_records
-from asrnn_bench.results.tables import leaderboard_files, terminal_table, write_leaderboards
+from asrnn_bench.results.store import merge, read_records
+from asrnn_bench.results.tables import leaderboard_files, terminal_table
+from asrnn_bench.runner import publish, record_of
+from asrnn_bench.running.snapshot import Observer
 
 
 @app.command()
@@ -27,28 +29,33 @@ def leaderboard(
     """Make the leaderboards of the records in a folder."""
     own = (directory / "records").is_dir()
     target = leaderboards or (directory if own else Path("leaderboards"))
-    found, faults = read_records(directory)
+    found, faults = read_records(directory) if own else _of_run(directory)
     if not found and not faults:
         raise UsageError(
             f"there are no records below {directory}; name a run's --output folder or a leaderboards folder"
         )
-    standing: list[Record] = []
-    if target.resolve() != directory.resolve():
-        standing, more = read_records(target)
-        faults += more
+    standing, more = read_records(target) if target.resolve() != directory.resolve() else (found, [])
+    faults += more
     records = merge(standing, found)
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     for fault in faults:
         console.print(f"warning: {fault}", soft_wrap=True)
     spoiled = 1 if strict and faults else 0
     if check:
         return _compare(target, records, console) or spoiled
-    write_records(target, records)
-    for path in write_leaderboards(target, records):
-        name = path.stem
+    target.mkdir(parents=True, exist_ok=True)
+    publish(target, found)
+    for name in dict.fromkeys(f"{record.job.suite}.{record.job.budget}" for record in records):
         console.print(terminal_table([r for r in records if f"{r.job.suite}.{r.job.budget}" == name]))
-        console.print(f"written: {path}", soft_wrap=True)
+        console.print(f"written: {target / name}.csv", soft_wrap=True)
     return spoiled
+
+
+def _of_run(output: Path) -> tuple[list[Record], list[str]]:
+    """Return the records of all jobs below a run's folder that have ended, and a line for each that cannot be read."""
+    observer, faults = Observer.below(output)
+    records = [record_of(directory, job) for directory, job in zip(observer.directories, observer.jobs, strict=True)]
+    return [record for record in records if record is not None and record.job.tested], faults
 
 
 def _compare(target: Path, records: list[Record], console: Console) -> int:

@@ -7,8 +7,7 @@ from rich.table import Table
 from asrnn.errors import UnknownNameError
 from asrnn.registry import list_models
 from asrnn_bench.cli.app import app
-from asrnn_bench.planning.plan import NOT_RECURRENT
-from asrnn_bench.planning.spec import load_suite, shipped_suites
+from asrnn_bench.planning.spec import NOT_RECURRENT, load_suite, shipped_suites
 from asrnn_data.tasks import TASKS
 
 KINDS = ("suites", "tasks", "models")
@@ -19,7 +18,7 @@ def list_(kind: str = typer.Argument(None, metavar="[suites|tasks|models]")) -> 
     """Show the suites, tasks and models there are, plug-ins included."""
     if kind is not None and kind not in KINDS:
         raise UnknownNameError("kind of thing to list", kind, KINDS)
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     for name in [kind] if kind else KINDS:
         console.print({"suites": _suites, "tasks": _tasks, "models": _models}[name]())
     return 0

@@ -7,18 +7,20 @@ import typer
 from rich.console import Console
 
 from asrnn.errors import UsageError
-from asrnn_bench.api import Machine, Outcome, Places, execute
 from asrnn_bench.cli.app import app
 from asrnn_bench.planning.plan import Plan, Request, make_plan
 from asrnn_bench.planning.spec import load_suite
 from asrnn_bench.results.tables import terminal_table
+from asrnn_bench.runner import Machine, Outcome, Places, execute
 from asrnn_bench.running.display import dry_run_table, duration
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.launchers.slots import find_slots
 from asrnn_bench.running.snapshot import known_speeds, plan_seconds
-from asrnn_data.image_sets import resolve_data_dir
+from asrnn_data.image_sets import IMAGE_SETS, images_present, resolve_data_dir
 
 LAUNCHERS = ("local",)
+KEPT = ("suite", "models", "tasks", "threads", "output", "leaderboards", "data_dir")
+"""The flags that the command for the full protocol repeats."""
 
 
 @app.callback(invoke_without_command=True)
@@ -52,6 +54,8 @@ def run(
             raise UsageError(f"--suite starts a run and '{context.invoked_subcommand}' does something else: use one")
         return 0
     if suite is None:
+        if [name for name in context.params if _was_given(context, name)]:
+            raise UsageError("a run needs a suite: asrnn-bench --suite long-range; there are: asrnn-bench list suites")
         typer.echo(context.get_help())
         return 0
     if launcher not in LAUNCHERS:
@@ -60,7 +64,7 @@ def run(
     plan = make_plan(load_suite(suite), request)
     places = Places(output, leaderboards, resolve_data_dir(data_dir))
     machine = Machine(devices, jobs_per_device)
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     if dry_run:
         _print_plan(plan, places, machine, console)
         return 0
@@ -71,6 +75,10 @@ def run(
         console.print(f"interrupted: {done} of {len(plan.jobs)} jobs have their result; run the same command to go on")
         return 130
     _print_outcome(outcome, places, console)
+    if plan.budget != plan.suite.full_budget:
+        given = [f"--{name.replace('_', '-')} {context.params[name]}" for name in KEPT if _was_given(context, name)]
+        full = " ".join(["asrnn-bench", *given, "--budget", plan.suite.full_budget])
+        console.print(f"The full protocol: {full}", soft_wrap=True)
     return 1 if outcome.count("failed") or (strict and outcome.count("no-data")) else 0
 
 
@@ -91,11 +99,17 @@ def numbers(flag: str, text: str | None) -> list[int]:
     return [int(word) for word in names(text)]
 
 
+def _was_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def _print_plan(plan: Plan, places: Places, machine: Machine, console: Console) -> None:
     slots = find_slots(devices=machine.devices, jobs_per_device=machine.jobs_per_device, threads=plan.jobs[0].threads)
-    speeds = known_speeds(places.output)
-    console.print(dry_run_table(plan.jobs, places.output, speeds))
-    left = [job for job in plan.jobs if not JobDirectory.of(places.output, job).is_done()]
+    speeds = known_speeds(places.output, plan.jobs)
+    here = {name for name in IMAGE_SETS if images_present(name, places.data_dir)}
+    console.print(dry_run_table(plan.jobs, places.output, speeds, here))
+    left = [j for j in plan.jobs if j.task.images in here and not JobDirectory.of(places.output, j).is_done()]
     seconds = plan_seconds(left, speeds, len(slots))
     when = "unknown: no job of this kind has run here yet" if seconds is None else f"about {duration(seconds)}"
     console.print(f"{len(plan.jobs)} jobs, {len(left)} to run, {len(slots)} at a time; time: {when}")
@@ -113,10 +127,6 @@ def _print_outcome(outcome: Outcome, places: Places, console: Console) -> None:
     console.print(
         f"{outcome.started} of {len(outcome.plan.jobs)} jobs were started now. Leaderboard: {csv}", soft_wrap=True
     )
-    if budget != suite.full_budget:
-        console.print(
-            f"The full protocol: asrnn-bench --suite {suite.name} --budget {suite.full_budget}", soft_wrap=True
-        )
 
 
 def _reasons(outcome: Outcome) -> dict[str, list[str]]:

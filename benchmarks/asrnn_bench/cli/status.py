@@ -11,7 +11,6 @@ from rich.live import Live
 from asrnn.errors import UsageError
 from asrnn_bench.cli.app import app
 from asrnn_bench.running.display import ended_line, render
-from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.snapshot import Observer, count_states
 
 
@@ -23,10 +22,10 @@ def status(
     ] = False,
 ) -> int:
     """Show where the jobs below a folder stand."""
-    directories = list(JobDirectory.below(directory))
-    if not directories:
+    observer, faults = Observer.below(directory)
+    if not observer.jobs and not faults:
         raise UsageError(f"there are no jobs below {directory}; name the --output folder of a run")
-    console, observer = Console(highlight=False), Observer(directories)
+    console = Console(highlight=False, markup=False)
     views = observer.look()
     slots = max(1, count_states(views)["running"])
     if follow and console.is_terminal:
@@ -36,6 +35,8 @@ def status(
                 time.sleep(1.0)
                 views = observer.look()
     console.print(render(views, slots))
+    for fault in faults:
+        console.print(f"warning: {fault}", soft_wrap=True)
     for view in views:
         if view.state in ("failed", "diverged"):
             console.print(ended_line(view), soft_wrap=True)

@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from asrnn_bench.api import Machine, Places, run_jobs
 from asrnn_bench.cli.app import app
 from asrnn_bench.cli.run import names
 from asrnn_bench.planning.spec import load_suite
+from asrnn_bench.runner import Machine, Places, run_jobs
 from asrnn_bench.tuning import plan_trials, write_outcome
 from asrnn_data.image_sets import resolve_data_dir
 
@@ -33,8 +33,12 @@ def tune(
     """Give every model the same number of trials, and write the settings that did best on validation."""
     spec = load_suite(suite)
     trials = plan_trials(spec, names(models), names(tasks), threads)
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     outcome = run_jobs(trials.plan, Places(output, data_dir=resolve_data_dir(data_dir)), Machine(devices), console)
-    for path in write_outcome(output, spec, trials, outcome.records):
+    name = ".".join([spec.name, *names(models), *names(tasks)]).replace("/", "-").replace(":", "-")
+    for path in write_outcome(output, name, spec, trials, outcome.records):
         console.print(f"written: {path}", soft_wrap=True)
-    return 1 if outcome.count("failed") else 0
+    lost = outcome.count("failed") + outcome.count("no-data")
+    if lost:
+        console.print(f"{lost} of {len(trials.plan.jobs)} trials came to nothing: the models had unequal chances")
+    return 1 if lost else 0

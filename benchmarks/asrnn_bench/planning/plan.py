@@ -6,12 +6,9 @@ from pathlib import Path
 
 from asrnn.errors import UnknownNameError, UsageError
 from asrnn.registry import ModelSource, find_model
-from asrnn_bench.planning.spec import Budget, Settings, SuiteSpec
+from asrnn_bench.planning.spec import NOT_RECURRENT, Budget, Settings, SuiteSpec
 from asrnn_bench.records import Job, ModelConfig, TaskConfig, TrainingConfig
 from asrnn_data.tasks import Task, find_task
-
-NOT_RECURRENT = {"chance": 1, "logistic-regression": 1}
-"""The rows that every task has and that train nothing recurrent, with the version of their code."""
 
 UNTUNED = Settings(origin="default")
 """What a model trains with on a task for which the suite has no settings of it."""
@@ -27,6 +24,12 @@ class Request:
     seeds: Sequence[int] = ()
     max_steps: int | None = None
     threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.threads < 1 or (self.max_steps is not None and self.max_steps < 1):
+            raise UsageError(f"threads and max_steps must be at least 1, not {self.threads} and {self.max_steps}")
+        if any(not isinstance(seed, int) or seed < 0 for seed in self.seeds):
+            raise UsageError(f"seeds must be whole numbers of at least 0, not {list(self.seeds)}")
 
 
 @dataclass(frozen=True)

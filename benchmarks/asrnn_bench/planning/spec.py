@@ -1,17 +1,24 @@
 """Suites as data: TOML read strictly into pydantic models."""
 
 import tomllib
+from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from asrnn.errors import UnknownNameError, UsageError
+from asrnn.registry import list_models
+from asrnn_bench.records import Slug
+from asrnn_data.image_sets import IMAGE_SETS
+from asrnn_data.tasks import TASKS
 
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Plain = float | int | str | bool
+
+NOT_RECURRENT = {"chance": 1, "logistic-regression": 1}
+"""The rows that every task has and that train nothing recurrent, with the version of their code."""
 
 
 class Strict(BaseModel):
@@ -25,7 +32,7 @@ class TaskBudget(Strict):
 
     max_steps: int | None = Field(default=None, gt=0)
     validate_every: int | None = Field(default=None, gt=0)
-    hidden_size: dict[Slug, int] = {}
+    hidden_size: dict[Slug, Annotated[int, Field(gt=0)]] = {}
 
 
 class Budget(Strict):
@@ -63,7 +70,7 @@ class Search(Strict):
     trials: int = Field(gt=0)
     max_steps: int = Field(gt=0)
     validate_every: int = Field(gt=0)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     budget: str
     tasks: list[Slug]
     same_as: dict[Slug, Slug] = {}
@@ -87,12 +94,18 @@ class SuiteSpec(Strict):
 
     @model_validator(mode="after")
     def _names_agree(self) -> "SuiteSpec":
-        for field in (self.default_budget, self.full_budget):
-            if field not in self.budgets:
-                raise ValueError(f"there is no budget '{field}' in [budgets]")
-        strangers = set(self.settings) | set(self.variants) | {t for b in self.budgets.values() for t in b.tasks}
-        for task in sorted(strangers - set(self.tasks)):
-            raise ValueError(f"'{task}' has a table of its own but is not in tasks = [...]")
+        search = self.search
+        budgets = [self.default_budget, self.full_budget, *([search.budget] if search else [])]
+        _require("budget", budgets, self.budgets)
+        _require("task", self.tasks, TASKS)
+        tasks = [*self.settings, *self.variants, *(task for budget in self.budgets.values() for task in budget.tasks)]
+        tasks += [*search.tasks, *search.same_as, *search.same_as.values()] if search else []
+        _require(f"task of suite {self.name}", tasks, self.tasks)
+        for budget in self.budgets.values():
+            _require("image set", [*budget.images, *budget.images.values()], IMAGE_SETS)
+        models = [model for settings in self.settings.values() for model in settings]
+        models += [m for b in self.budgets.values() for task in b.tasks.values() for m in task.hidden_size]
+        _no_typing_error(models + (list(search.space) if search else []), self.models)
         return self
 
     def budget(self, name: str | None) -> tuple[str, Budget]:
@@ -101,6 +114,26 @@ class SuiteSpec(Strict):
         if chosen not in self.budgets:
             raise UnknownNameError("budget", chosen, self.budgets)
         return chosen, self.budgets[chosen]
+
+
+def _require(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse a name that is not among the known ones, with its near match."""
+    known = list(known)
+    for name in names:
+        if name not in known:
+            raise ValueError(str(UnknownNameError(kind, name, known)))
+
+
+def _no_typing_error(names: Iterable[str], models: list[str]) -> None:
+    """Refuse a model that nothing carries if its name is all but that of one there is.
+
+    Others may be a user's own: their names become known only when a run names their files.
+    """
+    known = {*models, *(source.name for source in list_models()), *NOT_RECURRENT, "default"}
+    for name in names:
+        near = get_close_matches(name, known, n=1, cutoff=0.8)
+        if name not in known and near:
+            raise ValueError(f"no model is called '{name}'; did you mean '{near[0]}'?")
 
 
 def shipped_suites() -> dict[str, Path]:
@@ -123,13 +156,16 @@ def load_suite(name_or_file: str) -> SuiteSpec:
     else:
         raise UnknownNameError("suite", name_or_file, shipped)
     try:
-        return SuiteSpec.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        suite = SuiteSpec.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise UsageError(f"cannot read suite file {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not a TOML file: {error}") from error
     except ValidationError as error:
         raise UsageError(f"{path}: {_first_fault(error)}") from error
+    if path not in shipped.values() and suite.name in shipped and suite != load_suite(suite.name):
+        raise UsageError(f"{path} is called '{suite.name}' as a shipped suite is, and differs from it; give it a name")
+    return suite
 
 
 def _first_fault(error: ValidationError) -> str:
@@ -144,7 +180,7 @@ def _first_fault(error: ValidationError) -> str:
         text = f"the key '{place}' is missing"
     else:
         found = "" if isinstance(first["input"], dict) else f" (found {first['input']!r})"
-        text = f"{place + ': ' if place else ''}{first['msg']}{found}"
+        text = f"{place + ': ' if place else ''}{first['msg'].removeprefix('Value error, ')}{found}"
     return text + (f"; and {len(faults) - 1} more" if len(faults) > 1 else "")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from statistics import NormalDist, fmean, median, stdev
 from typing import TYPE_CHECKING, Any
 
-from asrnn_bench.records import Job, Record
+from asrnn_bench.records import Job, Record, digest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +42,19 @@ COLUMNS = (
     "threads",
     "machine",
     "suite_version",
+    "protocol",
     "config",
+)
+TEXT_COLUMNS = (
+    "task",
+    "model",
+    "reasons",
+    "images",
+    "variants",
+    "hyperparameters",
+    "hyperparameters_from",
+    "scan_backend",
+    "machine",
 )
 """The columns of the CSV, in their order; ``leaderboards/README.md`` gives each one's meaning and unit."""
 
@@ -52,11 +64,14 @@ CONFIDENCE = 0.95
 def rows(records: Iterable[Record]) -> list[dict[str, Any]]:
     """Return a row for each task, model and configuration: by task, then the best mean first.
 
-    Seeds are averaged; whatever came to no score is counted beside the mean, never into it.
+    Seeds are averaged; whatever came to no score is counted beside the mean, never into it. Trials of a search, which
+    are never tested, are left out.
     """
     groups: dict[tuple[str, str, str], list[Record]] = {}
     for record in records:
         job = record.job
+        if not job.tested:
+            continue
         groups.setdefault((job.task.name, job.model.name, job.config), []).append(record)
     table = [_row(sorted(group, key=lambda r: r.job.seed)) for group in groups.values()]
     return sorted(
@@ -74,7 +89,7 @@ def frame(records: Iterable[Record]) -> "pd.DataFrame":
 def csv_text(records: Iterable[Record]) -> str:
     """Return the leaderboard as CSV: fixed columns, six significant digits, text cells safe in a spreadsheet."""
     table = frame(records)
-    for column in ("model", "reasons", "variants", "hyperparameters", "hyperparameters_from", "machine"):
+    for column in TEXT_COLUMNS:
         table[column] = table[column].map(spreadsheet_safe)
     for column in ("n_test", "hidden_size", "parameters_recurrent", "parameters_total"):
         table[column] = table[column].astype("Int64")
@@ -87,21 +102,22 @@ def spreadsheet_safe(text: str) -> str:
 
 
 def interval(values: Sequence[float], n_test: int) -> tuple[float, float, str]:
-    """Return a 95 % interval of the mean accuracy, and how it was made.
+    """Return a 95 % interval of the mean accuracy within [0, 1], and how it was made.
 
-    Several seeds: Student's t over them. One seed: Wilson's interval over its test samples, which knows nothing of
-    the spread between seeds (Wilson, JASA 1927).
+    One seed: Wilson's interval over its test samples (Wilson, JASA 1927), which knows nothing of the spread between
+    seeds. Several: Student's t over them, but never narrower than Wilson's, as all share one finite test set.
     """
     mean = fmean(values)
-    if len(values) > 1:
-        from scipy.special import stdtrit
-
-        half = float(stdtrit(len(values) - 1, 0.5 + CONFIDENCE / 2)) * stdev(values) / math.sqrt(len(values))
-        return mean - half, mean + half, "student-t over seeds"
     z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
     centre = (mean + z * z / (2 * n_test)) / (1 + z * z / n_test)
     half = z / (1 + z * z / n_test) * math.sqrt(mean * (1 - mean) / n_test + z * z / (4 * n_test * n_test))
-    return centre - half, centre + half, "wilson over test samples"
+    if len(values) > 1:
+        from scipy.special import stdtrit
+
+        student = float(stdtrit(len(values) - 1, 0.5 + CONFIDENCE / 2)) * stdev(values) / math.sqrt(len(values))
+        if student > half:
+            return max(0.0, mean - student), min(1.0, mean + student), "student-t over seeds"
+    return max(0.0, centre - half), min(1.0, centre + half), "wilson over test samples"
 
 
 def _row(group: list[Record]) -> dict[str, Any]:
@@ -144,8 +160,16 @@ def _row(group: list[Record]) -> dict[str, Any]:
         "threads": job.threads,
         "machine": _each(record.environment.get("accelerator") or record.environment.get("cpu") for record in group),
         "suite_version": job.suite_version,
+        "protocol": protocol(job),
+        "variant": digest([job.model.code, job.threads])[:12],
         "config": job.config,
     }
+
+
+def protocol(job: Job) -> str:
+    """Return a digest of all that must be equal where two models are compared: task, assets, steps, batches."""
+    training = job.training.model_dump(include={"batch_size", "max_steps", "validate_every"})
+    return digest([job.task.model_dump(mode="json"), training])[:12]
 
 
 def hyperparameters(job: Job) -> str:

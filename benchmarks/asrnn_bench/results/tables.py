@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def terminal_table(records: list[Record]) -> Table:
     return table
 
 
-LEGEND = "± half the 95 % interval: over seeds where there are several, else over the test samples"
+LEGEND = "± half the 95 % interval: of the mean over seeds where there are several, else over the test samples"
 
 
 def markdown(records: list[Record]) -> str:
@@ -75,6 +76,8 @@ def leaderboard_files(leaderboards: Path, records: Iterable[Record]) -> dict[Pat
     """Return what each leaderboard file should hold; the Markdown shows the newest version of its suite alone."""
     groups: dict[str, list[Record]] = {}
     for record in records:
+        if not record.job.tested:
+            continue
         groups.setdefault(f"{record.job.suite}.{record.job.budget}", []).append(record)
     files: dict[Path, str] = {}
     for name, group in sorted(groups.items()):
@@ -85,29 +88,35 @@ def leaderboard_files(leaderboards: Path, records: Iterable[Record]) -> dict[Pat
 
 
 def _matrix(table: list[dict[str, Any]]) -> tuple[list[str], list[str], dict[tuple[str, str], str]]:
-    """Return tasks, models and cells; a model with several configurations on a task is named with each of them."""
-    shared = {pair for pair, count in Counter((row["task"], row["model"]) for row in table).items() if count > 1}
-    several = {model for _, model in shared}
-    cells = {(row["task"], _label(row, several)): _cell(row) for row in table}
-    tasks = list(dict.fromkeys(task for task, _ in cells))
-    sums: dict[str, float] = {}
+    """Return tasks, models and cells: the models with the most scores first, then by their mean.
+
+    A task under several protocols is a column for each; a model of several codes is a row for each.
+    """
+    tasks, models = _labels(table, "task", "protocol"), _labels(table, "model", "variant")
+    cells: dict[tuple[str, str], str] = {}
+    scores: dict[str, list[float]] = {}
     for row in table:
-        label = _label(row, several)
-        sums[label] = sums.get(label, 0.0) + (row["mean"] or 0.0)
-    return tasks, sorted(sums, key=lambda label: (-sums[label], label)), cells
+        place = (tasks[row["task"], row["protocol"]], models[row["model"], row["variant"]])
+        # The same code with other hyper-parameters, as a user's own suite may have it: both, the better one first.
+        cells[place] = f"{cells[place]} / {_cell(row)}" if place in cells else _cell(row)
+        scores.setdefault(place[1], []).extend([] if row["mean"] is None else [row["mean"]])
+    order = sorted(scores, key=lambda model: (-len(scores[model]), -sum(scores[model]), model))
+    return list(dict.fromkeys(task for task, _ in cells)), order, cells
 
 
-def _label(row: dict[str, Any], several: set[str]) -> str:
-    return f"{row['model']} ({row['config'][:6]})" if row["model"] in several else str(row["model"])
+def _labels(table: list[dict[str, Any]], name: str, detail: str) -> dict[tuple[str, str], str]:
+    """Return what each pair of a name and a detail is called: its name, with the detail where there are several."""
+    pairs = dict.fromkeys((row[name], row[detail]) for row in table)
+    count = Counter(first for first, _ in pairs)
+    return {pair: f"{pair[0]} ({pair[1][:6]})" if count[pair[0]] > 1 else pair[0] for pair in pairs}
 
 
 def _cell(row: dict[str, Any]) -> str:
     if row["mean"] is not None:
         text = f"{100 * row['mean']:.1f} ±{50 * (row['ci_high'] - row['ci_low']):.1f}"
-    else:
-        text = next(name for name in ("diverged", "failed", "no_data") if row[f"n_{name}"]).replace("_", " ")
-    lost = row["n_diverged"] + row["n_failed"] if row["mean"] is not None else 0
-    return f"{text} ({lost} lost)" if lost else text
+        lost = row["n_diverged"] + row["n_failed"]
+        return f"{text} ({lost} lost)" if lost else text
+    return next(name for name in ("diverged", "failed", "no_data") if row[f"n_{name}"]).replace("_", " ")
 
 
 def _details(row: dict[str, Any]) -> list[str]:
@@ -126,5 +135,5 @@ def _details(row: dict[str, Any]) -> list[str]:
 
 
 def _markdown_table(head: list[str], body: list[list[str]]) -> list[str]:
-    cells = [[cell.replace("|", "\\|") for cell in line] for line in body]
+    cells = [[escape(cell).replace("|", "\\|") for cell in line] for line in body]
     return [f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *cells]]

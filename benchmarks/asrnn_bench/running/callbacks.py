@@ -47,11 +47,13 @@ class Selection(Callback):
         """Add a point to the curve, and keep the weights if it is the best one."""
         measured = trainer.callback_metrics
         val_loss = float(measured["val/loss"])
+        if not math.isfinite(val_loss):
+            raise DivergedError(f"the validation loss became {val_loss} at step {trainer.global_step}")
         point = CurvePoint(
             step=trainer.global_step,
-            train_loss=float(torch.stack(self._losses).mean()) if self._losses else None,
+            train_loss=float(torch.stack(self._losses).double().mean()) if self._losses else None,
             val_accuracy=exact_share(float(measured["val/accuracy"]), int(measured["val/samples"])),
-            val_loss=val_loss if math.isfinite(val_loss) else None,
+            val_loss=val_loss,
         )
         self._losses.clear()
         self.curve.append(point)
@@ -61,7 +63,8 @@ class Selection(Callback):
             self.best = point
             self.val_samples = int(measured["val/samples"])
             state = pl_module.model.state_dict()  # type: ignore[union-attr]
-            self.weights = {name: value.detach().cpu().clone() for name, value in state.items()}
+            # Contiguous, because safetensors keeps no strides.
+            self.weights = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
 
 
 class Progress(Callback):
@@ -134,4 +137,8 @@ def peak_memory_mib() -> float:
     """Return the largest memory so far, in MiB: the GPU's where one is in use, else the process's resident set."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return int(status.partition("VmHWM:")[2].split()[0]) / 2**10
+    except (OSError, IndexError):  # not Linux; the value there counts from before this program was loaded
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

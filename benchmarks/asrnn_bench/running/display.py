@@ -55,7 +55,9 @@ class Display:
     def _show(self) -> None:
         views = self.observer.look()
         for view in views:
-            if view.state not in ("waiting", "running") and view.job.key not in self._ended:
+            if view.state in ("waiting", "running"):
+                self._ended.discard(view.job.key)
+            elif view.job.key not in self._ended:
                 self._ended.add(view.job.key)
                 self.console.print(ended_line(view), highlight=False, soft_wrap=True)
         if self._live is not None:
@@ -145,8 +147,15 @@ def _cell(views: list[JobView]) -> Text:
     return Text("·", style="dim")
 
 
-def dry_run_table(jobs: list[Job], output: Path, speeds: dict[Kind, float]) -> Table:
-    """Return the plan as a table: a row for each task and model, with its seeds and the time of one job."""
+def dry_run_table(jobs: list[Job], output: Path, speeds: dict[Kind, float], images: set[str]) -> Table:
+    """Return the plan as a table: a row for each task and model, with its seeds and the time of one job.
+
+    Args:
+        jobs: the plan.
+        output: where their directories are.
+        speeds: what is known of how fast they are.
+        images: the image sets that are on this machine.
+    """
     table = Table(box=None, pad_edge=False)
     for name in ("task", "model", "units", "steps", "seeds", "done", "time a job"):
         table.add_column(name, justify="left" if name in ("task", "model") else "right", no_wrap=True)
@@ -163,7 +172,7 @@ def dry_run_table(jobs: list[Job], output: Path, speeds: dict[Kind, float]) -> T
             str(job.training.max_steps),
             ",".join(str(other.seed) for other in group),
             str(sum(JobDirectory.of(output, other).is_done() for other in group)),
-            "unknown" if seconds is None else duration(seconds),
+            "no data" if job.task.images not in images else "unknown" if seconds is None else duration(seconds),
         )
     return table
 

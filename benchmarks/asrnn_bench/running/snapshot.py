@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from asrnn.errors import UsageError
 from asrnn_bench.records import Job, Record
 from asrnn_bench.running.job_directory import JobDirectory, State
 
@@ -41,17 +42,27 @@ class Observer:
     """Reads job directories again and again, each finished one only once."""
 
     directories: list[JobDirectory]
-    _jobs: dict[JobDirectory, Job] = field(default_factory=dict)
+    jobs: list[Job]
     _finished: dict[JobDirectory, JobView] = field(default_factory=dict)
+
+    @classmethod
+    def below(cls, output: Path) -> tuple["Observer", list[str]]:
+        """Return an observer of all jobs below a folder, and a line for each directory that cannot be read."""
+        found: list[tuple[JobDirectory, Job]] = []
+        faults: list[str] = []
+        for directory in JobDirectory.below(output):
+            try:
+                found.append((directory, directory.job()))
+            except UsageError as error:
+                faults.append(str(error))
+        return cls([directory for directory, _ in found], [job for _, job in found]), faults
 
     def look(self) -> list[JobView]:
         """Return every job's view, in the order of the directories."""
-        return [self._finished.get(directory) or self._look_at(directory) for directory in self.directories]
+        pairs = zip(self.directories, self.jobs, strict=True)
+        return [self._finished.get(directory) or self._look_at(directory, job) for directory, job in pairs]
 
-    def _look_at(self, directory: JobDirectory) -> JobView:
-        if directory not in self._jobs:
-            self._jobs[directory] = directory.job()
-        job = self._jobs[directory]
+    def _look_at(self, directory: JobDirectory, job: Job) -> JobView:
         state, reason = directory.state()
         record = directory.result() if state in ("done", "diverged") else None
         progress = directory.progress() if state == "running" else {}
@@ -100,12 +111,21 @@ def kind_of(job: Job) -> Kind:
     return job.task.name, job.model.name, job.model.hidden_size, job.training.batch_size, job.threads
 
 
-def known_speeds(output: Path) -> dict[Kind, float]:
-    """Return the seconds a step that this output folder's own results took, validations included, by kind of job."""
+def known_speeds(output: Path, jobs: list[Job]) -> dict[Kind, float]:
+    """Return the seconds a step that results below ``output`` took, validations included, for each kind of ``jobs``.
+
+    One result of a kind is read, so that the plan of a large run stays quick.
+    """
     speeds: dict[Kind, float] = {}
-    for view in Observer(list(JobDirectory.below(output))).look():
-        if view.record is not None and view.record.cost is not None:
-            speeds[kind_of(view.job)] = view.record.cost.train_seconds / view.job.training.max_steps
+    for kind, job in {kind_of(job): job for job in jobs}.items():
+        for file in JobDirectory.of(output, job).path.parent.glob("seed-*/result.json"):
+            try:
+                record = JobDirectory(file.parent).result()
+            except UsageError:
+                continue
+            if record is not None and record.cost is not None and kind_of(record.job) == kind:
+                speeds[kind] = record.cost.train_seconds / record.job.training.max_steps
+                break
     return speeds
 
 

@@ -16,8 +16,9 @@ from asrnn.models import RecurrentModel, build_model
 from asrnn.registry import ModelSource
 from asrnn.training import SequenceClassifier
 from asrnn_bench.records import Cost, Job, Record, Scores
+from asrnn_bench.running.attempts import Attempt
 from asrnn_bench.running.callbacks import DivergedError, Progress, Selection, exact_share, peak_memory_mib
-from asrnn_bench.running.job_directory import Attempt, JobDirectory
+from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.not_recurrent import Chance, LogisticRegression
 from asrnn_bench.running.provenance import environment
 from asrnn_data.base import SequenceDataModule
@@ -59,8 +60,8 @@ def train(directory: JobDirectory, attempt: Attempt, data_dir: Path | None) -> R
     try:
         if model.num_parameters():
             trainer.fit(module, datamodule=data)
-        else:
-            trainer.validate(module, datamodule=data, verbose=False)
+        if not selection.curve or selection.curve[-1].step != trainer.global_step:
+            trainer.validate(module, datamodule=data, verbose=False)  # the last steps, or a model without any
     except DivergedError as error:
         reason = str(error)
     cost = Cost(

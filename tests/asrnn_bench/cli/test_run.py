@@ -191,22 +191,25 @@ def test_a_model_of_the_wrong_shape_fails_alone_and_says_why(tmp_path: Path) -> 
         "from torch import nn\n\n\nclass Transposed(nn.Module):\n"
         "    def __init__(self, input_size, hidden_size):\n        super().__init__()\n"
         "        self.rnn = nn.RNN(input_size, hidden_size, batch_first=True)\n\n"
-        "    def forward(self, x):\n        return self.rnn(x)[0].transpose(1, 2)\n"
+        "    def forward(self, x):\n        return self.rnn(x)[0].transpose(1, 2)\n\n\n"
+        "class Plain(Transposed):\n    def forward(self, x):\n        return self.rnn(x)\n"
     )
-    found = call("--suite", "tiny.toml", "--models", "cells.py:Transposed,rnn", cwd=tmp_path)
+    found = call("--suite", "tiny.toml", "--models", "cells.py:Transposed,cells.py:Plain", cwd=tmp_path)
     assert found.returncode == 1
     (line,) = [line for line in found.stdout.splitlines() if line.startswith("failed, permuted-mnist / transposed")]
     assert "must return [B, T, H]" in line
     assert "Traceback" not in found.stdout + found.stderr
     states = {record.job.model.name: record.status for record in results(tmp_path).values()}
-    assert states == {"rnn": "done", "chance": "done", "logistic-regression": "done"}
+    assert states == {"plain": "done", "chance": "done", "logistic-regression": "done"}
     assert "failed" in (tmp_path / "leaderboards" / "tiny.tiny.csv").read_text()
+    assert call("leaderboard", "runs", "--check", cwd=tmp_path).returncode == 0  # the failed row comes back too
 
 
 def test_a_model_that_diverges_is_a_row_and_not_an_error(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(
         TINY + '\n[settings.permuted-mnist.rnn]\norigin = "a test"\noptimizer = "sgd"\nlearning_rate = 1e38\n'
     )
+    (tmp_path / "random.py").write_text("raise SystemExit('what lies in the folder is no part of a job')")
     found = call("--suite", "tiny.toml", cwd=tmp_path)
     assert found.returncode == 0, found.stdout
     assert "diverged" in found.stdout

@@ -1,10 +1,11 @@
 """What a user types wrong is one line that says what to do, with exit status 2 and no traceback."""
 
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from bench_support import call, one_line
+from bench_support import one_line
 
 from asrnn_bench.cli import invoke
 
@@ -33,6 +34,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("lst", "lst"),
         ("list taks", "did you mean 'tasks'?"),
         ("--suite long-range list", "--suite starts a run and 'list' does something else"),
+        ("--budget paper", "a run needs a suite: asrnn-bench --suite long-range"),
         ("status", "DIR"),
         ("status nowhere", "there are no jobs below nowhere"),
         ("leaderboard nowhere", "there are no records below nowhere"),
@@ -71,8 +73,6 @@ def test_the_process_that_plans_does_not_import_torch(words: str) -> None:
         "heavy = {'torch', 'lightning', 'torchvision', 'pandas', 'scipy', 'sklearn'} & set(sys.modules); "
         "sys.exit(f'imported: {heavy}' if heavy else 0)"
     )
-    import subprocess
-
     found = subprocess.run([sys.executable, "-c", program, *words.split()], capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
 
@@ -80,7 +80,7 @@ def test_the_process_that_plans_does_not_import_torch(words: str) -> None:
 def test_the_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert invoke(["--suite", "long-range", "--dry-run"]) == 0
     text = capfd.readouterr().out
-    assert "40 jobs, 40 to run" in text
+    assert "40 jobs, 24 to run" in text  # no CIFAR-10 here
     assert "unknown" in text
     assert list(tmp_path.iterdir()) == []
 
@@ -98,6 +98,7 @@ def test_no_words_at_all_show_the_help(capfd: pytest.CaptureFixture[str]) -> Non
 
 
 def test_the_command_is_there_as_a_module_too(tmp_path: Path) -> None:
-    found = call("--suite", "long-rang", cwd=tmp_path)
+    words = [sys.executable, "-m", "asrnn_bench", "--suite", "long-rang"]
+    found = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert found.returncode == 2
     one_line(found.stderr)

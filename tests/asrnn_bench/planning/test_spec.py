@@ -26,9 +26,19 @@ def test_an_unknown_suite_is_named_with_its_near_match() -> None:
         ("seeds = [0]", "seeds = [-1]", "budgets.tiny.seeds.0"),
         ('tasks = ["permuted-mnist"]', "tasks = []", "tasks: "),
         ("version = 1\n", "", "the key 'version' is missing"),
-        ('default_budget = "tiny"', 'default_budget = "huge"', "no budget 'huge'"),
+        ('default_budget = "tiny"', 'default_budget = "huge"', "unknown budget 'huge'"),
         ('name = "tiny"', 'name = "../tiny"', "name: "),
         ("max_steps = 4", "max_steps = ", "not a TOML file"),
+        ("permuted-mnist", "permuted-mnits", "unknown task 'permuted-mnits'; did you mean 'permuted-mnist'"),
+        ("mnist = ", "mnits = ", "unknown image set 'mnits'; did you mean 'mnist'"),
+        ("[budgets.tiny]", "[settings.permuted-mnist.rnnn]\norigin = 'x'\n[budgets.tiny]", "did you mean 'rnn'"),
+        ("[budgets.tiny]", "[settings.pixel-mnist.rnn]\norigin = 'x'\n[budgets.tiny]", "unknown task of suite tiny"),
+        (
+            "[budgets.tiny]",
+            "[budgets.tiny.tasks.permuted-mnist]\nhidden_size = { rnn = 0 }\n[budgets.tiny]",
+            "hidden_size",
+        ),
+        ('name = "tiny"', 'name = "long-range"', "is called 'long-range' as a shipped suite is, and differs"),
     ],
 )
 def test_a_fault_in_a_suite_file_is_one_line(tiny_suite: Path, old: str, new: str, message: str) -> None:

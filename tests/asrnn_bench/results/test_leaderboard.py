@@ -8,7 +8,7 @@ import pytest
 from bench_support import done
 from scipy import stats
 
-from asrnn_bench.records import Cost, Job, Record, without_result
+from asrnn_bench.records import Cost, Job, Record, Scores, without_result
 from asrnn_bench.results.leaderboard import COLUMNS, csv_text, interval, rows, spreadsheet_safe
 from asrnn_bench.results.tables import leaderboard_files, markdown, write_leaderboards
 
@@ -37,13 +37,20 @@ def test_a_row_averages_seeds_and_counts_what_came_to_no_score(jobs: list[Job]) 
     assert row["reasons"] == "the loss became nan; a crash"
 
 
-def test_the_interval_over_seeds_is_students(jobs: list[Job]) -> None:
+def test_the_interval_over_seeds_is_students() -> None:
     values = [0.5, 0.6, 0.75]
     low, high, method = interval(values, 500)
     expected = stats.t.interval(0.95, 2, loc=sum(values) / 3, scale=stats.sem(values))
     # 1e-9: both evaluate the same closed form in float64
     assert (low, high) == pytest.approx(expected, rel=1e-9)
     assert method == "student-t over seeds"
+
+
+def test_the_interval_over_seeds_is_never_narrower_than_the_test_set_allows_nor_beyond_one() -> None:
+    assert interval([0.5, 0.5, 0.5], 500) == interval([0.5], 500)
+    low, high, _ = interval([0.93, 0.99, 1.0], 500)
+    assert high == 1.0
+    assert low < 0.93
 
 
 @pytest.mark.parametrize("hits", [0, 1, 50, 499, 500])
@@ -61,7 +68,25 @@ def test_another_configuration_is_another_row_and_is_told_apart(jobs: list[Job])
     found = rows([done(job, 0.5), done(edited, 0.6)])
     assert [row["mean"] for row in found] == [0.6, 0.5]
     assert found[0]["config"] != found[1]["config"]
-    assert f"lstm ({edited.config[:6]})" in markdown([done(job, 0.5), done(edited, 0.6)])
+    lines = markdown([done(job, 0.5), done(edited, 0.6)]).splitlines()
+    assert len([line for line in lines if line.startswith("| lstm (")]) == 2
+
+
+def test_two_protocols_of_a_task_are_two_columns(jobs: list[Job]) -> None:
+    job = next(job for job in jobs if job.task.name == "permuted-mnist" and job.model.name == "lstm")
+    assets = {**job.task.assets, "bit-reversal": "0" * 64}
+    other = job.model_copy(update={"task": job.task.model_copy(update={"assets": assets})})
+    head = next(
+        line for line in markdown([done(job, 0.5), done(other, 0.6)]).splitlines() if line.startswith("| model")
+    )
+    assert head.count("permuted-mnist (") == 2
+
+
+def test_trials_of_a_search_are_in_no_leaderboard(jobs: list[Job]) -> None:
+    job = jobs[2].model_copy(update={"tested": False})
+    trial = Record(key=job.key, job=job, status="done", scores=Scores(best_step=1, val_accuracy=0.5, val_samples=500))
+    assert rows([trial]) == []
+    assert leaderboard_files(Path("x"), [trial]) == {}
 
 
 def test_a_job_without_a_score_is_a_row_below_those_with_one(jobs: list[Job]) -> None:
@@ -90,6 +115,8 @@ def test_csv_columns_are_fixed_and_cells_are_plain(jobs: list[Job]) -> None:
     assert by_model[jobs[2].model.name]["mean"] == "0.333333"
     assert by_model[jobs[1].model.name]["mean"] == ""
     assert by_model[jobs[2].model.name]["n_test"] == "500"
+    assert "=cmd" in markdown([hostile])
+    assert "<script>" not in markdown([without_result(jobs[0], "failed", "<script>alert(1)</script>")])
 
 
 @pytest.mark.parametrize("text", ["=1", "+1", "-1", "@x", "\tx", "\rx"])

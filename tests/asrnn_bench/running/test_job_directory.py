@@ -7,8 +7,10 @@ import pytest
 from bench_support import done
 
 from asrnn.errors import UsageError
+from asrnn_bench.planning.plan import Request, make_plan
+from asrnn_bench.planning.spec import load_suite
 from asrnn_bench.records import Job
-from asrnn_bench.running.job_directory import JobDirectory, write_exit
+from asrnn_bench.running.job_directory import JobDirectory
 
 
 @pytest.fixture
@@ -76,7 +78,7 @@ def test_a_truncated_result_is_damaged_at_every_length(directory: JobDirectory, 
 
 def test_the_result_of_another_job_is_refused(directory: JobDirectory, job: Job) -> None:
     (directory.path / "result.json").write_text(done(job.model_copy(update={"seed": 9}), 0.5).text())
-    with pytest.raises(UsageError, match="does not belong to the job beside it"):
+    with pytest.raises(UsageError, match="does not belong to its directory"):
         directory.result()
 
 
@@ -86,10 +88,10 @@ def test_the_state_follows_what_happens(directory: JobDirectory, job: Job) -> No
     assert directory.state() == ("no-data", "no data here")
     attempt = directory.claim()
     assert directory.state() == ("running", None)
-    write_exit(attempt, {"returncode": 70, "reason": "ValueError: no"})
+    attempt.write_end(70, "ValueError: no")
     assert directory.state() == ("failed", "ValueError: no")
     interrupted = directory.claim()
-    write_exit(interrupted, {"returncode": -15, "reason": "ended by signal 15"})
+    interrupted.write_end(143, "ended by SIGTERM")
     assert directory.state() == ("waiting", None)
     directory.publish(done(job, 0.5), directory.claim())
     assert directory.state() == ("done", None)
@@ -97,8 +99,8 @@ def test_the_state_follows_what_happens(directory: JobDirectory, job: Job) -> No
 
 def test_the_first_word_on_an_end_stays(directory: JobDirectory) -> None:
     attempt = directory.claim()
-    write_exit(attempt, {"returncode": 65, "reason": "the worker knows"})
-    write_exit(attempt, {"returncode": 65, "reason": "the parent guesses"})
+    attempt.write_end(65, "the worker knows")
+    attempt.write_end(65, "the parent guesses")
     assert directory.state()[1] == "the worker knows"
 
 
@@ -110,6 +112,58 @@ def test_an_attempt_whose_process_is_gone_does_not_run(directory: JobDirectory) 
     assert directory.state() == ("waiting", None)
 
 
+def test_a_process_that_got_the_number_of_another_is_not_taken_for_it(directory: JobDirectory) -> None:
+    attempt = directory.claim()
+    assert directory.state() == ("running", None)
+    claim = json.loads((attempt.path / "claim.json").read_text())
+    (attempt.path / "claim.json").write_text(json.dumps({**claim, "started": claim["started"] - 60}))
+    assert directory.state() == ("waiting", None)
+
+
+def test_a_runner_that_will_start_a_job_takes_back_what_came_of_it_before(directory: JobDirectory) -> None:
+    directory.claim().write_end(70, "ValueError: no")
+    directory.wait()
+    assert directory.state() == ("waiting", None)
+    directory.claim()
+    assert directory.state() == ("running", None)
+
+
+def test_without_hard_links_there_is_one_result_all_the_same(
+    directory: JobDirectory, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert directory.publish(done(job, 0.5), directory.claim())
+    assert not directory.publish(done(job, 0.9), directory.claim())
+    assert directory.is_done()
+    assert directory.result() == done(job, 0.5)
+    assert not list(directory.path.glob(".result*"))
+
+
+def test_a_damaged_or_altered_job_is_written_anew_by_the_plan(directory: JobDirectory, job: Job) -> None:
+    for text in ("", (directory.path / "job.json").read_text().replace('"seed": 0', '"seed": 1')):
+        (directory.path / "job.json").write_text(text)
+        with pytest.raises(UsageError, match="damaged|altered"):
+            directory.job()
+        directory.write_job(job)
+        assert directory.job() == job
+
+
+def test_a_model_file_travels_as_it_is_whatever_its_encoding(tmp_path: Path) -> None:
+    file = tmp_path / "cells.py"
+    file.write_bytes("# -*- coding: latin-1 -*-\n# \xe9t\xe9\nclass MyCell: pass\n".encode("latin-1"))
+    plan = make_plan(load_suite("long-range"), Request(models=[f"{file}:MyCell"], tasks=["permuted-mnist"]))
+    (job,) = [job for job in plan.jobs if job.model.name == "my-cell"]
+    directory = JobDirectory.of(tmp_path / "runs", job)
+    directory.write_job(job, plan.files["my-cell"])
+    assert directory.model_path(job).read_bytes() == file.read_bytes()
+    file.write_text("class MyCell: edited = True\n")
+    with pytest.raises(UsageError, match="changed while the run was being planned"):
+        directory.write_job(job, plan.files["my-cell"])
+
+
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path, job: Job) -> None:
     (tmp_path / "long-range").write_text("a file where a folder should be")
     with pytest.raises(UsageError, match="cannot write to .*; choose another --output"):
@@ -117,7 +171,15 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path, job: Job) -> N
 
 
 def test_no_temporary_file_stays(directory: JobDirectory, job: Job) -> None:
-    directory.write_progress({"step": 1})
-    directory.publish(done(job, 0.5), directory.claim())
+    attempt = directory.claim()
+    directory.write_progress({"attempt": attempt.number, "step": 1})
+    directory.publish(done(job, 0.5), attempt)
     assert not list(directory.path.rglob(".*"))
-    assert directory.progress() == {"step": 1}
+
+
+def test_progress_is_that_of_the_attempt_that_runs(directory: JobDirectory) -> None:
+    first = directory.claim()
+    directory.write_progress({"attempt": first.number, "step": 90})
+    assert directory.progress()["step"] == 90
+    directory.claim()
+    assert directory.progress() == {}

@@ -1,26 +1,29 @@
 """The local launcher: a pool of subprocesses, one a slot, each pinned before it imports torch."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO
+from pathlib import Path
 
-from asrnn_bench.running.job_directory import EX_TERMINATED, JobDirectory, write_exit
+from asrnn_bench.running.job_directory import JobDirectory
+from asrnn_bench.running.launchers.environment import RUNNER_VARIABLE
 from asrnn_bench.running.launchers.slots import Slot
 
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 10.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Child:
     directory: JobDirectory
     process: subprocess.Popen[bytes]
-    log: IO[bytes]
+    log: Path
 
 
 def run_local(
@@ -42,63 +45,78 @@ def run_local(
     """
     waiting = deque(directories)
     free = list(reversed(slots))
-    running: dict[int, tuple[Slot, _Child]] = {}
+    running: list[tuple[Slot, _Child]] = []
+    shared = {**os.environ, **environment, RUNNER_VARIABLE: str(os.getpid())}
     try:
         while waiting or running:
             while waiting and free:
-                slot = free.pop()
-                child = _start(waiting.popleft(), {**os.environ, **environment, **dict(slot.environment)})
-                running[child.process.pid] = (slot, child)
+                child = _start(waiting.popleft(), {**shared, **dict(free[-1].environment)})
+                if child is not None:
+                    running.append((free.pop(), child))
             time.sleep(POLL_SECONDS)
-            for pid, (slot, child) in list(running.items()):
-                if child.process.poll() is not None:
-                    del running[pid]
-                    free.append(slot)
-                    _ended(child)
+            for slot, child in [pair for pair in running if pair[1].process.poll() is not None]:
+                running.remove((slot, child))
+                free.append(slot)
+                _ended(child)
             watch()
     finally:
-        _end([child for _, child in running.values()])
+        _end([child for _, child in running])
 
 
-def _start(directory: JobDirectory, environment: dict[str, str]) -> _Child:
-    # What is printed before the worker has an attempt's log of its own: an interpreter that cannot start, say.
-    log = (directory.path / "launch.log").open("wb")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "asrnn_bench.worker", str(directory.path)],
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        env=environment,
-        process_group=0,  # an interrupt from the keyboard is for the runner, which ends its workers in order
-    )
+def _start(directory: JobDirectory, environment: dict[str, str]) -> _Child | None:
+    """Start a worker; where that cannot be done, the job has failed and the others go on."""
+    # The log holds what is printed before an attempt has its own: an interpreter that cannot start, say.
+    log = directory.path / f"launch-{os.getpid()}.log"
+    try:
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                # -P: what happens to lie in the folder where the run was started is no part of a job.
+                [sys.executable, "-P", "-m", "asrnn_bench.worker", str(directory.path)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                process_group=0,  # an interrupt from the keyboard is for the runner, which ends its workers in order
+            )
+    except OSError as error:
+        with suppress(OSError):
+            directory.skip("failed", f"the worker could not be started: {error}")
+        return None
     return _Child(directory, process, log)
 
 
 def _ended(child: _Child) -> None:
-    """Note how an attempt ended where the worker could not say it itself."""
-    child.log.close()
-    log = child.directory.path / "launch.log"
-    said = log.read_text(encoding="utf-8", errors="replace").strip()
-    if not said:
-        log.unlink()
-    code = child.process.returncode
+    """Note how a child ended where it could not say so itself."""
+    said = _clear(child)
     if child.directory.is_done():
         return
-    attempt = child.directory.last_attempt()
-    if attempt is None:
-        child.directory.skip("failed", f"the worker did not start (exit status {code}): {said[-300:] or 'no message'}")
-    elif code < 0:
-        write_exit(attempt, {"returncode": code, "reason": f"ended by signal {-code}{_meaning(-code)}"})
-    else:
-        write_exit(attempt, {"returncode": code, "reason": f"ended with exit status {code} and no result"})
+    code = child.process.returncode
+    attempt = next((a for a in reversed(child.directory.attempts()) if a.belongs_to(child.process.pid)), None)
+    with suppress(OSError):
+        if attempt is None:
+            last = said.splitlines()[-1] if said else "no message"
+            child.directory.skip("failed", f"the worker did not start (exit status {code}): {last[:300]}")
+        elif code < 0:
+            attempt.write_end(code, f"ended by signal {-code}{_meaning(-code)}")
+        else:
+            attempt.write_end(code, f"ended with exit status {code} and no result")
 
 
-def _meaning(signal: int) -> str:
-    return " (killed; Linux does so when memory runs out)" if signal == 9 else ""
+def _clear(child: _Child) -> str:
+    """End what a model's code started and left behind, and return what was printed outside of any attempt."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.process.pid, signal.SIGKILL)
+    said = child.log.read_text(encoding="utf-8", errors="replace").strip() if child.log.exists() else ""
+    child.log.unlink(missing_ok=True)
+    return said
+
+
+def _meaning(number: int) -> str:
+    return " (killed; Linux does so when memory runs out)" if number == signal.SIGKILL else ""
 
 
 def _end(children: list[_Child]) -> None:
-    """End what still runs: ask first, then insist."""
+    """End what still runs, as an interrupt and not as a failure: ask first, then insist."""
     for child in children:
         child.process.terminate()
     deadline = time.monotonic() + GRACE_SECONDS
@@ -108,7 +126,7 @@ def _end(children: list[_Child]) -> None:
         except subprocess.TimeoutExpired:
             child.process.kill()
             child.process.wait()
-        attempt = child.directory.last_attempt()
-        if attempt is not None and not child.directory.is_done():
-            write_exit(attempt, {"returncode": EX_TERMINATED, "reason": "interrupted"})
-        _ended(child)
+        _clear(child)
+        with suppress(OSError):
+            if not child.directory.is_done():
+                child.directory.wait()

@@ -6,6 +6,7 @@ import subprocess
 from dataclasses import dataclass
 
 from asrnn.errors import UsageError
+from asrnn_bench.running.launchers.environment import CORES_VARIABLE
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ def find_slots(*, devices: int | None, jobs_per_device: int, threads: int) -> li
     Raises:
         UsageError: more devices are asked for than there are.
     """
+    if jobs_per_device < 1 or (devices is not None and devices < 1):
+        raise UsageError(f"devices and jobs_per_device must be at least 1, not {devices} and {jobs_per_device}")
     gpus = visible_gpus()
     cores = available_cores()
     if not gpus and threads > len(cores):
@@ -38,9 +41,9 @@ def find_slots(*, devices: int | None, jobs_per_device: int, threads: int) -> li
     slots = []
     for index in range(devices or count):
         group = cores[index * threads : (index + 1) * threads] if not gpus else cores
-        name = f"gpu {gpus[index]}" if gpus else f"core {','.join(map(str, group))}"
+        name = f"gpu {gpus[index]}" if gpus else f"{'cores' if threads > 1 else 'core'} {','.join(map(str, group))}"
         place = {"CUDA_VISIBLE_DEVICES": gpus[index] if gpus else ""}
-        place |= {} if gpus else {"ASRNN_BENCH_CORES": ",".join(map(str, group))}
+        place |= {} if gpus else {CORES_VARIABLE: ",".join(map(str, group))}
         place |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
         slots += [Slot(name, tuple(place.items()))] * jobs_per_device
     return slots
@@ -55,7 +58,10 @@ def visible_gpus() -> list[str]:
     if program is None:
         return []
     words = [program, "--query-gpu=index", "--format=csv,noheader"]
-    found = subprocess.run(words, capture_output=True, text=True, check=False)
+    try:
+        found = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
     return found.stdout.split() if found.returncode == 0 else []
 
 

@@ -1,0 +1,66 @@
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from asrnn_bench.running.callbacks import DivergedError, Selection, exact_share, peak_memory_mib
+
+
+def measured(step: int, accuracy: float, loss: float = 1.0) -> SimpleNamespace:
+    found = {"val/accuracy": accuracy, "val/loss": loss, "val/samples": 500.0}
+    return SimpleNamespace(global_step=step, callback_metrics=found)
+
+
+def test_the_earliest_of_the_best_validations_gives_the_weights(tmp_path: Path) -> None:
+    selection, model = Selection(tmp_path / "metrics.jsonl"), nn.Linear(1, 1)
+    for step, accuracy in ((10, 0.2), (20, 0.6), (30, 0.6), (40, 0.4)):
+        nn.init.constant_(model.weight, step)
+        selection.on_validation_end(measured(step, accuracy), SimpleNamespace(model=model))  # type: ignore[arg-type]
+    assert selection.best is not None
+    assert (selection.best.step, selection.weights["weight"].item()) == (20, 20)
+    assert [point.step for point in selection.curve] == [10, 20, 30, 40]
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 4
+
+
+def test_weights_that_are_laid_out_otherwise_are_saved_all_the_same(tmp_path: Path) -> None:
+    selection, model = Selection(tmp_path / "metrics.jsonl"), nn.Module()
+    matrix = torch.arange(6.0).reshape(2, 3)
+    model.weight, model.tied = nn.Parameter(matrix.T), nn.Parameter(matrix)
+    selection.on_validation_end(measured(1, 0.5), SimpleNamespace(model=model))  # type: ignore[arg-type]
+    save_file(selection.weights, tmp_path / "weights.safetensors")
+    assert torch.equal(load_file(tmp_path / "weights.safetensors")["weight"], matrix.T)
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_is_divergence_in_training_and_in_validation(tmp_path: Path, loss: float) -> None:
+    selection = Selection(tmp_path / "metrics.jsonl")
+    with pytest.raises(DivergedError, match="the validation loss became .* at step 7"):
+        selection.on_validation_end(measured(7, 0.1, loss), SimpleNamespace(model=nn.Linear(1, 1)))  # type: ignore[arg-type]
+    with pytest.raises(DivergedError, match="the training loss became .* at step 7"):
+        selection.on_train_batch_end(measured(7, 0.1), None, {"loss": torch.tensor(loss)}, None, 0)  # type: ignore[arg-type]
+    assert selection.best is None
+
+
+def test_large_losses_have_a_mean(tmp_path: Path) -> None:
+    selection = Selection(tmp_path / "metrics.jsonl")
+    for _ in range(4):
+        selection.on_train_batch_end(measured(1, 0.1), None, {"loss": torch.tensor(3e38)}, None, 0)  # type: ignore[arg-type]
+    selection.on_validation_end(measured(1, 0.1), SimpleNamespace(model=nn.Linear(1, 1)))  # type: ignore[arg-type]
+    assert selection.curve[0].train_loss == pytest.approx(3e38)
+
+
+@pytest.mark.parametrize("samples", [500, 6_000, 10_000])
+def test_an_accuracy_in_float32_becomes_the_exact_share(samples: int) -> None:
+    for hits in range(0, samples + 1, 37):
+        assert exact_share(torch.tensor(hits / samples, dtype=torch.float32).item(), samples) == hits / samples
+
+
+def test_peak_memory_grows_with_what_is_held() -> None:
+    before = peak_memory_mib()
+    held = torch.ones(64 * 2**20, dtype=torch.float32)  # 256 MiB
+    assert peak_memory_mib() - before > 200
+    del held

@@ -1,0 +1,197 @@
+"""What a runner does when something is amiss: nothing is lost, nothing is done twice, and every job has its line."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from bench_support import TINY, call, done
+from filelock import FileLock
+from rich.console import Console
+
+import asrnn_bench
+from asrnn.errors import ModelError, UsageError
+from asrnn_bench.api import class_reference
+from asrnn_bench.planning.plan import Plan, Request, make_plan
+from asrnn_bench.planning.spec import load_suite
+from asrnn_bench.runner import Machine, Places, execute, publish, record_of
+from asrnn_bench.running.job_directory import JobDirectory
+from asrnn_bench.running.launchers import local
+from asrnn_bench.running.launchers.slots import find_slots
+
+
+@pytest.fixture
+def plan(tiny_suite: Path) -> Plan:
+    return make_plan(load_suite(str(tiny_suite)), Request())
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    return Places(tmp_path / "runs", tmp_path / "leaderboards")
+
+
+def test_a_second_runner_in_the_same_folder_is_told_who_is_there(plan: Plan, places: Places) -> None:
+    places.output.mkdir()
+    (places.output / ".holder").write_text("process 7 on a-host")
+    with FileLock(places.output / ".lock"), pytest.raises(UsageError, match="process 7 on a-host runs jobs in"):
+        execute(plan, places, Machine(), Console(quiet=True))
+
+
+def _fake_worker(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    """Let the launcher start a few lines of Python in the place of the worker."""
+    start = local.subprocess.Popen
+
+    def popen(words: list[str], **kwargs: object) -> object:
+        return start([sys.executable, "-c", program, words[-1]], **kwargs)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(local.subprocess, "Popen", popen)
+
+
+CLAIM = "JobDirectory(Path(sys.argv[1])).claim()"
+IMPORTS = "import os, sys; from pathlib import Path; from asrnn_bench.running.job_directory import JobDirectory; "
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("sys.exit('no such interpreter')", "the worker did not start (exit status 1): no such interpreter"),
+        (f"{CLAIM}; os._exit(0)", "ended with exit status 0 and no result"),
+        (f"{CLAIM}; os.kill(os.getpid(), 9)", "ended by signal 9 (killed; Linux does so when memory runs out)"),
+        (
+            f"{CLAIM}.write_end(143, 'ended by SIGTERM'); sys.exit(143)",
+            "its process was ended from outside; run the same command again",
+        ),
+    ],
+)
+def test_a_job_that_ends_without_a_result_is_a_failed_row(
+    plan: Plan, places: Places, monkeypatch: pytest.MonkeyPatch, program: str, reason: str
+) -> None:
+    for job in plan.jobs:  # an attempt of an earlier run, which was interrupted
+        directory = JobDirectory.of(places.output, job)
+        directory.write_job(job)
+        directory.claim().write_end(143, "interrupted")
+    _fake_worker(monkeypatch, IMPORTS + program)
+    outcome = execute(plan, places, Machine(), Console(quiet=True))
+    assert [(record.status, record.reason) for record in outcome.records] == [("failed", reason)] * 3
+    assert "failed" in (places.leaderboards / "tiny.tiny.csv").read_text()
+
+
+def test_the_end_of_a_child_is_not_written_into_anothers_attempt(plan: Plan, places: Places) -> None:
+    directory = JobDirectory.of(places.output, plan.jobs[0])
+    directory.write_job(plan.jobs[0])
+    ours = directory.claim()
+    theirs = directory.claim()
+    for attempt, pid in ((ours, 123456), (theirs, os.getpid())):
+        text = (attempt.path / "claim.json").read_text()
+        (attempt.path / "claim.json").write_text(text.replace(f'"pid": {os.getpid()}', f'"pid": {pid}'))
+
+    class Process:
+        pid, returncode = 123456, -9
+
+    local._ended(local._Child(directory, Process(), directory.path / "launch.log"))  # type: ignore[arg-type]
+    assert ours.ended() == (-9, "ended by signal 9 (killed; Linux does so when memory runs out)")
+    assert theirs.ended() is None
+
+
+def test_a_job_that_cannot_be_started_does_not_stop_the_others(
+    plan: Plan, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def popen(*_: object, **__: object) -> object:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(local.subprocess, "Popen", popen)
+    outcome = execute(plan, places, Machine(), Console(quiet=True))
+    assert {record.reason for record in outcome.records} == {
+        "the worker could not be started: [Errno 28] No space left on device"
+    }
+
+
+def test_a_damaged_job_file_is_mended_and_stops_nothing(
+    plan: Plan, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for job in plan.jobs:
+        directory = JobDirectory.of(places.output, job)
+        directory.write_job(job)
+        directory.publish(done(job, 0.5), directory.claim())
+    (directory.path / "job.json").write_text("")
+    outcome = execute(plan, places, Machine(), Console(quiet=True))
+    assert (outcome.started, outcome.count("done")) == (0, 3)
+
+
+def test_a_damaged_result_is_a_failed_row_and_is_not_run_over(plan: Plan, places: Places) -> None:
+    for job in plan.jobs:
+        directory = JobDirectory.of(places.output, job)
+        directory.write_job(job)
+        directory.publish(done(job, 0.5), directory.claim())
+    (directory.path / "result.json").write_text("{}")
+    outcome = execute(plan, places, Machine(), Console(quiet=True))
+    assert (outcome.started, outcome.count("done"), outcome.count("failed")) == (0, 2, 1)
+    assert (directory.path / "result.json").read_text() == "{}"
+
+
+def test_publishing_twice_changes_no_byte(plan: Plan, places: Places) -> None:
+    places.leaderboards.mkdir()
+    records = [done(job, 0.5) for job in plan.jobs]
+    publish(places.leaderboards, records)
+    before = {path: path.read_bytes() for path in places.leaderboards.rglob("*") if path.is_file()}
+    publish(places.leaderboards, list(reversed(records)))
+    assert {path: path.read_bytes() for path in places.leaderboards.rglob("*") if path.is_file()} == before
+
+
+def test_a_job_that_waits_has_no_record(plan: Plan, places: Places) -> None:
+    directory = JobDirectory.of(places.output, plan.jobs[0])
+    assert record_of(directory, plan.jobs[0]) is None
+    directory.write_job(plan.jobs[0])
+    assert record_of(directory, plan.jobs[0]) is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"seeds": [-1]}, {"seeds": ["a"]}, {"threads": 0}, {"max_steps": 0}, {"devices": 0}, {"jobs_per_device": 0}],
+)
+def test_wrong_numbers_from_python_are_one_line(tiny_suite: Path, tmp_path: Path, wrong: dict) -> None:
+    folders = {"output": tmp_path / "runs", "leaderboards": tmp_path / "leaderboards"}
+    with pytest.raises(UsageError, match="must be"):
+        asrnn_bench.run(str(tiny_suite), **folders, **wrong)
+
+
+def test_a_model_file_that_starts_a_run_itself_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASRNN_BENCH_WORKER", "a job directory")
+    with pytest.raises(UsageError, match="put it under if __name__ == '__main__':"):
+        asrnn_bench.run()
+
+
+def test_classes_are_found_again_by_file_or_by_module() -> None:
+    from torch import nn
+
+    assert class_reference(nn.RNNBase) == "torch.nn.modules.rnn:RNNBase"
+
+    class Local(nn.Module):
+        pass
+
+    with pytest.raises(ModelError, match="is not at the top of a file"):
+        class_reference(Local)
+
+
+def test_slots_are_disjoint_groups_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asrnn_bench.running.launchers.slots.available_cores", lambda: [2, 3, 5, 7, 11])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    slots = find_slots(devices=None, jobs_per_device=1, threads=2)
+    assert [dict(slot.environment)["ASRNN_BENCH_CORES"] for slot in slots] == ["2,3", "5,7"]
+    assert {dict(slot.environment)["OMP_NUM_THREADS"] for slot in slots} == {"2"}
+    assert [slot.name for slot in slots] == ["cores 2,3", "cores 5,7"]
+
+
+def test_gpus_are_those_that_cuda_may_use_by_their_own_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-1f2e")
+    slots = find_slots(devices=None, jobs_per_device=2, threads=1)
+    assert [dict(slot.environment)["CUDA_VISIBLE_DEVICES"] for slot in slots] == ["3", "3", "GPU-1f2e", "GPU-1f2e"]
+
+
+def test_brackets_in_a_reason_are_shown_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(TINY.replace("permuted-mnist", "pixel-cifar10"))
+    folder = tmp_path / "[red] data [/x]"
+    found = call("--suite", "tiny.toml", "--data-dir", folder, cwd=tmp_path)
+    assert found.returncode == 0
+    assert "[red] data [/x]" in found.stdout
+    assert "Traceback" not in found.stderr
