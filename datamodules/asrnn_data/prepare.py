@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import shutil
 import socket
 import tarfile
 import tempfile
@@ -26,6 +25,7 @@ from asrnn_data.image_sets import (
 )
 
 PAUSES = (1.0, 4.0, 16.0)  # seconds before the second, third and fourth attempt
+LARGEST_FILE = 256 << 20  # bytes; the largest published file is MNIST's training images, 45 MiB
 TIMEOUT = 30.0  # seconds that a server may stay silent
 
 
@@ -182,7 +182,7 @@ def _unpack(path: Path, wanted: Sequence[str], files: Mapping[str, str], url: st
     for number, (member, stream) in enumerate(_members(path, wanted)):
         unpacked[member] = path.parent / f"{number}.unpacked"
         with unpacked[member].open("wb") as target:
-            shutil.copyfileobj(stream, target, 1 << 20)
+            _copy(stream, target, member)
         found = sha256_of(unpacked[member])
         if found != files[member]:
             raise DamagedDataError(
@@ -190,6 +190,16 @@ def _unpack(path: Path, wanted: Sequence[str], files: Mapping[str, str], url: st
                 f"found {found}; try again later, or copy the file here from elsewhere"
             )
     return unpacked
+
+
+def _copy(stream: IO[bytes], target: IO[bytes], member: str) -> None:
+    """Copy a file out of an archive; one that is far larger than any published file is never written whole."""
+    left = LARGEST_FILE
+    while block := stream.read(1 << 20):
+        left -= len(block)
+        if left < 0:
+            raise DamagedDataError(f"{member} is larger than {LARGEST_FILE >> 20} MiB, which no published file is")
+        target.write(block)
 
 
 def _members(path: Path, wanted: Sequence[str]) -> Iterator[tuple[str, IO[bytes]]]:

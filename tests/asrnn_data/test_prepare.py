@@ -14,7 +14,7 @@ import pytest
 
 from asrnn.errors import DamagedDataError, MissingDataError, UnknownNameError, UsageError
 from asrnn_data.image_sets import IMAGE_SETS
-from asrnn_data.prepare import Archive, prepare, published_archives
+from asrnn_data.prepare import Archive, _copy, prepare, published_archives
 
 IMAGES = b"the images " * 5_000
 BATCHES = {"batches/one": b"first batch " * 3_000, "batches/two": b"second batch " * 3_000}
@@ -243,3 +243,13 @@ def test_published_files_that_lie_there_are_found_right(data_dir):
     assert prepare(data_dir, report=lines.append) == data_dir
     assert len(lines) == 11
     assert all("already right" in line for line in lines)
+
+
+def test_an_archive_that_unpacks_to_far_too_much_is_refused_before_it_fills_the_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr("asrnn_data.prepare.LARGEST_FILE", 1 << 20)
+    with (
+        (tmp_path / "target").open("wb") as target,
+        pytest.raises(DamagedDataError, match="which no published file is"),
+    ):
+        _copy(io.BytesIO(bytes(3 << 20)), target, "images")
+    assert (tmp_path / "target").stat().st_size <= 1 << 20
