@@ -1,17 +1,14 @@
 """Protocol assets: everything that fixes a task beside its images, named, versioned and known by digest.
 
-The digests are literals, so that a plan of jobs is made without torch and without data; `compute_digest`
-makes the value anew and a test holds the two together. A changed value is a new name, never an edit.
+The digests are literals, so that a plan of jobs is made without torch and without data; `asrnn_data.digests` makes
+the values anew and a test holds the two together. A changed value is a new name, never an edit.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from asrnn.errors import UnknownNameError
-from asrnn_data.image_sets import IMAGE_SETS
 
 KINDS = ("permutation", "noise", "split", "scaling", "images")
 
@@ -23,7 +20,7 @@ class Asset:
     Args:
         name: unique among all assets, whatever their kind.
         kind: one of `KINDS`.
-        digest: sha256 of the value, 64 hexadecimal digits; `compute_digest` says of which bytes.
+        digest: sha256 of the value, 64 hexadecimal digits; `asrnn_data.digests` says of which bytes.
         meaning: one line for people.
     """
 
@@ -132,34 +129,3 @@ def find_asset(name: str, kind: str | None = None) -> Asset:
     if name not in known:
         raise UnknownNameError(kind or "protocol asset", name, known)
     return known[name]
-
-
-def compute_digest(name: str) -> str:
-    """Make an asset's value and return its sha256.
-
-    The bytes are: little-endian int64 for permutations and splits, little-endian float32 of a pinned sample
-    for noise, canonical JSON of the constants for scalings, the list of the files' own digests for images.
-
-    Raises:
-        UnknownNameError: there is no such asset.
-    """
-    kind = find_asset(name).kind
-    if kind == "images":
-        return IMAGE_SETS[name].digest()
-    if kind == "permutation":
-        from asrnn_data.permutations import make_permutation
-
-        value = make_permutation(name).astype("<i8").tobytes()
-    elif kind == "split":
-        from asrnn_data.splits import split_indices
-
-        value = split_indices(name).astype("<i8").tobytes()
-    elif kind == "noise":
-        from asrnn_data.noise import noise_sample
-
-        value = noise_sample(name).numpy().astype("<f4").tobytes()
-    else:
-        from asrnn_data.transforms import SCALINGS
-
-        value = json.dumps(SCALINGS[name].constants(), sort_keys=True, separators=(",", ":")).encode()
-    return hashlib.sha256(value).hexdigest()

@@ -1,8 +1,9 @@
 import pytest
 
 from asrnn.errors import UnknownNameError
+from asrnn_data.digests import compute_digest
 from asrnn_data.image_sets import IMAGE_SETS
-from asrnn_data.protocol import ASSETS, KINDS, compute_digest, find_asset
+from asrnn_data.protocol import ASSETS, KINDS, find_asset
 
 
 @pytest.mark.parametrize("name", ASSETS)

@@ -7,8 +7,4 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    no_args_is_help=False,
 )
-
-# Each module enters its verb when it is imported, so the imports come after the application.
-from asrnn_bench.cli import doctor, leaderboard, listing, prepare, run, status, tune  # noqa: E402, F401

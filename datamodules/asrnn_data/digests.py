@@ -1,0 +1,34 @@
+"""The digests of protocol assets, made anew from their values."""
+
+import hashlib
+import json
+
+from asrnn_data.image_sets import IMAGE_SETS
+from asrnn_data.noise import noise_sample
+from asrnn_data.permutations import make_permutation
+from asrnn_data.protocol import find_asset
+from asrnn_data.splits import split_indices
+from asrnn_data.transforms import SCALINGS
+
+
+def compute_digest(name: str) -> str:
+    """Make an asset's value and return its sha256.
+
+    The bytes are: little-endian int64 for permutations and splits, little-endian float32 of a pinned sample
+    for noise, canonical JSON of the constants for scalings, the list of the files' own digests for images.
+
+    Raises:
+        UnknownNameError: there is no such asset.
+    """
+    kind = find_asset(name).kind
+    if kind == "images":
+        return IMAGE_SETS[name].digest()
+    if kind == "permutation":
+        value = make_permutation(name).astype("<i8").tobytes()
+    elif kind == "split":
+        value = split_indices(name).astype("<i8").tobytes()
+    elif kind == "noise":
+        value = noise_sample(name).numpy().astype("<f4").tobytes()
+    else:
+        value = json.dumps(SCALINGS[name].constants(), sort_keys=True, separators=(",", ":")).encode()
+    return hashlib.sha256(value).hexdigest()
