@@ -116,8 +116,9 @@ def settings_toml(settings: dict[str, dict[str, Settings]]) -> str:
     for task, models in settings.items():
         for model, chosen in models.items():
             lines += [f"[settings.{task}.{model}]"]
-            for name, value in chosen.model_dump(exclude_defaults=True, exclude={"hyper"}).items():
-                lines.append(f"{name} = {json.dumps(value)}")
+            named = chosen.model_dump(exclude_defaults=True, exclude={"hyper"})
+            named |= {"optimizer": chosen.optimizer, "learning_rate": chosen.learning_rate}
+            lines += [f"{name} = {json.dumps(value)}" for name, value in named.items()]
             if chosen.hyper:
                 lines.append("hyper = { " + ", ".join(f"{k} = {json.dumps(v)}" for k, v in chosen.hyper.items()) + " }")
             lines.append("")

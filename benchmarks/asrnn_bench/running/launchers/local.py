@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asrnn_bench.running.job_directory import JobDirectory
-from asrnn_bench.running.launchers.environment import RUNNER_VARIABLE
+from asrnn_bench.running.launchers.environment import KEEP_BUFFERS, RUNNER_VARIABLE
 from asrnn_bench.running.launchers.slots import Slot
 
 POLL_SECONDS = 0.2
@@ -46,7 +46,7 @@ def run_local(
     waiting = deque(directories)
     free = list(reversed(slots))
     running: list[tuple[Slot, _Child]] = []
-    shared = {**os.environ, **environment, RUNNER_VARIABLE: str(os.getpid())}
+    shared = {**KEEP_BUFFERS, **os.environ, **environment, RUNNER_VARIABLE: str(os.getpid())}
     try:
         while waiting or running:
             while waiting and free:

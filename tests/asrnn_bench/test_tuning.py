@@ -1,0 +1,48 @@
+"""The settings of the shipped suite come from its trials, and the trials from its spaces."""
+
+import csv
+import json
+
+from asrnn_bench.planning.spec import load_suite, shipped_suites
+from asrnn_bench.tuning import draw, search_of
+
+
+def _trials() -> list[dict[str, str]]:
+    path = shipped_suites()["long-range"].with_suffix(".trials.csv")
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_model_of_the_suite_had_the_same_number_of_trials_from_the_declared_space() -> None:
+    suite = load_suite("long-range")
+    search = search_of(suite)
+    rows = _trials()
+    for task in search.tasks:
+        for model in [*suite.models, "logistic-regression"]:
+            found = [json.loads(row["settings"]) for row in rows if (row["task"], row["model"]) == (task, model)]
+            drawn = [{**s.model_dump(include={"optimizer", "learning_rate"}), **s.hyper} for s in draw(search, model)]
+            assert len(found) == search.trials
+            for trial, settings in zip(found, drawn, strict=True):
+                assert trial.items() >= settings.items()
+
+
+def test_the_settings_are_those_of_the_best_trial_on_validation() -> None:
+    suite = load_suite("long-range")
+    search = search_of(suite)
+    rows = _trials()
+    for task, models in suite.settings.items():
+        source = search.same_as.get(task, task)
+        for model, settings in models.items():
+            trials = [row for row in rows if (row["task"], row["model"]) == (source, model) and row["val_accuracy"]]
+            best = max(trials, key=lambda row: (float(row["val_accuracy"]), -int(row["trial"])))
+            ours = {
+                name: value
+                for name, value in settings.model_dump(exclude_none=True, exclude={"origin", "hyper"}).items()
+                if name in json.loads(best["settings"])
+            }
+            assert {**ours, **settings.hyper} == json.loads(best["settings"])
+            assert source in settings.origin
+
+
+def test_the_trials_columns_hold_no_test_score() -> None:
+    assert not [column for column in _trials()[0] if "test" in column]
