@@ -12,6 +12,6 @@ CORES_VARIABLE = "ASRNN_BENCH_CORES"
 KEEP_BUFFERS = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 32)}
 """Let glibc reuse large buffers, which it otherwise returns and asks for anew, page by page, at every step.
 
-One training step of ``torch.nn.LSTM`` on one thread took 166 ms with them and 330 ms without, at B = 64, T = 784, I = 1,
-H = 64; no number changes.
+One training step of ``torch.nn.LSTM`` on one thread took 166 ms with them and 330 ms without, at B = 64, T = 784,
+I = 1, H = 64; no number changes.
 """
