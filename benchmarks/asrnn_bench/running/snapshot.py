@@ -80,26 +80,25 @@ def count_states(views: Iterable[JobView]) -> Counter[State]:
 def seconds_to_go(views: list[JobView], slots: int) -> float | None:
     """Estimate the seconds until all jobs have ended, from the speeds seen so far; ``None`` before there is one.
 
-    A job whose own model has not been seen on its task is taken to be as fast as the mean of those that have.
+    A recurrent job whose own model has not been seen on its task is taken to be as fast as the mean of those that have;
+    the rows that train nothing recurrent take no time to speak of, but each job takes its start.
     """
     speeds: dict[tuple[str, str], float] = {}
-    for view in views:
+    for view in (view for view in views if view.job.model.hidden_size is not None):
         pair = (view.job.task.name, view.job.model.name)
-        if view.record is not None and view.record.cost is not None and view.record.cost.step_seconds:
+        if view.record is not None and view.record.cost is not None:
             speeds[pair] = view.record.cost.train_seconds / view.job.training.max_steps
         elif view.progress.get("steps_per_second"):
             speeds[pair] = 1.0 / float(view.progress["steps_per_second"])
     if not speeds:
         return None
     mean = sum(speeds.values()) / len(speeds)
-    left = [view for view in views if view.state in ("waiting", "running") and view.job.model.hidden_size is not None]
-    work = [
-        view.job.training.max_steps
-        * (1.0 - view.fraction)
-        * speeds.get((view.job.task.name, view.job.model.name), mean)
-        for view in left
-    ]
-    return max([sum(work) / slots, *work], default=0.0)
+    left = []
+    for view in (view for view in views if view.state in ("waiting", "running")):
+        step = speeds.get((view.job.task.name, view.job.model.name), mean) if view.job.model.hidden_size else 0.0
+        start = START_SECONDS if view.state == "waiting" else 0.0
+        left.append(start + step * view.job.training.max_steps * (1.0 - view.fraction))
+    return max([sum(left) / slots, *left], default=0.0)
 
 
 Kind = tuple[str, str, int | None, int, int]
