@@ -50,6 +50,16 @@ def test_attempts_claimed_at_once_have_different_numbers(directory: JobDirectory
     assert found == [1, 2, 3, 4]
 
 
+def test_a_number_that_another_process_took_meanwhile_is_not_taken_again(
+    directory: JobDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = directory.claim()
+    monkeypatch.setattr("asrnn_bench.running.attempts.list_attempts", lambda folder: [])  # it looked too early
+    second = directory.claim()
+    assert (first.number, second.number) == (1, 2)
+    assert first.path != second.path
+
+
 def test_only_the_first_result_is_published_and_the_later_one_is_kept(directory: JobDirectory, job: Job) -> None:
     first, second = directory.claim(), directory.claim()
     assert directory.publish(done(job, 0.5), second)

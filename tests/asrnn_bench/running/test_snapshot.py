@@ -36,9 +36,7 @@ def test_the_time_to_go_is_that_of_the_jobs_left_over_the_slots(recurrent: list[
     assert seconds_to_go(views[:1], 2) == 0.0
 
 
-def test_a_plan_takes_as_long_as_its_kinds_took_here_or_is_unknown(
-    tmp_path: Path, recurrent: list[Job]
-) -> None:
+def test_a_plan_takes_as_long_as_its_kinds_took_here_or_is_unknown(tmp_path: Path, recurrent: list[Job]) -> None:
     job, other = recurrent[:2]
     directory = JobDirectory.of(tmp_path, job)
     directory.write_job(job)
