@@ -41,4 +41,4 @@ class UnknownNameError(UsageError):
         self.kind, self.name, self.known = kind, name, tuple(sorted(known))
         near = get_close_matches(name, self.known, n=1, cutoff=0.5)
         hint = f"; did you mean '{near[0]}'?" if near else ";"
-        super().__init__(f"unknown {kind} '{name}'{hint} There is: {', '.join(self.known) or 'nothing'}")
+        super().__init__(f"unknown {kind} '{name}'{hint} there is: {', '.join(self.known) or 'nothing'}")

@@ -1,9 +1,11 @@
 """Models as they are trained: a cell, or any recurrent module, with a linear readout on its last state."""
 
 import inspect
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -150,7 +152,9 @@ def _construct(model_class: type[nn.Module], input_size: int, hidden_size: int, 
     except ModelError:
         raise
     except Exception as error:
-        raise ModelError(f"{model_class.__name__}({input_size}, {hidden_size}) failed: {_one_line(error)}") from error
+        raise ModelError(
+            f"{model_class.__name__}({input_size}, {hidden_size}) failed: {_one_line(error, model_class)}"
+        ) from error
 
 
 def _keywords(model_class: type[nn.Module]) -> tuple[set[str], bool]:
@@ -197,7 +201,9 @@ def _probe(model: RecurrentModel) -> None:
         raise
     except Exception as error:
         name = type(model.recurrence).__name__
-        raise ModelError(f"{name} failed on an input [2, 3, {model.input_size}]: {_one_line(error)}") from error
+        raise ModelError(
+            f"{name} failed on an input [2, 3, {model.input_size}]: {_one_line(error, type(model.recurrence))}"
+        ) from error
     finally:
         for module, training in modes:
             module.training = training
@@ -209,5 +215,11 @@ def _num_elements(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+def _one_line(error: Exception, model_class: type[nn.Module]) -> str:
+    """Say what went wrong, and on which line of the model's own file it did."""
+    own, line, trace = sys.modules[model_class.__module__].__dict__.get("__file__"), None, error.__traceback__
+    while trace is not None:
+        line = trace.tb_lineno if trace.tb_frame.f_code.co_filename == own else line
+        trace = trace.tb_next
+    where = f" (line {line} of {Path(own).name})" if own and line else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"

@@ -244,4 +244,6 @@ def _import_failure(path: Path, error: BaseException) -> ModelError:
             line = trace.tb_lineno
         trace = trace.tb_next
     where = f"{path}, line {line}" if line else str(path)
-    return ModelError(f"{where}: importing failed: {type(error).__name__}: {' '.join(str(error).split())}")
+    alone = "; a model's file travels alone: install what it needs, or make it a package and name package.module:Class"
+    hint = alone if isinstance(error, ModuleNotFoundError) else ""
+    return ModelError(f"{where}: importing failed: {type(error).__name__}: {' '.join(str(error).split())}{hint}")

@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,6 +61,9 @@ def run(
 
     if WORKER_VARIABLE in os.environ:
         raise UsageError("asrnn_bench.run was called by a model's own file; put it under if __name__ == '__main__':")
+    for name, value in {"models": models, "tasks": tasks, "seeds": seeds}.items():
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise UsageError(f"{name} must be a list, such as {name}=[{value!r}]")
     refs = [model if isinstance(model, str) else class_reference(model) for model in models]
     request = Request(budget, refs, tasks, seeds, max_steps, threads)
     places = Places(Path(output), Path(leaderboards), resolve_data_dir(data_dir))
@@ -77,6 +80,8 @@ def class_reference(model: type) -> str:
     Raises:
         ModelError: the class stands in no file, as one that was typed at a prompt.
     """
+    if not isinstance(model, type):
+        raise ModelError(f"a model is a name or a class, not {model!r}")
     try:
         file = inspect.getsourcefile(model)
     except (TypeError, OSError):

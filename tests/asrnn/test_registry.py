@@ -63,7 +63,7 @@ def test_built_in_models() -> None:
 def test_an_unknown_name_offers_the_nearest() -> None:
     with pytest.raises(UnknownNameError) as caught:
         find_model("antisymetric")
-    assert one_line(caught).startswith("unknown model 'antisymetric'; did you mean 'antisymmetric'? There is:")
+    assert one_line(caught).startswith("unknown model 'antisymetric'; did you mean 'antisymmetric'? there is:")
 
 
 @pytest.mark.parametrize("name", ["antisymmetric_gated", "LSTM", "base", "initialization", "", "../cells/lstm"])
@@ -183,7 +183,10 @@ def test_a_file_whose_class_is_not_said(tmp_path: Path) -> None:
         (
             "import not_installed_anywhere\n",
             1,
-            "ModuleNotFoundError: No module named 'not_installed_anywhere'",
+            (
+                "ModuleNotFoundError: No module named 'not_installed_anywhere'; a model's file travels alone: "
+                "install what it needs, or make it a package and name package.module:Class"
+            ),
         ),
         ("def f():\n    raise ValueError('two\\nlines')\n\nf()\n", 2, "ValueError: two lines"),
         ("import sys\nsys.exit(3)\n", 2, "SystemExit: 3"),

@@ -60,7 +60,7 @@ def test_a_damaged_file_is_named_with_both_digests(tiny, damage):
     assert str(path) in message
     assert f"expected sha256 {hashlib.sha256(CONTENT['deep/one']).hexdigest()}" in message
     assert f"found {hashlib.sha256(path.read_bytes()).hexdigest()}" in message
-    assert "delete it and run `asrnn-bench prepare` again" in message
+    assert "run `asrnn-bench prepare --data-dir" in message
     assert "\n" not in message
 
 

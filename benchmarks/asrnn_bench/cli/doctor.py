@@ -12,7 +12,7 @@ from asrnn.errors import DataError, MissingDataError
 from asrnn.registry import list_models
 from asrnn_bench.cli.app import app
 from asrnn_bench.running.launchers.slots import available_cores, visible_gpus
-from asrnn_data.image_sets import IMAGE_SETS, check_images, resolve_data_dir
+from asrnn_data.image_sets import IMAGE_SETS, check_images, images_present, resolve_data_dir
 
 PACKAGES = ("asrnn-bench", "torch", "torchvision", "lightning", "torchmetrics", "mlxtend", "numpy", "pandas")
 
@@ -26,7 +26,9 @@ def doctor(
     """Show versions, devices, disk and data; exit 1 if something is damaged or not installed."""
     faults = _packages() + _devices() + _data(resolve_data_dir(data_dir))
     typer.echo(f"models    {', '.join(source.name for source in list_models())}")
-    typer.echo("verdict   " + (f"{faults} to mend, marked with !" if faults else "ready"))
+    lacking = [name for name in IMAGE_SETS if not images_present(name, resolve_data_dir(data_dir))]
+    ready = f"ready, but for tasks on {', '.join(lacking)}, which will be skipped" if lacking else "ready"
+    typer.echo("verdict   " + (f"{faults} to mend, marked with !" if faults else ready))
     return 1 if faults else 0
 
 

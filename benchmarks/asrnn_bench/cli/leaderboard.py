@@ -11,7 +11,7 @@ from asrnn_bench.cli.app import app
 from asrnn_bench.records import Record
 from asrnn_bench.results.store import merge, read_records
 from asrnn_bench.results.tables import leaderboard_files, terminal_table
-from asrnn_bench.runner import publish, record_of
+from asrnn_bench.runner import make_writable, publish, record_of
 from asrnn_bench.running.snapshot import Observer
 
 
@@ -42,8 +42,8 @@ def leaderboard(
         console.print(f"warning: {fault}", soft_wrap=True)
     spoiled = 1 if strict and faults else 0
     if check:
-        return _compare(target, records, console) or spoiled
-    target.mkdir(parents=True, exist_ok=True)
+        return _compare(directory, target, records, console) or spoiled
+    make_writable(target, "--leaderboards")
     publish(target, found)
     for name in dict.fromkeys(f"{record.job.suite}.{record.job.budget}" for record in records):
         console.print(terminal_table([r for r in records if f"{r.job.suite}.{r.job.budget}" == name]))
@@ -58,12 +58,14 @@ def _of_run(output: Path) -> tuple[list[Record], list[str]]:
     return [record for record in records if record is not None and record.job.tested], faults
 
 
-def _compare(target: Path, records: list[Record], console: Console) -> int:
+def _compare(directory: Path, target: Path, records: list[Record], console: Console) -> int:
     """Say which leaderboard files differ from what the records give, and return the exit status."""
     different = 0
     for path, text in leaderboard_files(target, records).items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
-            console.print(f"{path} is not what the records give; run: asrnn-bench leaderboard {target}", soft_wrap=True)
+            what = "is not what the records give" if path.exists() else "is missing"
+            command = f"asrnn-bench leaderboard {directory} --leaderboards {target}"
+            console.print(f"{path} {what}; run: {command}", soft_wrap=True)
             different = 1
     if not different:
         console.print("every leaderboard is what its records give")

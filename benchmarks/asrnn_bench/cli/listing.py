@@ -27,15 +27,15 @@ def list_(kind: str = typer.Argument(None, metavar="[suites|tasks|models]")) -> 
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, title=None)
     for index, column in enumerate(columns):
-        table.add_column(column, no_wrap=index == 0)
+        table.add_column(column, no_wrap=index == 0, overflow="fold")
     return table
 
 
 def _suites() -> Table:
-    table = _table("suite", "version", "budgets", "what it is")
-    for name in shipped_suites():
+    table = _table("suite", "version", "budgets", "what it is", "file")
+    for name, path in shipped_suites().items():
         suite = load_suite(name)
-        table.add_row(name, str(suite.version), ", ".join(suite.budgets), suite.summary)
+        table.add_row(name, str(suite.version), ", ".join(suite.budgets), suite.summary, str(path))
     return table
 
 

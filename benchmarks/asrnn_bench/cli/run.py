@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+import asrnn
 from asrnn.errors import UsageError
 from asrnn_bench.cli.app import app
 from asrnn_bench.planning.plan import Plan, Request, make_plan
@@ -27,7 +28,9 @@ KEPT = ("suite", "models", "tasks", "threads", "output", "leaderboards", "data_d
 def run(
     context: typer.Context,
     suite: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="The suite to run, or its TOML file.")] = None,
-    budget: Annotated[str | None, typer.Option(help="How long each job trains: quick, short or paper.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="How long each job trains; in long-range quick, short or paper.")
+    ] = None,
     models: Annotated[
         str | None, typer.Option(metavar="A,B", help="Registered models, FILE.py:Class or package.module:Class.")
     ] = None,
@@ -47,11 +50,15 @@ def run(
     max_steps: Annotated[int | None, typer.Option(min=1, help="Train for so many optimiser steps instead.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if a job had no data.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
 ) -> int:
     """The benchmark of long-range memory in recurrent networks."""
     if context.invoked_subcommand is not None:
         if suite is not None:
             raise UsageError(f"--suite starts a run and '{context.invoked_subcommand}' does something else: use one")
+        return 0
+    if version:
+        typer.echo(f"asrnn-bench {asrnn.__version__}")
         return 0
     if suite is None:
         if [name for name in context.params if _was_given(context, name)]:
@@ -75,7 +82,7 @@ def run(
         console.print(f"interrupted: {done} of {len(plan.jobs)} jobs have their result; run the same command to go on")
         return 130
     _print_outcome(outcome, places, console)
-    if plan.budget != plan.suite.full_budget:
+    if plan.budget != plan.suite.full_budget and not (outcome.count("failed") or outcome.count("no-data")):
         given = [f"--{name.replace('_', '-')} {context.params[name]}" for name in KEPT if _was_given(context, name)]
         full = " ".join(["asrnn-bench", *given, "--budget", plan.suite.full_budget])
         console.print(f"The full protocol: {full}", soft_wrap=True)
@@ -123,6 +130,9 @@ def _print_outcome(outcome: Outcome, places: Places, console: Console) -> None:
         console.print(terminal_table(outcome.records))
     for reason, labels in _reasons(outcome).items():
         console.print(f"{', '.join(labels)}: {reason}", soft_wrap=True)
+    for job in (record.job for record in outcome.records if record.status == "failed"):
+        for attempt in JobDirectory.of(places.output, job).attempts()[-1:]:
+            console.print(f"log of {job.label}: {attempt.path / 'worker.log'}", soft_wrap=True)
     csv = places.leaderboards / f"{suite.name}.{budget}.csv"
     console.print(
         f"{outcome.started} of {len(outcome.plan.jobs)} jobs were started now. Leaderboard: {csv}", soft_wrap=True

@@ -11,7 +11,7 @@ from rich.live import Live
 from asrnn.errors import UsageError
 from asrnn_bench.cli.app import app
 from asrnn_bench.running.display import ended_line, render
-from asrnn_bench.running.snapshot import Observer, count_states
+from asrnn_bench.running.snapshot import JobView, Observer, count_states
 
 
 @app.command()
@@ -34,7 +34,14 @@ def status(
                 live.update(render(views, slots), refresh=True)
                 time.sleep(1.0)
                 views = observer.look()
-    console.print(render(views, slots))
+    groups: dict[str, list[JobView]] = {}
+    for view in views:
+        groups.setdefault(f"{view.job.suite} (version {view.job.suite_version}), budget {view.job.budget}", []).append(
+            view
+        )
+    for name, group in groups.items():
+        console.print(name)
+        console.print(render(group, slots, is_live=False))
     for fault in faults:
         console.print(f"warning: {fault}", soft_wrap=True)
     for view in views:

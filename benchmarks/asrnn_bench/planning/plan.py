@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 
 from asrnn.errors import UnknownNameError, UsageError
-from asrnn.registry import ModelSource, find_model
+from asrnn.registry import ModelSource, find_model, list_models
 from asrnn_bench.planning.spec import NOT_RECURRENT, Budget, Settings, SuiteSpec
 from asrnn_bench.records import Job, ModelConfig, TaskConfig, TrainingConfig
 from asrnn_data.tasks import Task, find_task
@@ -26,8 +27,9 @@ class Request:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        if self.threads < 1 or (self.max_steps is not None and self.max_steps < 1):
-            raise UsageError(f"threads and max_steps must be at least 1, not {self.threads} and {self.max_steps}")
+        for name, value in {"threads": self.threads, "max_steps": self.max_steps}.items():
+            if value is not None and value < 1:
+                raise UsageError(f"{name} must be at least 1, not {value}")
         if any(not isinstance(seed, int) or seed < 0 for seed in self.seeds):
             raise UsageError(f"seeds must be whole numbers of at least 0, not {list(self.seeds)}")
 
@@ -57,6 +59,8 @@ def make_plan(suite: SuiteSpec, request: Request) -> Plan:
     tasks = [_task(suite, name) for name in dict.fromkeys(request.tasks or suite.tasks)]
     sources = [find_model(name) for name in dict.fromkeys(request.models or suite.models) if name not in NOT_RECURRENT]
     _names_differ(sources)
+    for source in sources:
+        _settings_are_meant(suite, source.name)
     sources.sort(key=lambda source: source.origin == "built-in")
     jobs = [
         Job(
@@ -129,6 +133,15 @@ def _not_recurrent(name: str) -> ModelConfig:
     return ModelConfig(
         name=name, origin="not-recurrent", target=target, code={"version": NOT_RECURRENT[name]}, hidden_size=None
     )
+
+
+def _settings_are_meant(suite: SuiteSpec, model: str) -> None:
+    """Refuse settings of a model that is all but called as one of the plan: they would be left out in silence."""
+    named = {name for settings in suite.settings.values() for name in settings}
+    known = {*suite.models, *NOT_RECURRENT, *(source.name for source in list_models())}
+    near = [] if model in named else get_close_matches(model, named - known, n=1, cutoff=0.8)
+    if near:
+        raise UsageError(f"suite {suite.name} has settings of '{near[0]}' and none of '{model}'; mend the name")
 
 
 def _names_differ(sources: list[ModelSource]) -> None:

@@ -24,7 +24,7 @@ NOT_RECURRENT = {"chance": 1, "logistic-regression": 1}
 class Strict(BaseModel):
     """Immutable; an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
 class TaskBudget(Strict):
@@ -87,10 +87,19 @@ class SuiteSpec(Strict):
     models: list[Slug] = Field(min_length=1)
     variants: dict[Slug, dict[str, str]] = {}
     budgets: dict[Slug, Budget] = Field(min_length=1)
-    default_budget: Slug = "quick"
-    full_budget: Slug = "paper"
+    default_budget: Slug
+    full_budget: Slug
     settings: dict[Slug, dict[Slug, Settings]] = {}
     search: Search | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_and_last_budget(cls, value: Any) -> Any:
+        """Take the first budget of a file for its default one, and the last for the full one, unless it names them."""
+        budgets = list(value.get("budgets", {})) if isinstance(value, dict) else []
+        if not budgets:
+            return value
+        return {"default_budget": budgets[0], "full_budget": budgets[-1], **value}
 
     @model_validator(mode="after")
     def _names_agree(self) -> "SuiteSpec":
@@ -178,6 +187,10 @@ def _first_fault(error: ValidationError) -> str:
         text = f"unknown key '{place}'{_near_key(first['loc'])}"
     elif first["type"] == "missing":
         text = f"the key '{place}' is missing"
+    elif first["type"] == "string_pattern_mismatch":
+        text = f"{place}: a name is made of a-z, 0-9, '.', '_' and '-' (found {first['input']!r})"
+        if place.startswith("models."):
+            text += "; a suite names registered models, and a run adds files with --models"
     else:
         found = "" if isinstance(first["input"], dict) else f" (found {first['input']!r})"
         text = f"{place + ': ' if place else ''}{first['msg'].removeprefix('Value error, ')}{found}"

@@ -93,5 +93,7 @@ def name_of(record: Record) -> str:
 
 
 def _same_but_code(one: Record, other: Record) -> bool:
-    parts = [r.job.model_dump(mode="json", exclude={"settings": True, "model": {"code"}}) for r in (one, other)]
+    parts = [
+        r.job.model_dump(mode="json", exclude={"settings": True, "model": {"code", "target"}}) for r in (one, other)
+    ]
     return digest(parts[0]) == digest(parts[1])

@@ -41,6 +41,7 @@ def markdown(records: list[Record]) -> str:
     lines = [f"# {title(records[0])}", ""]
     lines += [f"Test accuracy in per cent; {LEGEND[0].lower()}{LEGEND[1:]}.", ""]
     lines += _markdown_table(["model", *tasks], [[m, *(cells.get((t, m), "") for t in tasks)] for m in models])
+    task_labels, model_labels = _labels(table, "task", "protocol"), _labels(table, "model", "variant")
     for task in tasks:
         lines += ["", f"## {task}", ""]
         head = [
@@ -54,7 +55,8 @@ def markdown(records: list[Record]) -> str:
             "hyper-parameters",
             "remarks",
         ]
-        lines += _markdown_table(head, [_details(row) for row in table if row["task"] == task])
+        own = [row for row in table if task_labels[row["task"], row["protocol"]] == task]
+        lines += _markdown_table(head, [_details(row, model_labels[row["model"], row["variant"]]) for row in own])
     return "\n".join(lines) + "\n"
 
 
@@ -119,17 +121,18 @@ def _cell(row: dict[str, Any]) -> str:
     return next(name for name in ("diverged", "failed", "no_data") if row[f"n_{name}"]).replace("_", " ")
 
 
-def _details(row: dict[str, Any]) -> list[str]:
+def _details(row: dict[str, Any], model: str) -> list[str]:
     scored = row["mean"] is not None
+    origin = f" ({row['hyperparameters_from']})" if row["hyperparameters"] else ""
     return [
-        row["model"],
+        model,
         f"{100 * row['mean']:.2f}" if scored else _cell(row),
         f"{100 * row['ci_low']:.2f} to {100 * row['ci_high']:.2f}" if scored else "",
         str(row["n_seeds"]),
         "" if row["hidden_size"] is None else str(row["hidden_size"]),
         "" if row["parameters_total"] is None else f"{row['parameters_total']:,}",
         "" if row["step_ms"] is None else f"{row['step_ms']:.0f}",
-        row["hyperparameters"],
+        row["hyperparameters"] + origin,
         row["reasons"],
     ]
 

@@ -81,24 +81,26 @@ def ended_line(view: JobView) -> Text:
     return line
 
 
-def summary(views: list[JobView], slots: int) -> str:
-    """Return the run in one line."""
+def summary(views: list[JobView], slots: int, *, is_live: bool = True) -> str:
+    """Return the run in one line; ``is_live`` says whether a runner is known to be at work."""
     counts = count_states(views)
     parts = [f"{counts['done']} of {len(views)} jobs done"]
     parts += [f"{counts[s]} {s}" for s in ("running", "waiting", "diverged", "failed", "no-data") if counts[s]]
     left = seconds_to_go(views, slots)
-    if counts["running"] or counts["waiting"]:
+    if counts["waiting"] and not counts["running"] and not is_live:
+        parts.append("none of them runs; run the same command to go on")
+    elif counts["running"] or counts["waiting"]:
         parts.append("time to go unknown yet" if left is None else f"about {duration(left)} to go")
     return ", ".join(parts)
 
 
-def render(views: list[JobView], slots: int) -> RenderableType:
+def render(views: list[JobView], slots: int, *, is_live: bool = True) -> RenderableType:
     """Return the live picture: what each running job does, a table of tasks and models, and the sum of it."""
     parts: list[RenderableType] = [_grid(views)]
     running = [view for view in views if view.state == "running"]
     if running:
         parts.append(_running(running))
-    return Group(*parts, Text(summary(views, slots)))
+    return Group(*parts, Text(summary(views, slots, is_live=is_live)))
 
 
 def _running(views: list[JobView]) -> Table:
@@ -121,15 +123,15 @@ def _running(views: list[JobView]) -> Table:
 
 
 def _grid(views: list[JobView]) -> Table:
-    """Tasks down, models across; a cell holds the mean accuracy, or how far its jobs are."""
-    models = list(dict.fromkeys(view.job.model.name for view in views))
+    """Models down, tasks across, as in the leaderboard; a cell holds the mean accuracy, or how far its jobs are."""
+    tasks = list(dict.fromkeys(view.job.task.name for view in views))
     table = Table(box=None, pad_edge=False)
     table.add_column("accuracy", no_wrap=True)
-    for model in models:
-        table.add_column(model, justify="right")
-    for task in dict.fromkeys(view.job.task.name for view in views):
-        cells = [[v for v in views if v.job.task.name == task and v.job.model.name == model] for model in models]
-        table.add_row(task, *map(_cell, cells))
+    for task in tasks:
+        table.add_column(task, justify="right")
+    for model in dict.fromkeys(view.job.model.name for view in views):
+        cells = [[v for v in views if v.job.task.name == task and v.job.model.name == model] for task in tasks]
+        table.add_row(model, *map(_cell, cells))
     return table
 
 
@@ -139,12 +141,11 @@ def _cell(views: list[JobView]) -> Text:
     for state in ("failed", "diverged", "no-data"):
         if counts[state]:
             return Text(state, style=COLOURS[state])
-    if len(scores) == len(views) and scores:
+    if scores and len(scores) == len(views):
         return Text(f"{sum(scores) / len(scores):.1%}", style="green")
-    if counts["running"] or scores:
-        share = (len(scores) + sum(v.fraction for v in views if v.state == "running")) / len(views)
-        return Text(f"{share:.0%} run", style="cyan")
-    return Text("·", style="dim")
+    if len(views) > 1 and (scores or counts["running"]):
+        return Text(f"{len(scores)} of {len(views)} done", style="cyan")
+    return Text(f"at {views[0].fraction:.0%}", style="cyan") if counts["running"] else Text("·", style="dim")
 
 
 def dry_run_table(jobs: list[Job], output: Path, speeds: dict[Kind, float], images: set[str]) -> Table:
@@ -157,8 +158,8 @@ def dry_run_table(jobs: list[Job], output: Path, speeds: dict[Kind, float], imag
         images: the image sets that are on this machine.
     """
     table = Table(box=None, pad_edge=False)
-    for name in ("task", "model", "units", "steps", "seeds", "done", "time a job"):
-        table.add_column(name, justify="left" if name in ("task", "model") else "right", no_wrap=True)
+    for name in ("task", "model", "units", "steps", "seeds", "done", "time a job", "settings"):
+        table.add_column(name, justify="left" if name in ("task", "model", "settings") else "right", no_wrap=True)
     groups: dict[str, list[Job]] = {}
     for job in jobs:
         groups.setdefault(job.config, []).append(job)
@@ -173,6 +174,7 @@ def dry_run_table(jobs: list[Job], output: Path, speeds: dict[Kind, float], imag
             ",".join(str(other.seed) for other in group),
             str(sum(JobDirectory.of(output, other).is_done() for other in group)),
             "no data" if job.task.images not in images else "unknown" if seconds is None else duration(seconds),
+            "" if job.model.name == "chance" else job.settings,
         )
     return table
 

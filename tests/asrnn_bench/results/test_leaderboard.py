@@ -69,7 +69,8 @@ def test_another_configuration_is_another_row_and_is_told_apart(jobs: list[Job])
     assert [row["mean"] for row in found] == [0.6, 0.5]
     assert found[0]["config"] != found[1]["config"]
     lines = markdown([done(job, 0.5), done(edited, 0.6)]).splitlines()
-    assert len([line for line in lines if line.startswith("| lstm (")]) == 2
+    assert len({line.split("|")[1] for line in lines if line.startswith("| lstm (")}) == 2
+    assert not [line for line in lines if line.startswith("| lstm |")]
 
 
 def test_two_protocols_of_a_task_are_two_columns(jobs: list[Job]) -> None:
