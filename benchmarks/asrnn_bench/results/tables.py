@@ -13,6 +13,8 @@ from asrnn_bench.atomic import replace
 from asrnn_bench.records import Record
 from asrnn_bench.results.leaderboard import csv_text, rows
 
+LEGEND = "± half the 95 % interval: of the mean over seeds where there are several, else over the test samples"
+
 
 def title(record: Record) -> str:
     """Return what a leaderboard is called: its suite, version and budget."""
@@ -29,9 +31,6 @@ def terminal_table(records: list[Record]) -> Table:
     for model in models:
         table.add_row(model, *(cells.get((task, model), "") for task in tasks))
     return table
-
-
-LEGEND = "± half the 95 % interval: of the mean over seeds where there are several, else over the test samples"
 
 
 def markdown(records: list[Record]) -> str:
@@ -60,18 +59,19 @@ def markdown(records: list[Record]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_leaderboards(leaderboards: Path, records: Iterable[Record]) -> list[Path]:
-    """Write the CSV and the Markdown of every suite and budget among ``records``, and return the CSVs' paths."""
-    paths = []
+def write_leaderboards(leaderboards: Path, records: Iterable[Record]) -> None:
+    """Write the CSV and the Markdown of every suite and budget among ``records``, touching none that is right.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
     try:
         leaderboards.mkdir(parents=True, exist_ok=True)
         for path, text in leaderboard_files(leaderboards, records).items():
             if not path.exists() or path.read_text(encoding="utf-8") != text:
                 replace(path, text)
-            paths.append(path)
     except OSError as error:
         raise UsageError(f"cannot write to {leaderboards}: {error.strerror}; choose another --leaderboards") from error
-    return [path for path in paths if path.suffix == ".csv"]
 
 
 def leaderboard_files(leaderboards: Path, records: Iterable[Record]) -> dict[Path, str]:
