@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -219,34 +221,54 @@ def test_a_model_that_diverges_is_a_row_and_not_an_error(tmp_path: Path) -> None
     assert row.startswith("permuted-mnist,rnn,accuracy,,,,,,0,1,0,0,the training loss became")
 
 
+@contextmanager
+def long_run(folder: Path) -> Iterator[tuple["subprocess.Popen[str]", list[psutil.Process]]]:
+    """A run that would take hours, once a recurrent job of it trains, and its workers."""
+    (folder / "tiny.toml").write_text(TINY.replace("max_steps = 4", "max_steps = 100000"))
+    process = subprocess.Popen(
+        [*COMMAND, "--suite", "tiny.toml"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        text=True,
+        # Whoever runs the tests in the background has interrupts ignored, and a child would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not list(folder.glob("runs/*/*/rnn/*/progress.json")) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        workers = psutil.Process(process.pid).children(recursive=True)
+        assert workers
+        yield process, workers
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_an_interrupted_run_says_how_to_go_on_and_leaves_no_worker(tmp_path: Path) -> None:
-    (tmp_path / "tiny.toml").write_text(TINY.replace("max_steps = 4", "max_steps = 100000"))
-    process = subprocess.Popen([*COMMAND, "--suite", "tiny.toml"], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("runs/*/*/rnn/*/progress.json")) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    workers = psutil.Process(process.pid).children(recursive=True)
-    assert workers
-    process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
+    with long_run(tmp_path) as (process, workers):
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "run the same command to go on" in said
     assert not [worker for worker in workers if worker.is_running()]
     assert "waiting" in call("status", "runs", cwd=tmp_path).stdout
 
 
+def test_a_run_that_is_ended_by_sigterm_leaves_no_worker_either(tmp_path: Path) -> None:
+    with long_run(tmp_path) as (process, workers):
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert not [worker for worker in workers if worker.is_running()]
+
+
 def test_workers_end_with_a_runner_that_is_killed(tmp_path: Path) -> None:
-    (tmp_path / "tiny.toml").write_text(TINY.replace("max_steps = 4", "max_steps = 100000"))
-    process = subprocess.Popen([*COMMAND, "--suite", "tiny.toml"], cwd=tmp_path, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("runs/*/*/rnn/*/progress.json")) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    workers = psutil.Process(process.pid).children(recursive=True)
-    assert workers
-    process.kill()
-    process.wait()
-    _, alive = psutil.wait_procs(workers, timeout=20)
-    assert not alive
+    with long_run(tmp_path) as (process, workers):
+        process.kill()
+        process.wait()
+        _, alive = psutil.wait_procs(workers, timeout=20)
+        assert not alive
 
 
 def test_from_python_it_is_the_same_and_returns_a_data_frame(finished: Path, tmp_path: Path) -> None:
