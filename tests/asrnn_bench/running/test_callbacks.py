@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from asrnn_bench.running.callbacks import DivergedError, Selection, exact_share, peak_memory_mib
+from asrnn_bench.running.callbacks import DivergedError, Selection, exact_share
 
 
 def measured(step: int, accuracy: float, loss: float = 1.0) -> SimpleNamespace:
@@ -59,8 +61,11 @@ def test_an_accuracy_in_float32_becomes_the_exact_share(samples: int) -> None:
         assert exact_share(torch.tensor(hits / samples, dtype=torch.float32).item(), samples) == hits / samples
 
 
-def test_peak_memory_grows_with_what_is_held() -> None:
-    before = peak_memory_mib()
-    held = torch.ones(64 * 2**20, dtype=torch.float32)  # 256 MiB
-    assert peak_memory_mib() - before > 200
-    del held
+def test_peak_memory_is_that_of_the_process_and_stays_when_memory_is_given_back() -> None:
+    program = (
+        "from asrnn_bench.running.callbacks import peak_memory_mib; before = peak_memory_mib();"
+        "held = bytearray(b'x') * (1024 << 20); del held; print(peak_memory_mib() - before)"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    # 1,024 MiB were held for a moment; what the allocator had left over from the imports may have served a part of it
+    assert 900 < float(found.stdout) < 1100
