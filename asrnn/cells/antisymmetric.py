@@ -4,11 +4,9 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from asrnn.cells.base import RecurrentCell, State
-from asrnn.cells.hyperparameters import non_negative, positive
-from asrnn.cells.initialization import hidden_weight, input_weight, zero_bias
+from asrnn.cells.euler import EulerCell
+from asrnn.cells.hyperparameters import non_negative
 from asrnn.cells.once_a_scan import once_a_scan
 
 
@@ -24,7 +22,7 @@ def diffused(matrix: Tensor, gamma: float) -> Tensor:
     return matrix - gamma * torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
 
 
-class Antisymmetric(RecurrentCell):
+class Antisymmetric(EulerCell):
     """The AntisymmetricRNN with diffusion.
 
     h_t = h_{t-1} + epsilon tanh((A - gamma I) h_{t-1} + V x_t + b),   A = U - U^T
@@ -54,24 +52,16 @@ class Antisymmetric(RecurrentCell):
         gamma: float = 0.01,
         sigma_w: float = 1.0,
     ) -> None:
-        super().__init__(input_size, hidden_size)
-        self.epsilon = positive("epsilon", epsilon)
+        super().__init__(
+            input_size,
+            hidden_size,
+            epsilon=epsilon,
+            sigma_w=sigma_w,
+            weight_hh=(hidden_size * (hidden_size - 1) // 2,),
+        )
         self.gamma = non_negative("gamma", gamma)
-        num_entries = hidden_size * (hidden_size - 1) // 2
-        self.weight_ih = input_weight(hidden_size, input_size)
-        self.weight_hh = hidden_weight(num_entries, hidden_size=hidden_size, sigma_w=sigma_w)
-        self.bias = zero_bias(hidden_size)
 
     @once_a_scan
     def recurrent_weight(self) -> Tensor:
         """The matrix A - gamma I, ``[H, H]``."""
         return diffused(antisymmetric_matrix(self.weight_hh, self.hidden_size), self.gamma)
-
-    def project(self, x: Tensor) -> Tensor:
-        """Compute V x + b, ``[..., I]`` to ``[..., H]``."""
-        return F.linear(x, self.weight_ih, self.bias)
-
-    def step(self, u: Tensor, state: State) -> State:
-        """Take one Euler step, ``u`` and h ``[B, H]``."""
-        (h,) = state
-        return (h + self.epsilon * torch.tanh(u + h @ self.recurrent_weight.T),)

@@ -2,16 +2,12 @@
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from asrnn.cells.base import RecurrentCell, State
-from asrnn.cells.hyperparameters import positive
-from asrnn.cells.initialization import hidden_weight, input_weight, zero_bias
+from asrnn.cells.euler import EulerCell
 
 
-class Feedback(RecurrentCell):
+class Feedback(EulerCell):
     """The RNN with feedback.
 
     h_t = h_{t-1} + epsilon tanh(W h_{t-1} + V x_t + b)
@@ -31,17 +27,11 @@ class Feedback(RecurrentCell):
     version: ClassVar[int] = 1
 
     def __init__(self, input_size: int, hidden_size: int, *, epsilon: float = 0.01, sigma_w: float = 1.0) -> None:
-        super().__init__(input_size, hidden_size)
-        self.epsilon = positive("epsilon", epsilon)
-        self.weight_ih = input_weight(hidden_size, input_size)
-        self.weight_hh = hidden_weight(hidden_size, hidden_size, hidden_size=hidden_size, sigma_w=sigma_w)
-        self.bias = zero_bias(hidden_size)
+        super().__init__(
+            input_size, hidden_size, epsilon=epsilon, sigma_w=sigma_w, weight_hh=(hidden_size, hidden_size)
+        )
 
-    def project(self, x: Tensor) -> Tensor:
-        """Compute V x + b, ``[..., I]`` to ``[..., H]``."""
-        return F.linear(x, self.weight_ih, self.bias)
-
-    def step(self, u: Tensor, state: State) -> State:
-        """Take one Euler step, ``u`` and h ``[B, H]``."""
-        (h,) = state
-        return (h + self.epsilon * torch.tanh(u + h @ self.weight_hh.T),)
+    @property
+    def recurrent_weight(self) -> Tensor:
+        """The matrix W, ``[H, H]``."""
+        return self.weight_hh

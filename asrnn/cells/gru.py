@@ -4,13 +4,12 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from asrnn.cells.base import RecurrentCell, State
-from asrnn.cells.initialization import initialize_torch_layer
+from asrnn.cells.base import State
+from asrnn.cells.torch_layer import TorchLayerCell
 
 
-class GRU(RecurrentCell):
+class GRU(TorchLayerCell):
     """The gated recurrent unit.
 
     (r, z) = sigmoid(W_{r,z} h_{t-1} + b_{hh} + V_{r,z} x_t + b_{ih})
@@ -28,30 +27,13 @@ class GRU(RecurrentCell):
     """
 
     version: ClassVar[int] = 1
-    scan_backend = "torch"
-
-    def __init__(self, input_size: int, hidden_size: int, *, sigma_w: float = 1.0) -> None:
-        super().__init__(input_size, hidden_size)
-        self.layer = nn.GRU(input_size, hidden_size, batch_first=True)
-        initialize_torch_layer(self.layer, sigma_w)
-
-    def project(self, x: Tensor) -> Tensor:
-        """Compute V x + b_ih, ``[..., I]`` to ``[..., 3 H]``."""
-        V, _, b_ih, _ = self.layer.all_weights[0]
-        return F.linear(x, V, b_ih)
+    layer_class = nn.GRU
 
     def step(self, u: Tensor, state: State) -> State:
         """Advance by one time step, ``u`` ``[B, 3 H]`` and h ``[B, H]``."""
         (h,) = state
-        _, W, _, b_hh = self.layer.all_weights[0]
         u_r, u_z, u_n = u.chunk(3, dim=-1)
-        w_r, w_z, w_n = F.linear(h, W, b_hh).chunk(3, dim=-1)
+        w_r, w_z, w_n = self.recur(h).chunk(3, dim=-1)
         r, z = torch.sigmoid(u_r + w_r), torch.sigmoid(u_z + w_z)
         n = torch.tanh(u_n + r * w_n)
         return ((1 - z) * n + z * h,)
-
-    def scan(self, x: Tensor, state: State | None = None, *, return_sequence: bool = False) -> tuple[Tensor, State]:
-        """Run ``torch.nn.GRU``; see :meth:`RecurrentCell.scan`."""
-        (h,) = self._state_for(x, state)
-        sequence, h = self.layer(x, h.unsqueeze(0))
-        return sequence if return_sequence else h[0], (h[0],)

@@ -4,13 +4,12 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from asrnn.cells.base import RecurrentCell, State
-from asrnn.cells.initialization import initialize_torch_layer
+from asrnn.cells.base import State
+from asrnn.cells.torch_layer import TorchLayerCell
 
 
-class LSTM(RecurrentCell):
+class LSTM(TorchLayerCell):
     """The long short-term memory with a forget gate.
 
     (i, f, g, o) = (sigmoid, sigmoid, tanh, sigmoid)(W h_{t-1} + b_hh + V x_t + b_ih)
@@ -29,32 +28,18 @@ class LSTM(RecurrentCell):
     """
 
     version: ClassVar[int] = 1
+    layer_class = nn.LSTM
     state_names: ClassVar[tuple[str, ...]] = ("h", "c")
-    scan_backend = "torch"
 
     def __init__(self, input_size: int, hidden_size: int, *, sigma_w: float = 1.0) -> None:
-        super().__init__(input_size, hidden_size)
-        self.layer = nn.LSTM(input_size, hidden_size, batch_first=True)
-        initialize_torch_layer(self.layer, sigma_w)
+        super().__init__(input_size, hidden_size, sigma_w=sigma_w)
         _, _, b_ih, _ = self.layer.all_weights[0]
         with torch.no_grad():
             b_ih[hidden_size : 2 * hidden_size] = 1.0
 
-    def project(self, x: Tensor) -> Tensor:
-        """Compute V x + b_ih, ``[..., I]`` to ``[..., 4 H]``."""
-        V, _, b_ih, _ = self.layer.all_weights[0]
-        return F.linear(x, V, b_ih)
-
     def step(self, u: Tensor, state: State) -> State:
         """Advance by one time step, ``u`` ``[B, 4 H]``, h and c ``[B, H]``."""
         h, c = state
-        _, W, _, b_hh = self.layer.all_weights[0]
-        i, f, g, o = (u + F.linear(h, W, b_hh)).chunk(4, dim=-1)
+        i, f, g, o = (u + self.recur(h)).chunk(4, dim=-1)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         return torch.sigmoid(o) * torch.tanh(c), c
-
-    def scan(self, x: Tensor, state: State | None = None, *, return_sequence: bool = False) -> tuple[Tensor, State]:
-        """Run ``torch.nn.LSTM``; see :meth:`RecurrentCell.scan`."""
-        h, c = self._state_for(x, state)
-        sequence, (h, c) = self.layer(x, (h.unsqueeze(0), c.unsqueeze(0)))
-        return sequence if return_sequence else h[0], (h[0], c[0])

@@ -6,6 +6,7 @@ from torch import nn
 
 from asrnn import RecurrentCell, RecurrentModel, build_cell, build_model, find_model
 from asrnn.errors import ModelError, UnknownNameError
+from asrnn.ops import scan_with
 
 SIZES = {"input_size": 3, "hidden_size": 5, "num_outputs": 4}
 
@@ -252,7 +253,7 @@ def test_a_constructor_or_a_forward_that_fails() -> None:
     assert isinstance(caught.value.__cause__, TypeError)
     with pytest.raises(
         ModelError,
-        match=r"^NoForward failed on an input \[2, 3, 3\]: RuntimeError: two lines \(line 248 of test_models.py\)$",
+        match=r"^NoForward failed on an input \[2, 3, 3\]: RuntimeError: two lines \(line 249 of test_models.py\)$",
     ):
         build_model(NoForward, **SIZES)
 
@@ -270,7 +271,11 @@ def test_cells_and_models_are_told_apart() -> None:
 
 
 def test_scan_backends() -> None:
-    assert build_model("antisymmetric", **SIZES).scan_backend == "loop"
+    with scan_with("loop"):
+        model = build_model("antisymmetric", **SIZES)
+    assert model.scan_backend == "loop"
+    model.double()(torch.zeros(1, 2, SIZES["input_size"], dtype=torch.float64))
+    assert model.scan_backend == "fused"
     assert build_model("lstm", **SIZES).scan_backend == "torch"
 
 

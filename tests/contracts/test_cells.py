@@ -7,59 +7,16 @@ import pickle
 
 import pytest
 import torch
+from scan_support import FUSED, SOURCES, fold, gradients, random_cell, random_run
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from asrnn import RecurrentCell, list_models, load_model
-from asrnn.registry import ModelSource
+from asrnn import RecurrentCell, load_model
+from asrnn.ops import scan_with
 
-SOURCES = {source.name: source for source in list_models() if source.origin == "built-in"}
-LOOPS = [name for name, source in SOURCES.items() if load_model(source).scan is RecurrentCell.scan]
 EVERY = pytest.mark.parametrize("name", SOURCES)
 # float64; scan and step differ only in the grouping of sums of at most 20 products over at most 17 steps.
 TOLERANCE = {"rtol": 1e-11, "atol": 1e-12}
-
-
-def random_cell(name: str, input_size: int, hidden_size: int, dtype=torch.float64) -> RecurrentCell:
-    """A cell with biases and with steps that are large enough to matter."""
-    source: ModelSource = SOURCES[name]
-    cell = load_model(source)(input_size, hidden_size).to(dtype)
-    if hasattr(cell, "epsilon"):
-        cell.epsilon = 0.4
-    generator = torch.Generator().manual_seed(11)
-    with torch.no_grad():
-        for parameter in cell.parameters():
-            parameter.copy_(0.7 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
-    return cell
-
-
-def random_run(cell: RecurrentCell, batch_size: int, num_steps: int):
-    generator = torch.Generator().manual_seed(12)
-    like = next(cell.parameters())
-
-    def draw(*shape: int):
-        values = torch.randn(shape, generator=generator, dtype=torch.float64)
-        return values.to(like.dtype).requires_grad_()
-
-    state = tuple(draw(*part.shape) for part in cell.initial_state(batch_size))
-    return draw(batch_size, num_steps, cell.input_size), state
-
-
-def fold(cell: RecurrentCell, x, state):
-    outputs = []
-    for x_t in x.unbind(1):
-        state = cell.step(cell.project(x_t), state)
-        outputs.append(cell.output(state))
-    return torch.stack(outputs, 1), state
-
-
-def gradients(cell: RecurrentCell, x, state, outputs, final):
-    generator = torch.Generator().manual_seed(13)
-    loss = sum(
-        (torch.randn(tensor.shape, generator=generator, dtype=torch.float64) * tensor).sum()
-        for tensor in (outputs, *final)
-    )
-    return torch.autograd.grad(loss, [x, *state, *cell.parameters()])
 
 
 @EVERY
@@ -236,11 +193,15 @@ def slopes(scan, cell: RecurrentCell) -> list[float]:
     ]
 
 
-@pytest.mark.parametrize("name", LOOPS)
+LOOPS = [(name, "loop") for name, source in SOURCES.items() if load_model(source).scan_backend != "torch"]
+
+
+@pytest.mark.parametrize(("name", "backend"), [*LOOPS, *((name, "fused") for name in FUSED)])
 @pytest.mark.parametrize("return_sequence", [False, True])
-def test_cost_is_linear_in_time(name: str, return_sequence: bool) -> None:
+def test_cost_is_linear_in_time(name: str, backend: str, return_sequence: bool) -> None:
     cell = random_cell(name, 3, 8, torch.float32)
-    found = slopes(lambda cell, x: cell.scan(x, return_sequence=return_sequence)[0], cell)
+    with scan_with(backend):
+        found = slopes(lambda cell, x: cell.scan(x, return_sequence=return_sequence)[0], cell)
     assert all(0.9 <= slope <= 1.15 for slope in found), found
 
 

@@ -1,0 +1,88 @@
+"""What the AntisymmetricRNN paper's cells share: Euler steps with one square matrix, with and without a gate."""
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from asrnn.cells.base import State
+from asrnn.cells.fused import FusedCell
+from asrnn.cells.hyperparameters import positive
+from asrnn.cells.initialization import hidden_weight, input_weight, zero_bias
+from asrnn.ops import GatedResidual, Operands, Recurrence, Residual
+
+
+class EulerCell(FusedCell):
+    """h_t = h_{t-1} + epsilon tanh(M h_{t-1} + V x_t + b), with M the cell's ``recurrent_weight``.
+
+    Args:
+        input_size: I.
+        hidden_size: H.
+        epsilon: the step size of the Euler method, above 0.
+        sigma_w: the entries of ``weight_hh`` are drawn from N(0, sigma_w^2/H).
+        weight_hh: the shape of what M is made of.
+        num_inputs: the projections of the input that are stacked in ``weight_ih`` and ``bias``.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        epsilon: float,
+        sigma_w: float,
+        weight_hh: tuple[int, ...],
+        num_inputs: int = 1,
+    ) -> None:
+        super().__init__(input_size, hidden_size)
+        self.epsilon = positive("epsilon", epsilon)
+        self.weight_ih = input_weight(num_inputs * hidden_size, input_size)
+        self.weight_hh = hidden_weight(*weight_hh, hidden_size=hidden_size, sigma_w=sigma_w)
+        self.bias = zero_bias(num_inputs * hidden_size)
+
+    @property
+    @abstractmethod
+    def recurrent_weight(self) -> Tensor:
+        """The matrix M, ``[H, H]``."""
+
+    def project(self, x: Tensor) -> Tensor:
+        """Compute V x + b, ``[..., I]`` to ``[..., H]``, or ``[..., 2 H]`` with a gate."""
+        return F.linear(x, self.weight_ih, self.bias)
+
+    def step(self, u: Tensor, state: State) -> State:
+        """Take one Euler step, ``u`` and h ``[B, H]``."""
+        (h,) = state
+        return (h + self.epsilon * torch.tanh(u + h @ self.recurrent_weight.T),)
+
+    def recurrence(self) -> Recurrence:
+        """Return ``step`` as a fused recurrence."""
+        return Residual(self.epsilon)
+
+    def operands(self, x: Tensor, state: State) -> Operands:
+        """Return the input, the state, V, b and M."""
+        return Operands(x, self.weight_ih, self.bias, state, (self.recurrent_weight,))
+
+
+class GatedEulerCell(EulerCell):
+    """h_t = h_{t-1} + epsilon z_t * tanh(M h_{t-1} + V_h x_t + b_h), z_t = sigmoid(M h_{t-1} + V_z x_t + b_z).
+
+    As in ``torch.nn``, the rows of the two inputs are stacked, the gate's before the candidate's.
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, *, epsilon: float, sigma_w: float, weight_hh: tuple[int, ...]
+    ) -> None:
+        super().__init__(input_size, hidden_size, epsilon=epsilon, sigma_w=sigma_w, weight_hh=weight_hh, num_inputs=2)
+
+    def step(self, u: Tensor, state: State) -> State:
+        """Take one gated Euler step, ``u`` ``[B, 2 H]`` and h ``[B, H]``."""
+        (h,) = state
+        u_z, u_h = u.chunk(2, dim=-1)
+        recurrent = h @ self.recurrent_weight.T
+        z = torch.sigmoid(recurrent + u_z)
+        return (h + self.epsilon * z * torch.tanh(recurrent + u_h),)
+
+    def recurrence(self) -> Recurrence:
+        """Return ``step`` as a fused recurrence."""
+        return GatedResidual(self.epsilon)

@@ -1,0 +1,49 @@
+"""Cells whose scan is a fused recurrence where one can run, and the loop over ``step`` elsewhere."""
+
+from abc import abstractmethod
+from typing import Any
+
+from torch import Tensor
+
+from asrnn.cells.base import RecurrentCell, State
+from asrnn.ops import FusedScan, Operands, Recurrence, runner_for
+
+
+class FusedCell(RecurrentCell):
+    """A cell with a fused recurrence that gives the numbers of its ``step``.
+
+    A subclass that changes ``step``, ``project`` or ``output`` without a recurrence of its own is scanned by the
+    loop, as its numbers are no longer the recurrence's.
+    """
+
+    _backend = "loop"
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        own = vars(cls)
+        if "recurrence" not in own and not {"step", "project", "output"}.isdisjoint(own):
+            cls.scan = RecurrentCell.scan  # type: ignore[method-assign]
+
+    @property
+    def scan_backend(self) -> str:
+        """What ran the last scan: the ``loop`` over ``step``, or ``fused``, ``compiled`` or ``triton`` steps."""
+        return self._backend if type(self).scan is FusedCell.scan else super().scan_backend
+
+    @abstractmethod
+    def recurrence(self) -> Recurrence:
+        """Return what ``step`` computes as a fused recurrence."""
+
+    @abstractmethod
+    def operands(self, x: Tensor, state: State) -> Operands:
+        """Return what the recurrence reads: the input, the state and the cell's weights."""
+
+    def scan(self, x: Tensor, state: State | None = None, *, return_sequence: bool = False) -> tuple[Tensor, State]:
+        """Run the cell over a sequence; see :meth:`RecurrentCell.scan`."""
+        state = self._state_for(x, state)
+        operands, recurrence = self.operands(x, state), self.recurrence()
+        runner = runner_for(recurrence, operands)
+        self._backend = "loop" if runner is None else runner.name
+        if runner is None:
+            return super().scan(x, state, return_sequence=return_sequence)
+        sequence, last = FusedScan(recurrence, runner, return_sequence)(operands)
+        return sequence if return_sequence else self.output(last), last

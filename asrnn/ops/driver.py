@@ -1,0 +1,242 @@
+"""The two passes of a fused scan: stretch by stretch, one product for the inputs, the steps, one a gradient."""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from asrnn.ops.buffers import Lease
+from asrnn.ops.recurrence import Recurrence
+from asrnn.ops.runner import Runner
+
+_WORTH_A_LOOK = 8  # inputs: with fewer, the projection is too cheap to save; elsewhere, looking waits for the device
+
+
+@dataclass(frozen=True, slots=True)
+class Operands:
+    """What a scan reads. Inside of it, rows of units are W wide, H rounded up to what its runner wants.
+
+    Args:
+        x: the input, ``[B, T, I]``.
+        weight_ih: V, ``[G H, I]``.
+        bias: b, ``[G H]``.
+        state: the state before the first step, ``[B, H]`` each.
+        weights: the recurrent weights.
+    """
+
+    x: Tensor
+    weight_ih: Tensor
+    bias: Tensor
+    state: tuple[Tensor, ...]
+    weights: tuple[Tensor, ...]
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Return them in one row, as autograd takes them; :meth:`of` is the way back."""
+        return (self.x, self.weight_ih, self.bias, *self.state, *self.weights)
+
+    @classmethod
+    def of(cls, tensors: Sequence[Tensor], num_states: int) -> "Operands":
+        """Return the operands that stand in one row."""
+        x, weight_ih, bias, *rest = tensors
+        return cls(x, weight_ih, bias, tuple(rest[:num_states]), tuple(rest[num_states:]))
+
+
+@dataclass(frozen=True, slots=True)
+class Gradients:
+    """The gradients towards the operands, of the same shapes; towards x only where it was asked for."""
+
+    x: Tensor | None
+    weight_ih: Tensor
+    bias: Tensor
+    state: tuple[Tensor, ...]
+    weights: tuple[Tensor, ...]
+
+    def tensors(self) -> tuple[Tensor | None, ...]:
+        """Return them in the order of :meth:`Operands.tensors`."""
+        return (self.x, self.weight_ih, self.bias, *self.state, *self.weights)
+
+
+class Trace:
+    """The buffers of a scan of one tile, ``[S, B, G W]`` and ``[S + 1, B, W]``, S all steps for a backward."""
+
+    def __init__(self, recurrence: Recurrence, operands: Operands, tile: slice, num_steps: int) -> None:
+        self.tile = tile
+        batch_size, width = operands.state[0].shape
+        self.lease = Lease(operands.weight_ih.dtype, operands.weight_ih.device)
+        self.u = self.lease.take(num_steps, batch_size, recurrence.num_inputs * width)
+        self.states = [self.lease.take(num_steps + 1, batch_size, width) for _ in operands.state]
+
+    def stretch(self, start: int, num_steps: int) -> tuple[Tensor, list[Tensor]]:
+        """Return u of some steps, and the states from before the first of them to after the last."""
+        stop = start + num_steps
+        return self.u[start:stop], [part[start : stop + 1] for part in self.states]
+
+
+def scan_forward(
+    runner: Runner, recurrence: Recurrence, operands: Operands, tile: slice, sequence: Tensor, *, keep: bool
+) -> tuple[list[Tensor], Trace]:
+    """Run a recurrence over a sequence.
+
+    Args:
+        runner: what takes the steps.
+        recurrence: what a step is.
+        operands: what is read, of one tile of the batch.
+        tile: which samples these are.
+        sequence: where the first state of every step goes, ``[B, T, H]``; without time steps, nowhere.
+        keep: keep all steps for :func:`scan_backward`, not one stretch that is written over and over.
+
+    Returns:
+        the state after the last step, ``[B, W]`` each, and the trace.
+    """
+    num_steps = operands.x.shape[1]
+    stretch = runner.stretch(operands.state[0], num_steps)
+    trace = Trace(recurrence, operands, tile, num_steps if keep else stretch)
+    run = runner.forward(recurrence, operands.weights)
+    last = list(operands.state)
+    for start in range(0, num_steps, stretch):
+        x = operands.x[:, start : start + stretch]
+        u, states = trace.stretch(start if keep else 0, x.shape[1])
+        for part, value in zip(states, last, strict=True):
+            part[0].copy_(value)
+        _project(x, operands, u)
+        run(u, states)
+        last = [part[-1] for part in states]
+        if sequence.shape[1]:
+            sequence[:, start : start + stretch].copy_(states[0][1:, :, : sequence.shape[2]].transpose(0, 1))
+    return [part.clone() for part in last], trace
+
+
+def scan_backward(
+    runner: Runner,
+    recurrence: Recurrence,
+    operands: Operands,
+    trace: Trace,
+    grads: list[Tensor],
+    grad_sequence: Tensor | None,
+    *,
+    towards_x: bool,
+) -> Gradients:
+    """Go back through a scan, over the trace that it left, which is spent thereby.
+
+    Args:
+        runner: what takes the steps.
+        recurrence: what a step is.
+        operands: what the scan read.
+        trace: what it kept.
+        grads: the gradients towards the last state, ``[B, W]`` each; overwritten.
+        grad_sequence: the gradient towards the first state of every step, ``[B, T, H]``, if there is any.
+        towards_x: compute the gradient towards the input.
+    """
+    x, weight_ih = operands.x, operands.weight_ih
+    num_steps, (batch_size, width) = x.shape[1], operands.state[0].shape
+    stretch = runner.stretch(operands.state[0], num_steps)
+    run = runner.backward(recurrence, operands.weights)
+    scratch = Lease(weight_ih.dtype, weight_ih.device)
+    delta = scratch.take(stretch, batch_size, width if recurrence.has_delta else 0)
+    more = None if grad_sequence is None else scratch.take(stretch, batch_size, width).zero_()
+    # Its transpose, because where I is small a product of this form is several times faster.
+    weight_ih_t = weight_ih.new_zeros(weight_ih.shape[::-1])
+    found = Gradients(
+        x=torch.empty_like(x, memory_format=torch.contiguous_format) if towards_x else None,
+        weight_ih=weight_ih_t.t(),
+        bias=torch.zeros_like(operands.bias),
+        state=tuple(grads),
+        weights=tuple(torch.zeros_like(weight) for weight in operands.weights),
+    )
+    for start in reversed(range(0, num_steps, stretch)):
+        steps = slice(start, min(start + stretch, num_steps))
+        u, states = trace.stretch(start, steps.stop - start)
+        here = delta[: len(u)]
+        if more is not None and grad_sequence is not None:
+            more[: len(u), :, : grad_sequence.shape[2]].copy_(grad_sequence[:, steps].transpose(0, 1))
+        run(u, states, grads, here, more)
+        before, after = [part[:-1].flatten(0, 1) for part in states], [part[1:].flatten(0, 1) for part in states]
+        rows, inputs = u.flatten(0, 1), x[:, steps]
+        recurrence.accumulate(found.weights, rows, here.flatten(0, 1), before, after)
+        if _same_for_all(inputs):
+            weight_ih_t.addmm_(inputs[0].t(), u.sum(1))
+        else:
+            weight_ih_t.addmm_(_time_major(inputs).t(), rows)
+        found.bias.add_(rows.sum(0))
+        if found.x is not None:
+            found.x[:, steps].copy_((rows @ weight_ih).view(*u.shape[:2], -1).transpose(0, 1))
+    scratch.end()
+    return found
+
+
+def _project(x: Tensor, operands: Operands, u: Tensor) -> None:
+    """Write V x + b of a stretch, ``[B, m, I]`` to ``[m, B, G W]``."""
+    if _same_for_all(x):
+        u.copy_(torch.addmm(operands.bias, x[0], operands.weight_ih.t()).unsqueeze(1))
+    else:
+        torch.addmm(operands.bias, _time_major(x), operands.weight_ih.t(), out=u.flatten(0, 1))
+
+
+def _same_for_all(x: Tensor) -> bool:
+    """Whether all samples have one input, as with noise that a batch shares: it is then projected once."""
+    batch_size, _, input_size = x.shape
+    if batch_size == 1 or input_size < _WORTH_A_LOOK or x.device.type != "cpu":
+        return False
+    # Two samples tell nearly always, and cost nearly nothing.
+    return torch.equal(x[0], x[-1]) and bool((x == x[:1]).all())
+
+
+def _time_major(x: Tensor) -> Tensor:
+    """Return a stretch of a sequence with a row a step and sample, ``[B, m, I]`` to ``[m B, I]``."""
+    return x.transpose(0, 1).reshape(-1, x.shape[2])
+
+
+def widen(operands: Operands, width: int) -> Operands:
+    """Pad rows of units with zeros, which stay zeros through a scan, from H to W."""
+    size = operands.state[0].shape[1]
+    more = width - size
+    if not more:
+        return operands
+    inputs = len(operands.bias) // size
+    return Operands(
+        operands.x,
+        F.pad(operands.weight_ih.view(inputs, size, -1), (0, 0, 0, more)).flatten(0, 1),
+        F.pad(operands.bias.view(inputs, size), (0, more)).flatten(),
+        tuple(F.pad(part, (0, more)) for part in operands.state),
+        tuple(F.pad(weight, (0, more, 0, more)) for weight in operands.weights),
+    )
+
+
+def narrow(gradients: Gradients, size: int) -> Gradients:
+    """Cut the padding off, from W to H."""
+    width = gradients.state[0].shape[1]
+    if width == size:
+        return gradients
+    inputs = len(gradients.bias) // width
+    return Gradients(
+        gradients.x,
+        gradients.weight_ih.reshape(inputs, width, -1)[:, :size].flatten(0, 1),
+        gradients.bias.view(inputs, width)[:, :size].flatten(),
+        tuple(part[:, :size] for part in gradients.state),
+        tuple(weight[:size, :size] for weight in gradients.weights),
+    )
+
+
+def split(operands: Operands, tile: slice) -> Operands:
+    """Return the operands of some samples of the batch."""
+    state = tuple(part[tile] for part in operands.state)
+    return Operands(operands.x[tile], operands.weight_ih, operands.bias, state, operands.weights)
+
+
+def add_up(parts: Sequence[Gradients]) -> Gradients:
+    """Join the gradients of the tiles of a batch, in their order: sums for weights, rows for samples."""
+    inputs = [part.x for part in parts if part.x is not None]
+    return Gradients(
+        torch.cat(inputs) if inputs else None,
+        _sum([part.weight_ih for part in parts]).contiguous(),
+        _sum([part.bias for part in parts]),
+        tuple(torch.cat(each) for each in zip(*(part.state for part in parts), strict=True)),
+        tuple(_sum(each) for each in zip(*(part.weights for part in parts), strict=True)),
+    )
+
+
+def _sum(tensors: Sequence[Tensor]) -> Tensor:
+    return functools.reduce(torch.add, tensors)

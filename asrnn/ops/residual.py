@@ -1,0 +1,90 @@
+"""The recurrences of the AntisymmetricRNN paper: Euler steps of h' = tanh(M h + V x + b), with and without a gate."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from asrnn.ops.recurrence import Recurrence, Tensors
+
+_aten = torch.ops.aten
+
+
+class Residual(Recurrence):
+    """h_t = h_{t-1} + epsilon tanh(M h_{t-1} + u_t), M ``[H, H]``.
+
+    It keeps y_t = tanh(M h_{t-1} + u_t) in place of u_t.
+    """
+
+    compiled = Path(__file__).with_name("residual.c")
+
+    def forward(self, u: Tensor, before: Tensors, after: Tensors, weights: Tensors, scratch: Tensors) -> None:
+        """See :meth:`Recurrence.forward`."""
+        (epsilon,), (M,), (h,) = self.scalars, weights, before
+        torch.addmm(u, h, M.t(), out=u)
+        torch.add(h, u.tanh_(), alpha=epsilon, out=after[0])
+
+    def backward(
+        self,
+        u: Tensor,
+        before: Tensors,
+        after: Tensors,
+        grads: Tensors,
+        delta: Tensor,
+        weights: Tensors,
+        scratch: Tensors,
+    ) -> None:
+        """See :meth:`Recurrence.backward`: the gradient towards u is epsilon g (1 - y^2)."""
+        (epsilon,), (M,), (g,) = self.scalars, weights, grads
+        _aten.tanh_backward.grad_input(torch.mul(g, epsilon, out=scratch[0]), u, grad_input=u)
+        g.addmm_(u, M)
+
+    def accumulate(self, weight_grads: Tensors, u: Tensor, delta: Tensor, before: Tensors, after: Tensors) -> None:
+        """See :meth:`Recurrence.accumulate`."""
+        weight_grads[0].addmm_(u.t(), before[0])
+
+
+class GatedResidual(Recurrence):
+    """h_t = h_{t-1} + epsilon z_t * y_t, z_t = sigmoid(M h_{t-1} + u_z), y_t = tanh(M h_{t-1} + u_y), M ``[H, H]``.
+
+    The gate and the candidate share M; u_t = (u_z, u_y). It keeps z_t and y_t in place of u_t.
+    """
+
+    num_inputs = 2
+    num_scratch = 2
+    has_delta = True
+    compiled = Path(__file__).with_name("gated_residual.c")
+
+    def forward(self, u: Tensor, before: Tensors, after: Tensors, weights: Tensors, scratch: Tensors) -> None:
+        """See :meth:`Recurrence.forward`."""
+        (epsilon,), (M,), (h,) = self.scalars, weights, before
+        z, y = u.chunk(2, dim=1)
+        product = torch.mm(h, M.t(), out=scratch[0])
+        z.add_(product).sigmoid_()
+        y.add_(product).tanh_()
+        torch.addcmul(h, z, y, value=epsilon, out=after[0])
+
+    def backward(
+        self,
+        u: Tensor,
+        before: Tensors,
+        after: Tensors,
+        grads: Tensors,
+        delta: Tensor,
+        weights: Tensors,
+        scratch: Tensors,
+    ) -> None:
+        """See :meth:`Recurrence.backward`: M h_{t-1} adds to both, so its gradient is the sum of theirs."""
+        (epsilon,), (M,), (g,), (step, part) = self.scalars, weights, grads, scratch
+        z, y = u.chunk(2, dim=1)
+        torch.mul(g, epsilon, out=step)
+        torch.mul(step, y, out=part)
+        step.mul_(z)
+        _aten.sigmoid_backward.grad_input(part, z, grad_input=z)
+        _aten.tanh_backward.grad_input(step, y, grad_input=y)
+        torch.add(z, y, out=delta)
+        g.addmm_(delta, M)
+
+    def accumulate(self, weight_grads: Tensors, u: Tensor, delta: Tensor, before: Tensors, after: Tensors) -> None:
+        """See :meth:`Recurrence.accumulate`."""
+        weight_grads[0].addmm_(delta.t(), before[0])

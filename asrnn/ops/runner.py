@@ -1,0 +1,84 @@
+"""What takes the steps of a fused scan: in Python on any device, in C, or in a kernel on the GPU."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from asrnn.ops.recurrence import Recurrence, Tensors
+
+Forward = Callable[[Tensor, Tensors], None]
+"""Steps forward: u ``[m, B, G W]``, and the states ``[m + 1, B, W]`` each, of which the first row is given."""
+
+Backward = Callable[[Tensor, Tensors, Tensors, Tensor, Tensor | None], None]
+"""Steps back: u, the states, their gradients ``[B, W]``, delta ``[m, B, W]``, and a gradient towards each output."""
+
+
+class Runner(ABC):
+    """Runs the steps of a recurrence on buffers in which a unit's row is W wide, H rounded up if need be."""
+
+    name: ClassVar[str]
+    """What a record calls it."""
+
+    tolerance: ClassVar[float] = 1e-5
+    """How far outputs and gradients of a short scan may be off, by norms: some hundred roundings of 6e-8."""
+
+    tiled: ClassVar[bool] = False
+    """Whether each thread of the CPU takes a tile of the batch, or torch's operations share them out."""
+
+    def width(self, hidden_size: int) -> int:
+        """Return W, how wide it wants a row of H units."""
+        return hidden_size
+
+    def stretch(self, state: Tensor, num_steps: int) -> int:
+        """Return how many steps are projected, run and multiplied in one go, for a state ``[B, W]``."""
+        return num_steps
+
+    @abstractmethod
+    def forward(self, recurrence: Recurrence, weights: Tensors) -> Forward:
+        """Prepare the weights once, and return what takes a stretch of steps."""
+
+    @abstractmethod
+    def backward(self, recurrence: Recurrence, weights: Tensors) -> Backward:
+        """Prepare the weights once, and return what goes back through a stretch of steps."""
+
+
+class StepRunner(Runner):
+    """A loop in Python over the in-place step functions: any device and precision."""
+
+    name = "fused"
+
+    def stretch(self, state: Tensor, num_steps: int) -> int:
+        """Return so many steps that a stretch stays in a processor's cache between its passes."""
+        return max(1, min(num_steps, 2**20 // state.numel())) if state.device.type == "cpu" else num_steps
+
+    def forward(self, recurrence: Recurrence, weights: Tensors) -> Forward:
+        """See :meth:`Runner.forward`."""
+
+        def run(u: Tensor, states: Tensors) -> None:
+            scratch = _scratch(recurrence, states[0])
+            rows = list(zip(*(part.unbind(0) for part in states), strict=True))
+            for t, u_t in enumerate(u.unbind(0)):
+                recurrence.forward(u_t, rows[t], rows[t + 1], weights, scratch)
+
+        return run
+
+    def backward(self, recurrence: Recurrence, weights: Tensors) -> Backward:
+        """See :meth:`Runner.backward`."""
+
+        def run(u: Tensor, states: Tensors, grads: Tensors, delta: Tensor, more: Tensor | None) -> None:
+            scratch = _scratch(recurrence, states[0])
+            rows = list(zip(*(part.unbind(0) for part in states), strict=True))
+            u_rows, deltas = u.unbind(0), delta.unbind(0) if recurrence.has_delta else (delta,) * len(u)
+            for t in reversed(range(len(u))):
+                if more is not None:
+                    grads[0].add_(more[t])
+                recurrence.backward(u_rows[t], rows[t], rows[t + 1], grads, deltas[t], weights, scratch)
+
+        return run
+
+
+def _scratch(recurrence: Recurrence, state: Tensor) -> list[Tensor]:
+    return [torch.empty_like(state[0]) for _ in range(recurrence.num_scratch)]

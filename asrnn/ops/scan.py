@@ -1,0 +1,117 @@
+"""Fused scans as a differentiable function: what a cell calls in place of its loop."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from asrnn.errors import ModelError
+from asrnn.ops.driver import Gradients, Operands, Trace, add_up, narrow, scan_backward, scan_forward, split, widen
+from asrnn.ops.recurrence import Recurrence
+from asrnn.ops.runner import Runner
+from asrnn.ops.tiles import for_each_tile, tiles_of
+
+Run = tuple[Tensor, list[Tensor], list[Trace]]
+
+
+@dataclass(frozen=True, slots=True)
+class FusedScan:
+    """A scan of a recurrence, taken by a runner.
+
+    Args:
+        recurrence: what a step is.
+        runner: what takes the steps.
+        return_sequence: return the first state of every step too.
+    """
+
+    recurrence: Recurrence
+    runner: Runner
+    return_sequence: bool
+
+    def __call__(self, operands: Operands) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Run it.
+
+        Returns:
+            the first state of every step ``[B, T, H]``, or of none ``[B, 0, H]``, and the state after the last.
+        """
+        # Under autocast single products inside would be rounded; a scan is float32 or float64 throughout.
+        with torch.autocast(operands.x.device.type, enabled=False):
+            tensors = (operands.x.to(operands.bias.dtype), *operands.tensors()[1:])
+            if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+                sequence, *last = _Differentiable.apply(self, len(operands.state), *tensors)
+            else:
+                sequence, last, _ = self.run(Operands.of(tensors, len(operands.state)), keep=False)
+        return sequence, tuple(last)
+
+    def run(self, operands: Operands, *, keep: bool) -> Run:
+        """Return the sequence, the last state, and the traces of the tiles where a backward needs them."""
+        batch_size, num_steps, _ = operands.x.shape
+        size = operands.state[0].shape[1]
+        wide = widen(operands, self.runner.width(size))
+        # Not an inference tensor, because threads that are not in inference mode write to it.
+        with torch.inference_mode(False):
+            sequence = operands.bias.new_empty(batch_size, num_steps if self.return_sequence else 0, size)
+
+        def work(tile: slice) -> tuple[list[Tensor], Trace]:
+            return scan_forward(self.runner, self.recurrence, split(wide, tile), tile, sequence[tile], keep=keep)
+
+        lasts, traces = zip(*for_each_tile(work, tiles_of(batch_size, alone=not self.runner.tiled)), strict=True)
+        return sequence, [torch.cat(parts)[:, :size] for parts in zip(*lasts, strict=True)], list(traces)
+
+    def back(
+        self,
+        operands: Operands,
+        traces: Sequence[Trace],
+        grad_sequence: Tensor | None,
+        grads: Sequence[Tensor | None],
+        *,
+        towards_x: bool,
+    ) -> Gradients:
+        """Return the gradients towards the operands, which were not widened; the traces are spent thereby."""
+        size = operands.state[0].shape[1]
+        wide = widen(operands, self.runner.width(size))
+        running = [torch.zeros_like(part) for part in wide.state]
+        for part, grad in zip(running, grads, strict=True):
+            if grad is not None:
+                part[:, :size].copy_(grad)
+
+        def work(tile: slice) -> Gradients:
+            trace = next(trace for trace in traces if trace.tile == tile)
+            more = None if grad_sequence is None else grad_sequence[tile]
+            own = [part[tile] for part in running]
+            found = scan_backward(
+                self.runner, self.recurrence, split(wide, tile), trace, own, more, towards_x=towards_x
+            )
+            trace.lease.end()
+            return found
+
+        return narrow(add_up(for_each_tile(work, [trace.tile for trace in traces])), size)
+
+
+class _Differentiable(torch.autograd.Function):
+    """The scan with its gradient, which a second backward of the same graph computes from the operands anew."""
+
+    @staticmethod
+    def forward(ctx: Any, scan: FusedScan, num_states: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        ctx.set_materialize_grads(False)
+        ctx.scan, ctx.num_states = scan, num_states
+        ctx.save_for_backward(*tensors)
+        sequence, last, ctx.traces = scan.run(Operands.of(tensors, num_states), keep=True)
+        return (sequence, *last)
+
+    @staticmethod
+    def backward(ctx: Any, grad_sequence: Tensor | None, *grads: Tensor | None) -> tuple[Any, ...]:
+        if torch.is_grad_enabled():
+            raise ModelError(
+                "a fused scan has no second derivative: run it within `with asrnn.ops.scan_with('loop'):`, "
+                "or do without create_graph=True"
+            )
+        operands = Operands.of(ctx.saved_tensors, ctx.num_states)
+        traces, ctx.traces = ctx.traces, None
+        if traces is None:  # a first backward has written over them
+            _, _, traces = ctx.scan.run(operands, keep=True)
+        with torch.autocast(operands.x.device.type, enabled=False):
+            found = ctx.scan.back(operands, traces, grad_sequence, grads, towards_x=ctx.needs_input_grad[2])
+        return (None, None, *found.tensors())

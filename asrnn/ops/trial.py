@@ -1,0 +1,60 @@
+"""A runner on trial: a small scan and its gradients, against the same scan in float64."""
+
+import functools
+import warnings
+
+import torch
+from torch import Tensor
+
+from asrnn.ops.driver import Operands
+from asrnn.ops.recurrence import Recurrence
+from asrnn.ops.runner import Runner, StepRunner
+from asrnn.ops.scan import FusedScan
+
+_BATCH_SIZE, _NUM_STEPS, _INPUT_SIZE = 19, 9, 3
+
+
+@functools.cache
+def distrust(runner: Runner, recurrence: type[Recurrence], hidden_size: int, device: torch.device) -> str | None:
+    """Say in a sentence why a runner must not be used, after one trial a process, or None.
+
+    A runner that fails its trial is warned of: the scans go on, but slower than they should.
+    """
+    try:
+        error = _largest_error(runner, recurrence, hidden_size, device)
+    except Exception as failure:  # a compiler, a driver, a kernel: whatever it is, another runner takes over
+        reason = f"{type(failure).__name__}: {' '.join(str(failure).split())[:300]}"
+    else:
+        if error <= runner.tolerance:
+            return None
+        reason = f"its numbers are off by {error:.1e}, more than {runner.tolerance:.0e}"
+    reason = f"on trial with {recurrence.__name__}, {hidden_size} units on {device}: {reason}"
+    warnings.warn(f"the scan back end '{runner.name}' is not used; {reason}", RuntimeWarning, stacklevel=2)
+    return reason
+
+
+def _largest_error(runner: Runner, recurrence: type[Recurrence], hidden_size: int, device: torch.device) -> float:
+    """Return the largest error of an output or gradient, by norms, relative to the one in float64; nan is inf."""
+    generator = torch.Generator().manual_seed(20190218)
+
+    def draw(*shape: int, scale: float = 1.0) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64) * scale
+
+    inputs = recurrence.num_inputs * hidden_size
+    operands = [draw(_BATCH_SIZE, _NUM_STEPS, _INPUT_SIZE), draw(inputs, _INPUT_SIZE), draw(inputs)]
+    operands += [draw(_BATCH_SIZE, hidden_size), draw(hidden_size, hidden_size, scale=hidden_size**-0.5)]
+    towards = [draw(_BATCH_SIZE, _NUM_STEPS, hidden_size), draw(_BATCH_SIZE, hidden_size)]
+
+    def run(runner: Runner, dtype: torch.dtype, device: torch.device) -> list[Tensor]:
+        scan = FusedScan(recurrence(0.3), runner, return_sequence=True)
+        leaves = [tensor.to(device, dtype).requires_grad_() for tensor in operands]
+        sequence, (last,) = scan(Operands.of(leaves, 1))
+        outputs = [sequence, last]
+        grads = torch.autograd.grad(outputs, leaves, [tensor.to(device, dtype) for tensor in towards])
+        return [tensor.detach().to("cpu", torch.float64) for tensor in (*outputs, *grads)]
+
+    with torch.inference_mode(False), torch.enable_grad():
+        expected = run(StepRunner(), torch.float64, torch.device("cpu"))
+        found = run(runner, torch.float32, device)
+    errors = [((a - b).norm() / b.norm()).nan_to_num(torch.inf) for a, b in zip(found, expected, strict=True)]
+    return float(torch.stack(errors).max())

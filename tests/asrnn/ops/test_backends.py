@@ -1,0 +1,148 @@
+"""Which back end runs, and what is said where one cannot."""
+
+import pytest
+import torch
+from scan_support import needs_compiler
+
+from asrnn import build_cell
+from asrnn.errors import ModelError, UnknownNameError
+from asrnn.ops import compiled, scan_with
+from asrnn.ops.compiled import compiled_runner
+from asrnn.ops.residual import GatedResidual, Residual
+from asrnn.ops.runner import StepRunner
+from asrnn.ops.trial import distrust
+
+
+@pytest.fixture
+def fresh_cache(monkeypatch: pytest.MonkeyPatch, tmp_path):
+    """A machine on which nothing was compiled or tried yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    compiled_runner.cache_clear()
+    distrust.cache_clear()
+    yield tmp_path / "asrnn-bench"
+    compiled_runner.cache_clear()
+    distrust.cache_clear()
+
+
+def ran(cell, dtype=torch.float32) -> str:
+    cell.to(dtype).scan(torch.zeros(2, 3, 1, dtype=dtype))
+    return cell.scan_backend
+
+
+def test_the_fastest_that_the_precision_allows() -> None:
+    needs_compiler("antisymmetric")
+    cell = build_cell("antisymmetric", 1, 5)
+    assert ran(cell) == "compiled"
+    assert ran(cell, torch.float64) == "fused"
+    assert ran(cell, torch.bfloat16) == "loop"
+
+
+def test_unknown_and_impossible_back_ends() -> None:
+    cell = build_cell("antisymmetric", 1, 5)
+    with (
+        pytest.raises(UnknownNameError, match="unknown scan back end 'compild'; did you mean 'compiled'"),
+        scan_with("compild"),
+    ):
+        pass
+    with (
+        scan_with("triton"),
+        pytest.raises(ModelError, match="'triton' cannot run this scan: it runs float32 on CUDA, not float32 on cpu"),
+    ):
+        ran(cell)
+    with (
+        scan_with("compiled"),
+        pytest.raises(ModelError, match="'compiled' cannot run this scan: it runs float32 on the CPU, not float64"),
+    ):
+        ran(cell, torch.float64)
+    with (
+        scan_with("fused"),
+        pytest.raises(ModelError, match="'fused' cannot run this scan: it is not float32 or float64 throughout"),
+    ):
+        ran(cell, torch.bfloat16)
+
+
+def test_without_a_compiler(fresh_cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CC", raising=False)
+    cell = build_cell("antisymmetric", 1, 5)
+    assert ran(cell) == "fused"
+    with (
+        pytest.raises(ModelError, match="there is no C compiler: install one, or name it in CC"),
+        scan_with("compiled"),
+    ):
+        ran(cell)
+
+
+def test_a_compiler_that_fails(fresh_cache, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    broken = tmp_path / "cc"
+    broken.write_text('#!/bin/sh\n[ "$1" = --version ] && exit 0\necho "scan.c:1: error: no such thing" >&2\nexit 1\n')
+    broken.chmod(0o755)
+    monkeypatch.setenv("CC", str(broken))
+    cell = build_cell("antisymmetric", 1, 5)
+    assert ran(cell) == "fused"
+    with pytest.raises(ModelError, match="cc failed: scan.c:1: error: no such thing"), scan_with("compiled"):
+        ran(cell)
+
+
+def test_it_is_compiled_once_and_kept(fresh_cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    needs_compiler("antisymmetric")
+    (library,) = fresh_cache.glob("*.so")
+    built = library.stat().st_mtime_ns
+    compiled_runner.cache_clear()
+    needs_compiler("antisymmetric")
+    assert library.stat().st_mtime_ns == built
+    monkeypatch.setattr(compiled, "_OTHER", (4, 5, ()))
+    monkeypatch.setattr(compiled, "_PROCESSORS", {})
+    compiled_runner.cache_clear()
+    needs_compiler("antisymmetric")  # other flags are another library
+    assert len(list(fresh_cache.glob("*.so"))) == 2
+
+
+@pytest.mark.parametrize(("lanes", "rows"), [(4, 6), (4, 5), (16, 6), (8, 12)])
+def test_vectors_of_another_processor(fresh_cache, monkeypatch: pytest.MonkeyPatch, lanes: int, rows: int) -> None:
+    """The compiler makes vectors of any size out of those there are: slow, but the same C text."""
+    monkeypatch.setattr(compiled, "_PROCESSORS", {})
+    monkeypatch.setattr(compiled, "_OTHER", (lanes, rows, ()))
+    needs_compiler("antisymmetric")
+    for recurrence in (Residual, GatedResidual):
+        runner = compiled_runner(recurrence)
+        assert distrust(runner, recurrence, 37, torch.device("cpu")) is None
+
+
+@pytest.mark.filterwarnings("ignore:the scan back end:RuntimeWarning")
+def test_a_runner_that_is_wrong_is_not_trusted(fresh_cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    needs_compiler("antisymmetric")
+    monkeypatch.setattr(compiled.CompiledRunner, "_pack", lambda self, matrix: matrix.contiguous())
+    cell = build_cell("antisymmetric", 1, 5)
+    assert ran(cell) == "fused"
+    refusal = "on trial with Residual, 21 units on cpu: its numbers are off by "
+    with scan_with("compiled"), pytest.raises(ModelError, match=refusal):
+        ran(cell)
+
+
+@pytest.mark.parametrize("scale", [1.0001, float("nan")])
+@pytest.mark.filterwarnings("ignore:the scan back end:RuntimeWarning")
+def test_a_trial_sees_small_errors_and_nan(fresh_cache, scale: float) -> None:
+    class Off(StepRunner):
+        def backward(self, recurrence, weights):
+            run = super().backward(recurrence, weights)
+
+            def off(u, states, grads, delta, more):
+                run(u, states, grads, delta, more)
+                grads[0].mul_(scale)
+
+            return off
+
+    assert distrust(StepRunner(), Residual, 7, torch.device("cpu")) is None
+    assert "its numbers are off by" in distrust(Off(), Residual, 7, torch.device("cpu"))
+
+
+def test_the_failure_of_a_runner_is_a_warning(fresh_cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    needs_compiler("antisymmetric")
+
+    def fails(*_):
+        raise OSError("no such symbol")
+
+    monkeypatch.setattr(compiled.CompiledRunner, "forward", fails)
+    with pytest.warns(RuntimeWarning, match="the scan back end 'compiled' is not used; .* OSError: no such symbol"):
+        assert ran(build_cell("antisymmetric", 1, 5)) == "fused"

@@ -1,0 +1,32 @@
+"""Fixtures of the tests of fused scans."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+
+from asrnn.ops import buffers
+
+
+@pytest.fixture
+def nan_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fill what torch allocates, and what a scan leases, with NaN: reading before writing then shows."""
+    take = buffers._Pool.take
+
+    def take_nan(pool, numel, dtype, device):
+        return take(pool, numel, dtype, device).fill_(torch.nan)
+
+    monkeypatch.setattr(buffers._Pool, "take", take_nan)
+    assert torch.utils.deterministic.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True)
+    assert torch.empty(3).isnan().all()
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def threads_of_torch() -> Iterator[Callable[[int], None]]:
+    """Set the number of torch's threads, for one test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)

@@ -1,0 +1,64 @@
+"""Scans to compare: random cells and inputs, the fold of ``step``, and every gradient of a run."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from asrnn import RecurrentCell, load_model
+from asrnn.cells.fused import FusedCell
+from asrnn.ops.compiled import compiled_runner
+from asrnn.registry import ModelSource, list_models
+
+SOURCES: dict[str, ModelSource] = {source.name: source for source in list_models() if source.origin == "built-in"}
+FUSED = [name for name, source in SOURCES.items() if issubclass(load_model(source), FusedCell)]
+
+
+def random_cell(name: str, input_size: int, hidden_size: int, dtype=torch.float64) -> RecurrentCell:
+    """A cell with biases and with steps that are large enough to matter."""
+    cell = load_model(SOURCES[name])(input_size, hidden_size).to(dtype)
+    if hasattr(cell, "epsilon"):
+        cell.epsilon = 0.4
+    generator = torch.Generator().manual_seed(11)
+    with torch.no_grad():
+        for parameter in cell.parameters():
+            parameter.copy_(0.7 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+    return cell
+
+
+def random_run(cell: RecurrentCell, batch_size: int, num_steps: int) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """An input and a state before the first step, which need gradients."""
+    generator = torch.Generator().manual_seed(12)
+    like = next(cell.parameters())
+
+    def draw(*shape: int) -> Tensor:
+        values = torch.randn(shape, generator=generator, dtype=torch.float64)
+        return values.to(like.dtype).requires_grad_()
+
+    state = tuple(draw(*part.shape) for part in cell.initial_state(batch_size))
+    return draw(batch_size, num_steps, cell.input_size), state
+
+
+def fold(cell: RecurrentCell, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """What a scan is, by its definition: the fold of ``step``."""
+    outputs = []
+    for x_t in x.unbind(1):
+        state = cell.step(cell.project(x_t), state)
+        outputs.append(cell.output(state))
+    return torch.stack(outputs, 1), state
+
+
+def gradients(cell: RecurrentCell, x, state, outputs, final, **keywords) -> tuple[Tensor, ...]:
+    """The gradients of a random sum of all outputs, towards the input, the state and every parameter."""
+    generator = torch.Generator().manual_seed(13)
+    loss = sum(
+        (torch.randn(tensor.shape, generator=generator, dtype=torch.float64) * tensor).sum()
+        for tensor in (outputs, *final)
+    )
+    return torch.autograd.grad(loss, [x, *state, *cell.parameters()], **keywords)
+
+
+def needs_compiler(name: str) -> None:
+    """Skip a test of the compiled steps where they cannot be compiled, with the reason."""
+    runner = compiled_runner(type(random_cell(name, 1, 1).recurrence()))
+    if isinstance(runner, str):
+        pytest.skip(runner)
