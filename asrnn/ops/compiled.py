@@ -91,29 +91,42 @@ def compiled_runner(recurrence: type[Recurrence]) -> CompiledRunner | str:
     """Compile a recurrence's steps, once a process, or say in a sentence why they cannot be."""
     if recurrence.compiled is None:
         return f"{recurrence.__name__} has no compiled steps"
-    compiler = _compiler()
-    if compiler is None:
-        return "there is no C compiler: install one, or name it in CC"
+    words, version = compiler()
+    if not words:
+        return version
     lanes, rows, flags = _PROCESSORS.get(torch.backends.cpu.get_cpu_capability(), _OTHER)
     command = [
-        *(*compiler, "-std=gnu11", "-O3", "-shared", "-fPIC", *flags, f"-DLANES={lanes}", f"-DROWS={rows}"),
+        *(*words, "-std=gnu11", "-O3", "-shared", "-fPIC", *flags, f"-DLANES={lanes}", f"-DROWS={rows}"),
         f'-DRECURRENCE="{recurrence.compiled}"',
         str(_SCAN),
     ]
     try:
-        library = ctypes.CDLL(str(_build(command, recurrence.compiled)))
+        library = ctypes.CDLL(str(_build(command, version, recurrence.compiled)))
     except (OSError, subprocess.SubprocessError) as error:
-        lines = str(getattr(error, "stderr", None) or error).split("\n")
-        return f"{compiler[0]} failed: {next((line for line in lines if 'error' in line), lines[0])}"
+        return f"{words[0]} failed: {_first_error(error)}"
     return CompiledRunner(library, panel=2 * lanes)
 
 
-def _build(command: list[str], recurrence: Path) -> Path:
+@cache
+def compiler() -> tuple[list[str], str]:
+    """Return how the C compiler is called, and its version; or nothing, and in a sentence why there is none."""
+    named = shlex.split(os.environ.get("CC", ""))
+    found = next(filter(shutil.which, [named[0]] if named else ("cc", "gcc", "clang")), None)
+    if found is None:
+        return [], f"there is no C compiler{f' {named[0]}' if named else ''}: install one, or name it in CC"
+    words = [found, *named[1:]]
+    try:
+        asked = subprocess.run([*words, "--version"], capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        return [], f"{found} --version failed: {_first_error(error)}"
+    return words, asked.stdout.partition("\n")[0]
+
+
+def _build(command: list[str], version: str, recurrence: Path) -> Path:
     """Compile into the user's cache, unless the same compiler has compiled the same text for the same processor."""
-    asked = subprocess.run([command[0], "--version"], capture_output=True, text=True, timeout=60, check=True)
-    identity = [*command, asked.stdout, platform.machine(), _SCAN.read_text(), recurrence.read_text()]
+    identity = [*command, version, platform.machine(), _SCAN.read_text(), recurrence.read_text()]
     name = f"{recurrence.stem}-{hashlib.sha256(chr(0).join(identity).encode()).hexdigest()[:16]}.so"
-    folder = _cache_folder()
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "asrnn-bench"
     library = folder / name
     if not library.exists():
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -124,11 +137,6 @@ def _build(command: list[str], recurrence: Path) -> Path:
     return library
 
 
-def _compiler() -> list[str] | None:
-    named = shlex.split(os.environ.get("CC", ""))
-    found = filter(shutil.which, [named[0]] if named else ("cc", "gcc", "clang"))
-    return next(([name, *named[1:]] for name in found), None)
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "asrnn-bench"
+def _first_error(error: Exception) -> str:
+    lines = str(getattr(error, "stderr", None) or error).split("\n")
+    return next((line for line in lines if "error" in line), lines[0])

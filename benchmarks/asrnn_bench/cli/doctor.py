@@ -47,6 +47,10 @@ def _packages() -> int:
 def _devices() -> int:
     cores, gpus = available_cores(), visible_gpus()
     typer.echo(f"devices   {len(cores)} cores, {len(gpus)} GPUs; jobs run on {'the GPUs' if gpus else 'the cores'}")
+    from asrnn.ops.compiled import compiler  # only here: it imports torch
+
+    words, about = compiler()
+    typer.echo(f"scans     {f'in C, compiled by {about}' if words else f'in Python, which is slower: {about}'}")
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     typer.echo(f"disk      {free:.1f} GiB free here")
     return 0

@@ -13,12 +13,15 @@ def environment() -> dict[str, str | int | float | bool | None]:
     """Return what a reader needs to judge whether a number should come out the same on another machine."""
     import torch
 
+    from asrnn.ops.compiled import compiler
+
     return {
         **{package: _version(package) for package in PACKAGES},
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": cpu_model(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "c_compiler": compiler()[1],
         "threads": torch.get_num_threads(),
         "accelerator": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,

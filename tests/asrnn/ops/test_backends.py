@@ -7,7 +7,7 @@ from scan_support import needs_compiler
 from asrnn import build_cell
 from asrnn.errors import ModelError, UnknownNameError
 from asrnn.ops import compiled, scan_with
-from asrnn.ops.compiled import compiled_runner
+from asrnn.ops.compiled import compiled_runner, compiler
 from asrnn.ops.residual import GatedResidual, Residual
 from asrnn.ops.runner import StepRunner
 from asrnn.ops.trial import distrust
@@ -17,11 +17,12 @@ from asrnn.ops.trial import distrust
 def fresh_cache(monkeypatch: pytest.MonkeyPatch, tmp_path):
     """A machine on which nothing was compiled or tried yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    compiled_runner.cache_clear()
-    distrust.cache_clear()
+    caches = (compiler, compiled_runner, distrust)
+    for each in caches:
+        each.cache_clear()
     yield tmp_path / "asrnn-bench"
-    compiled_runner.cache_clear()
-    distrust.cache_clear()
+    for each in caches:
+        each.cache_clear()
 
 
 def ran(cell, dtype=torch.float32) -> str:
@@ -82,6 +83,16 @@ def test_a_compiler_that_fails(fresh_cache, monkeypatch: pytest.MonkeyPatch, tmp
     assert ran(cell) == "fused"
     with pytest.raises(ModelError, match="cc failed: scan.c:1: error: no such thing"), scan_with("compiled"):
         ran(cell)
+
+
+@pytest.mark.parametrize(
+    ("named", "refusal"),
+    [("nosuchcc -O1", "there is no C compiler nosuchcc: install one"), ("false", "false --version failed: ")],
+)
+def test_a_compiler_that_is_not_one(fresh_cache, monkeypatch: pytest.MonkeyPatch, named: str, refusal: str) -> None:
+    monkeypatch.setenv("CC", named)
+    with scan_with("compiled"), pytest.raises(ModelError, match=refusal):
+        ran(build_cell("antisymmetric", 1, 5))
 
 
 def test_it_is_compiled_once_and_kept(fresh_cache, monkeypatch: pytest.MonkeyPatch) -> None:
