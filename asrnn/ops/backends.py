@@ -10,8 +10,11 @@ from asrnn.errors import ModelError, UnknownNameError
 from asrnn.ops.compiled import compiled_runner
 from asrnn.ops.driver import Operands
 from asrnn.ops.recurrence import Recurrence
+from asrnn.ops.residual import GatedResidual, Residual
 from asrnn.ops.runner import Runner, StepRunner
 from asrnn.ops.trial import distrust
+from asrnn.ops.triton_reach import chip_of, precision_for, why_not
+from asrnn.ops.triton_runner import triton_runner
 
 BACKENDS = ("auto", "loop", "fused", "compiled", "triton")
 
@@ -86,9 +89,14 @@ def _only(substitute: Runner | None, asked: str, reason: str) -> Runner | None:
 
 
 def _triton(recurrence: Recurrence, size: int, device: torch.device, dtype: torch.dtype) -> Runner | str:
-    if device.type != "cuda" or dtype != torch.float32:
-        return f"it runs float32 on CUDA, not {str(dtype).removeprefix('torch.')} on {device.type}"
-    return f"there is no kernel for {type(recurrence).__name__} of {size} units"
+    if not isinstance(recurrence, Residual | GatedResidual):
+        return f"there is no kernel for {type(recurrence).__name__}"
+    reason = why_not(device, dtype, size)
+    precision = None if reason else precision_for(size, chip_of(device))
+    if precision is None:
+        return str(reason)
+    runner = triton_runner(precision)
+    return distrust(runner, type(recurrence), size, device) or runner
 
 
 def _compiled(recurrence: Recurrence, size: int, device: torch.device, dtype: torch.dtype) -> Runner | str:

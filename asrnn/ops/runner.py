@@ -19,10 +19,10 @@ Backward = Callable[[Tensor, Tensors, Tensors, Tensor, Tensor | None], None]
 class Runner(ABC):
     """Runs the steps of a recurrence on buffers in which a unit's row is W wide, H rounded up if need be."""
 
-    name: ClassVar[str]
+    name: str
     """What a record calls it."""
 
-    tolerance: ClassVar[float] = 1e-5
+    tolerance: float = 1e-5
     """How far outputs and gradients of a short scan may be off, by norms: some hundred roundings of 6e-8."""
 
     tiled: ClassVar[bool] = False
@@ -35,6 +35,10 @@ class Runner(ABC):
     def stretch(self, state: Tensor, num_steps: int) -> int:
         """Return how many steps are projected, run and multiplied in one go, for a state ``[B, W]``."""
         return num_steps
+
+    def as_kept(self, weight: Tensor) -> Tensor:
+        """Return a recurrent weight as it is multiplied by, where that is rounded."""
+        return weight
 
     @abstractmethod
     def forward(self, recurrence: Recurrence, weights: Tensors) -> Forward:

@@ -21,7 +21,8 @@ def distrust(runner: Runner, recurrence: type[Recurrence], hidden_size: int, dev
     A runner that fails its trial is warned of: the scans go on, but slower than they should.
     """
     try:
-        error = _largest_error(runner, recurrence, hidden_size, device)
+        with torch.inference_mode(False), torch.enable_grad():
+            error = _largest_error(runner, recurrence, hidden_size, device)
     except Exception as failure:  # a compiler, a driver, a kernel: whatever it is, another runner takes over
         reason = f"{type(failure).__name__}: {' '.join(str(failure).split())[:300]}"
     else:
@@ -42,7 +43,8 @@ def _largest_error(runner: Runner, recurrence: type[Recurrence], hidden_size: in
 
     inputs = recurrence.num_inputs * hidden_size
     operands = [draw(_BATCH_SIZE, _NUM_STEPS, _INPUT_SIZE), draw(inputs, _INPUT_SIZE), draw(inputs)]
-    operands += [draw(_BATCH_SIZE, hidden_size), draw(hidden_size, hidden_size, scale=hidden_size**-0.5)]
+    weight = draw(hidden_size, hidden_size, scale=hidden_size**-0.5)
+    operands += [draw(_BATCH_SIZE, hidden_size), runner.as_kept(weight).double()]
     towards = [draw(_BATCH_SIZE, _NUM_STEPS, hidden_size), draw(_BATCH_SIZE, hidden_size)]
 
     def run(runner: Runner, dtype: torch.dtype, device: torch.device) -> list[Tensor]:
@@ -53,8 +55,7 @@ def _largest_error(runner: Runner, recurrence: type[Recurrence], hidden_size: in
         grads = torch.autograd.grad(outputs, leaves, [tensor.to(device, dtype) for tensor in towards])
         return [tensor.detach().to("cpu", torch.float64) for tensor in (*outputs, *grads)]
 
-    with torch.inference_mode(False), torch.enable_grad():
-        expected = run(StepRunner(), torch.float64, torch.device("cpu"))
-        found = run(runner, torch.float32, device)
+    expected = run(StepRunner(), torch.float64, torch.device("cpu"))
+    found = run(runner, torch.float32, device)
     errors = [((a - b).norm() / b.norm()).nan_to_num(torch.inf) for a, b in zip(found, expected, strict=True)]
     return float(torch.stack(errors).max())
