@@ -11,11 +11,11 @@ from types import FrameType
 import typer
 
 from asrnn.errors import AsrnnError, DataError
-from asrnn_bench.cli import doctor, leaderboard, listing, prepare, run, status, tune
+from asrnn_bench.cli import doctor, leaderboard, listing, prepare, run, speed, status, tune
 from asrnn_bench.cli.app import app
 
 # Each module entered its verb when it was imported.
-VERBS = (run, listing, prepare, doctor, status, leaderboard, tune)
+VERBS = (run, listing, prepare, doctor, status, leaderboard, tune, speed)
 
 # Typer's own base of wrong usage, which it does not export.
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]

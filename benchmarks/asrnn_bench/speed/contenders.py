@@ -1,0 +1,118 @@
+"""Who is timed: the registered models, and the peers that are installed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
+
+from asrnn.errors import UnknownNameError, UsageError
+from asrnn.registry import ModelSource, find_model, list_models
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A recurrence that is timed.
+
+    Args:
+        name: what it is called in tables.
+        kind: a model that ``asrnn.build_model`` makes, or a layer of a peer, taken raw as its users take it.
+        target: what ``build_model`` takes, or ``module:Class``.
+        package: where its code comes from, with the version.
+    """
+
+    name: str
+    kind: Literal["model", "layer"]
+    target: str
+    package: str
+
+
+REFERENCE = "nn.LSTM"
+"""The peer that all others are compared with; it is always timed."""
+
+PEERS = {
+    "nn.RNN": "torch.nn:RNN",
+    "nn.GRU": "torch.nn:GRU",
+    "nn.LSTM": "torch.nn:LSTM",
+    "torchrecurrent.AntisymmetricRNN": "torchrecurrent:AntisymmetricRNN",
+    "torchrecurrent.GatedAntisymmetricRNN": "torchrecurrent:GatedAntisymmetricRNN",
+    "torchrecurrent.LEM": "torchrecurrent:LEM",
+    "torchrecurrent.UnICORNN": "torchrecurrent:UnICORNN",
+}
+
+
+def choose_contenders(names: Sequence[str]) -> tuple[Contender, ...]:
+    """Return the contenders under these names, or all there are where there is no name; ``nn.LSTM`` always.
+
+    Raises:
+        UnknownNameError: a name is neither a registered model's nor a peer's.
+        UsageError: a peer that was asked for is not installed, or two contenders have one name.
+        ModelError: a file or module is not there, cannot be parsed, or does not hold the class.
+    """
+    chosen = [_contender(name) for name in names] or [*map(_model, list_models()), *installed_peers()]
+    if REFERENCE not in [contender.name for contender in chosen]:
+        chosen.append(_peer(REFERENCE))
+    unique = list(dict.fromkeys(chosen))
+    for name in {contender.name for contender in unique}:
+        if sum(contender.name == name for contender in unique) > 1:
+            raise UsageError(f"two of the models to time are called '{name}': rename a class, or time them in turn")
+    return tuple(unique)
+
+
+def installed_peers() -> list[Contender]:
+    """Return the peers whose package is installed."""
+    return [_peer(name) for name in PEERS if _version(PEERS[name]) is not None]
+
+
+def missing_peers() -> list[str]:
+    """Return a line for each package of peers that is not installed: who is missing, and what to install."""
+    missing: dict[str, list[str]] = {}
+    for name, target in PEERS.items():
+        if _version(target) is None:
+            missing.setdefault(_package(target), []).append(name)
+    return [f"not installed, so not timed: {', '.join(peers)}; {_advice(name)}" for name, peers in missing.items()]
+
+
+def _contender(name: str) -> Contender:
+    if name in PEERS:
+        if _version(PEERS[name]) is None:
+            raise UsageError(f"{name} is not installed; {_advice(_package(PEERS[name]))}")
+        return _peer(name)
+    try:
+        return _model(find_model(name))
+    except UnknownNameError as error:
+        raise UnknownNameError("model", name, (*error.known, *PEERS)) from error
+
+
+def _model(source: ModelSource) -> Contender:
+    named = source.origin in ("built-in", "entry-point")
+    code = f"asrnn-bench {_version('asrnn:') or '0+checkout'}" if source.origin == "built-in" else _code(source)
+    return Contender(source.name, "model", source.name if named else source.target, code)
+
+
+def _code(source: ModelSource) -> str:
+    if "distribution" in source.code:
+        return f"{source.code['distribution']} {source.code['version']}"
+    return f"{source.origin} sha256:{str(source.code.get('sha256', ''))[:12]}"
+
+
+def _peer(name: str) -> Contender:
+    target = PEERS[name]
+    return Contender(name, "layer", target, f"{_package(target)} {_version(target)}")
+
+
+def _package(target: str) -> str:
+    return target.partition(":")[0].partition(".")[0]
+
+
+def _advice(package: str) -> str:
+    return (
+        f"pip install {package}" if package == "torch" else f"pip install {package}, or pip install asrnn-bench[peers]"
+    )
+
+
+def _version(target: str) -> str | None:
+    package = {"asrnn": "asrnn-bench"}.get(_package(target), _package(target))
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,67 @@
+"""What one call of ``asrnn-bench speed`` measures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from asrnn.errors import UsageError
+from asrnn_bench.running.launchers.slots import available_cores
+from asrnn_bench.speed.contenders import Contender, choose_contenders
+from asrnn_bench.speed.growth import CONTENDERS
+from asrnn_bench.speed.roofline import SQUARE
+from asrnn_bench.speed.sizes import GROWTH, SIZES, Size, parse_sizes
+
+ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class SpeedPlan:
+    """What is measured.
+
+    Args:
+        contenders: whose training steps.
+        sizes: at which sizes.
+        threads: with which numbers of threads on CPU, the least first; memory is measured with the last.
+        on_cpu: threads were asked for, so a GPU is left alone.
+        rounds: how often each step is timed.
+        axes: the sizes along which growth is measured, with the last number of threads; empty for none.
+        growing: whose growth.
+        square: the side of the square product.
+    """
+
+    contenders: Sequence[Contender]
+    sizes: Sequence[Size]
+    threads: Sequence[int]
+    on_cpu: bool = False
+    rounds: int = ROUNDS
+    axes: Mapping[str, Sequence[Size]] = field(default_factory=dict)
+    growing: Sequence[Contender] = ()
+    square: int = SQUARE
+
+    @property
+    def growth_sizes(self) -> list[Size]:
+        """The sizes of all axes, each once: axes cross in one size."""
+        return list(dict.fromkeys(size for sizes in self.axes.values() for size in sizes))
+
+
+def make_plan(
+    *, models: Sequence[str], sizes: str | None, threads: Sequence[int], rounds: int | None, quick: bool
+) -> SpeedPlan:
+    """Return the plan of a user's words, each left to its default where it is empty.
+
+    Raises:
+        AsrnnError: one of them is wrong.
+    """
+    cores = len(available_cores())
+    for number in threads:
+        if not 1 <= number <= cores:
+            raise UsageError(f"--threads {number} must be from 1 to the {cores} cores there are")
+    contenders = choose_contenders(models)
+    return SpeedPlan(
+        contenders=contenders,
+        sizes=parse_sizes(sizes) if sizes is not None else SIZES[:1] if quick else SIZES,
+        threads=sorted(set(threads)) or ([cores] if quick else sorted({1, cores})),
+        on_cpu=bool(threads),
+        rounds=rounds or ROUNDS,
+        axes={} if quick else GROWTH,
+        growing=[one for one in contenders if models or one.name in CONTENDERS],
+    )

@@ -1,0 +1,183 @@
+"""The table: a row for each contender, size and number of threads; what its columns mean; and its CSV."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from statistics import median
+from typing import Any
+
+from asrnn_bench.results.leaderboard import spreadsheet_safe
+from asrnn_bench.speed.contenders import REFERENCE, Contender
+from asrnn_bench.speed.roofline import product_operations, training_operations
+from asrnn_bench.speed.sizes import Size
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where the rows were measured."""
+
+    device: str
+    name: str
+    cpu_capability: str
+    torch: str
+    commit: str
+
+    @classmethod
+    def described(cls, answer: Mapping[str, Any]) -> "Machine":
+        """Return the machine of an answer to ``describe``."""
+        facts = answer["environment"]
+        name = facts["accelerator"] if answer["device"] == "cuda" else facts["cpu"]
+        return cls(answer["device"], name, facts["cpu_capability"], facts["torch"], facts["commit"] or "")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One contender at one size; its fields are the columns of ``speed.csv``."""
+
+    device: str
+    threads: int | None
+    batch_size: int
+    num_steps: int
+    input_size: int
+    hidden_size: int
+    model: str
+    package: str
+    scan_backend: str = ""
+    rounds: int = 0
+    median_ms: float | None = None
+    min_ms: float | None = None
+    speedup_over_lstm: float | None = None
+    roofline_ms: float | None = None
+    roofline_share: float | None = None
+    product_gflops: float | None = None
+    peak_mib: float | None = None
+    peak_over_lstm: float | None = None
+    reason: str = ""
+    torch: str = ""
+    cpu_capability: str = ""
+    machine: str = ""
+    commit: str = ""
+
+    @property
+    def size(self) -> Size:
+        """B, T, I and H."""
+        return Size(self.batch_size, self.num_steps, self.input_size, self.hidden_size)
+
+
+COLUMNS = {
+    "device": "`cpu` or `cuda`",
+    "threads": "threads of the process; empty on a GPU",
+    "batch_size": "B, samples",
+    "num_steps": "T, time steps",
+    "input_size": "I, inputs a step",
+    "hidden_size": "H, hidden units",
+    "model": "a registered model, or a peer: `nn.*` of torch, `torchrecurrent.*`",
+    "package": "where its code comes from, and the version",
+    "scan_backend": "what ran the recurrence: `torch`'s kernels, a foreign `module`, or as the model calls it",
+    "rounds": "how often it was timed",
+    "median_ms": "median milliseconds of one training step: forward, cross entropy, backward, Adam",
+    "min_ms": "the least of them; far below the median, something else was running",
+    "speedup_over_lstm": "median of `nn.LSTM` in the same rounds, over this median",
+    "roofline_ms": "milliseconds of the matrix products alone, at `product_gflops`; empty where that is not defined",
+    "roofline_share": "`roofline_ms` over `median_ms`, in [0, 1]",
+    "product_gflops": "10^9 operations a second of a square float32 product, its median in the same rounds",
+    "peak_mib": "MiB of memory in one step above what was in use before it; measured with the most threads alone",
+    "peak_over_lstm": "`peak_mib` over that of `nn.LSTM`",
+    "reason": "what failed, and why",
+    "torch": "version of torch",
+    "cpu_capability": "the vector instructions that torch uses",
+    "machine": "processor or GPU",
+    "commit": "commit of the checkout; empty for an installed package",
+}
+
+
+def make_rows(
+    machine: Machine, threads: int, size: Size, contenders: Sequence[Contender], timed: Mapping[str, Any], side: int
+) -> list[Row]:
+    """Return the rows of one size from the answer to ``time``, ``side`` that of the square product in it."""
+    seconds: Mapping[str, Sequence[float]] = timed["seconds"]
+    gflops = product_operations(side) / median(timed["product_seconds"]) / 1e9 if timed["product_seconds"] else None
+    reference = median(seconds[REFERENCE]) * 1e3 if seconds.get(REFERENCE) else None
+    rows = []
+    for contender in contenders:
+        row = _plain_row(machine, threads, size, contender)
+        times = seconds.get(contender.name)
+        if times:
+            row = replace(
+                _compared(row, median(times) * 1e3, reference, gflops),
+                min_ms=min(times) * 1e3,
+                rounds=len(times),
+                scan_backend=timed["scan_backends"][contender.name],
+            )
+        rows.append(replace(row, reason=timed["reasons"].get(contender.name, "")))
+    return rows
+
+
+def failed_rows(machine: Machine, threads: int, size: Size, contenders: Sequence[Contender], reason: str) -> list[Row]:
+    """Return rows that say why there are no numbers."""
+    return [replace(_plain_row(machine, threads, size, one), reason=reason) for one in contenders]
+
+
+def with_memory(rows: Sequence[Row], measured: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+    """Return the rows with the answers to ``memory``, by the contender's name."""
+    reference = measured.get(REFERENCE, {}).get("peak_mib")
+    filled = []
+    for row in rows:
+        answer = measured[row.model]
+        peak = answer.get("peak_mib")
+        share = peak / reference if peak is not None and reference else None
+        reason = row.reason or answer.get("reason", "")
+        filled.append(replace(row, peak_mib=peak, peak_over_lstm=share, reason=reason))
+    return filled
+
+
+def csv_text(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return rows as CSV: six significant digits, text that no spreadsheet takes for a formula."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    names = list(columns)
+    table.writerow(names)
+    table.writerows([_cell(row[name]) for name in names] for row in rows)
+    return text.getvalue()
+
+
+def as_mapping(row: Row) -> dict[str, Any]:
+    """Return a row by its columns."""
+    return {field.name: getattr(row, field.name) for field in fields(row)}
+
+
+def _plain_row(machine: Machine, threads: int, size: Size, contender: Contender) -> Row:
+    return Row(
+        device=machine.device,
+        threads=threads if machine.device == "cpu" else None,
+        batch_size=size.batch_size,
+        num_steps=size.num_steps,
+        input_size=size.input_size,
+        hidden_size=size.hidden_size,
+        model=contender.name,
+        package=contender.package,
+        torch=machine.torch,
+        cpu_capability=machine.cpu_capability,
+        machine=machine.name,
+        commit=machine.commit,
+    )
+
+
+def _compared(row: Row, median_ms: float, reference_ms: float | None, gflops: float | None) -> Row:
+    operations = training_operations(row.model, row.size)
+    roofline_ms = operations / gflops / 1e6 if operations is not None and gflops else None
+    return replace(
+        row,
+        median_ms=median_ms,
+        speedup_over_lstm=reference_ms / median_ms if reference_ms else None,
+        roofline_ms=roofline_ms,
+        roofline_share=roofline_ms / median_ms if roofline_ms is not None else None,
+        product_gflops=gflops,
+    )
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else spreadsheet_safe(str(value))

@@ -1,0 +1,84 @@
+"""Measures what a plan says, one size after the other, and writes the tables after each of them."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from asrnn_bench.atomic import replace
+from asrnn_bench.speed.contenders import Contender
+from asrnn_bench.speed.growth import GROWTH_COLUMNS, growth_rows
+from asrnn_bench.speed.plan import SpeedPlan
+from asrnn_bench.speed.process import ChildError, ask
+from asrnn_bench.speed.rows import COLUMNS, Machine, Row, as_mapping, csv_text, failed_rows, make_rows, with_memory
+from asrnn_bench.speed.sizes import Size
+
+Say = Callable[[str, str], None]
+
+
+class Session:
+    """The measurements of one plan.
+
+    Args:
+        plan: what is measured.
+        folder: where ``speed.csv`` and ``growth.csv`` are written.
+        say: told what goes on, for people: the stage, and what of it.
+    """
+
+    def __init__(self, plan: SpeedPlan, folder: Path, say: Say) -> None:
+        self.plan, self.folder, self.say = plan, folder, say
+        self.rows: list[Row] = []
+        self.grown: list[Row] = []
+        self.machine = Machine.described(ask("describe", plan.threads[-1], {"on_cpu": plan.on_cpu}))
+
+    @property
+    def failures(self) -> list[Row]:
+        """The rows that have a reason in place of numbers."""
+        return [row for row in [*self.rows, *self.grown] if row.reason]
+
+    def time_sizes(self) -> Iterable[list[Row]]:
+        """Time all contenders at each size, and yield the new rows of each size and number of threads."""
+        threads = self.plan.threads if self.machine.device == "cpu" else self.plan.threads[-1:]
+        for size in self.plan.sizes:
+            for number in threads:
+                rows = self._timed(size, number, self.plan.contenders, self.plan.square)
+                if number == threads[-1]:
+                    rows = with_memory(rows, {one.name: self._memory(size, one) for one in self.plan.contenders})
+                self.rows += rows
+                self._write("speed.csv", COLUMNS, map(as_mapping, self.rows))
+                yield rows
+
+    def time_growth(self) -> None:
+        """Time a few contenders at the sizes of all axes, with the most threads."""
+        for size in self.plan.growth_sizes:
+            self.grown += self._timed(size, self.plan.threads[-1], self.plan.growing, 0)
+            self._write("growth.csv", GROWTH_COLUMNS, growth_rows(self.grown, self.plan.axes))
+
+    def _timed(self, size: Size, threads: int, contenders: Sequence[Contender], square: int) -> list[Row]:
+        where = f"{threads} thread{'s' * (threads > 1)}" if self.machine.device == "cpu" else self.machine.device
+        stage = f"timing {size.label}, {where}"
+        self.say(stage, "warming up")
+        request = self._request(size) | {
+            "contenders": [asdict(one) for one in contenders],
+            "rounds": self.plan.rounds,
+            "square": square,
+        }
+        try:
+            timed = ask("time", threads, request, lambda n: self.say(stage, f"{n} of {self.plan.rounds} rounds done"))
+        except ChildError as error:
+            return failed_rows(self.machine, threads, size, contenders, str(error))
+        return make_rows(self.machine, threads, size, contenders, timed, square)
+
+    def _memory(self, size: Size, contender: Contender) -> dict[str, Any]:
+        """Measure the peak memory of one contender, in a process of its own."""
+        self.say(f"peak memory at {size.label}", contender.name)
+        try:
+            return ask("memory", self.plan.threads[-1], self._request(size) | {"contender": asdict(contender)})
+        except ChildError as error:
+            return {"reason": str(error)}
+
+    def _request(self, size: Size) -> dict[str, Any]:
+        return {"device": self.machine.device, "size": list(asdict(size).values())}
+
+    def _write(self, name: str, columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> None:
+        replace(self.folder / name, csv_text(columns, rows))

@@ -1,0 +1,55 @@
+"""Who is timed, and who is missing."""
+
+import pytest
+
+from asrnn.errors import UnknownNameError, UsageError
+from asrnn_bench.speed import contenders
+from asrnn_bench.speed.contenders import PEERS, choose_contenders, missing_peers
+
+
+@pytest.fixture
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but torch is installed."""
+    monkeypatch.setattr(
+        contenders, "_version", lambda target: "1.0" if target.startswith(("torch.", "asrnn")) else None
+    )
+
+
+@pytest.fixture
+def _all_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contenders, "_version", lambda target: "1.0")
+
+
+@pytest.mark.usefixtures("_all_installed")
+def test_without_names_every_registered_model_and_every_peer_is_timed() -> None:
+    chosen = [one.name for one in choose_contenders([])]
+    assert {"antisymmetric", "antisymmetric-gated", "lstm", "unstructured-gated", *PEERS} <= set(chosen)
+    assert len(chosen) == len(set(chosen))
+    assert missing_peers() == []
+
+
+@pytest.mark.usefixtures("_alone")
+def test_a_missing_peer_is_one_line_that_says_what_to_install() -> None:
+    chosen = [one.name for one in choose_contenders([])]
+    assert [name for name in chosen if name in PEERS] == ["nn.RNN", "nn.GRU", "nn.LSTM"]
+    (line,) = missing_peers()
+    assert "torchrecurrent.LEM" in line
+    assert "torchrecurrent.AntisymmetricRNN" in line
+    assert "pip install torchrecurrent, or pip install asrnn-bench[peers]" in line
+    with pytest.raises(UsageError, match="torchrecurrent.LEM is not installed; pip install torchrecurrent"):
+        choose_contenders(["torchrecurrent.LEM"])
+
+
+@pytest.mark.usefixtures("_all_installed")
+def test_the_lstm_is_timed_with_whatever_was_named_and_once() -> None:
+    assert [one.name for one in choose_contenders(["rnn", "torchrecurrent.LEM"])] == [
+        "rnn",
+        "torchrecurrent.LEM",
+        "nn.LSTM",
+    ]
+    assert [one.name for one in choose_contenders(["nn.LSTM", "rnn", "rnn"])] == ["nn.LSTM", "rnn"]
+
+
+def test_an_unknown_name_is_told_the_nearest_of_models_and_peers() -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown model 'nn.LSTN'; did you mean 'nn.LSTM'\?"):
+        choose_contenders(["nn.LSTN"])

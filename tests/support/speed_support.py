@@ -1,0 +1,24 @@
+"""What the tests of ``asrnn-bench speed`` share: a machine, contenders and answers that nothing was timed for."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from asrnn_bench.speed.contenders import Contender
+from asrnn_bench.speed.rows import Machine
+
+MACHINE = Machine("cpu", "a processor", "AVX2", "2.9.0", "abc")
+
+
+def contender(name: str) -> Contender:
+    """A contender that is never built."""
+    return Contender(name, "model", name, "a package 1.0")
+
+
+def timed(seconds: Mapping[str, Sequence[float]], product: Sequence[float] = ()) -> dict[str, Any]:
+    """An answer to ``time``."""
+    return {
+        "product_seconds": list(product),
+        "seconds": {name: list(times) for name, times in seconds.items()},
+        "reasons": {},
+        "scan_backends": dict.fromkeys(seconds, "loop"),
+    }
