@@ -17,7 +17,8 @@ def nan_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return take(pool, numel, dtype, device).fill_(torch.nan)
 
     monkeypatch.setattr(buffers._Pool, "take", take_nan)
-    assert torch.utils.deterministic.fill_uninitialized_memory
+    # A job sets the first of these to False, in this process where a test trains in it.
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
     torch.use_deterministic_algorithms(True)
     assert torch.empty(3).isnan().all()
     yield
