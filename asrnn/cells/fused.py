@@ -8,6 +8,9 @@ from torch import Tensor
 from asrnn.cells.base import RecurrentCell, State
 from asrnn.ops import FusedScan, Operands, Recurrence, runner_for
 
+_MEANING = {"recurrence", "step", "project", "output"}
+"""What says which numbers a cell gives: who writes one of them anew writes the recurrence too."""
+
 
 class FusedCell(RecurrentCell):
     """A cell with a fused recurrence that gives the numbers of its ``step``.
@@ -16,17 +19,17 @@ class FusedCell(RecurrentCell):
     loop, as its numbers are no longer the recurrence's.
     """
 
-    _backend = "loop"
+    _backend = "auto"
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        own = vars(cls)
-        if "recurrence" not in own and not {"step", "project", "output"}.isdisjoint(own):
+        nearest = next(base for base in cls.__mro__ if _MEANING & vars(base).keys())
+        if "recurrence" not in vars(nearest):
             cls.scan = RecurrentCell.scan  # type: ignore[method-assign]
 
     @property
     def scan_backend(self) -> str:
-        """What ran the last scan: the ``loop`` over ``step``, or ``fused``, ``compiled`` or ``triton`` steps."""
+        """What ran the last scan, as :func:`asrnn.ops.scan_with` names it; ``auto`` before there was one."""
         return self._backend if type(self).scan is FusedCell.scan else super().scan_backend
 
     @abstractmethod

@@ -1,24 +1,27 @@
 """Which runner takes a scan: the fastest that this device, precision and size allow, and that was seen to be right."""
 
-from collections.abc import Iterator
+import functools
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 import torch
+from torch.autograd import forward_ad
 
 from asrnn.errors import ModelError, UnknownNameError
 from asrnn.ops.compiled import compiled_runner
 from asrnn.ops.driver import Operands
+from asrnn.ops.first_run import distrust
 from asrnn.ops.recurrence import Recurrence
 from asrnn.ops.residual import GatedResidual, Residual
 from asrnn.ops.runner import Runner, StepRunner
-from asrnn.ops.trial import distrust
 from asrnn.ops.triton_reach import chip_of, precision_for, why_not
 from asrnn.ops.triton_runner import triton_runner
 
 BACKENDS = ("auto", "loop", "fused", "compiled", "triton")
 
-_TRIAL_SIZE = 21  # units; the C code is the same for all sizes, and this one has rows to pad
+_FIRST_SIZE = 21  # units; the C code is the same for all sizes, and this one has rows to pad
 
 _asked: ContextVar[str] = ContextVar("asrnn_scan_backend", default="auto")
 
@@ -59,26 +62,45 @@ def runner_for(recurrence: Recurrence, operands: Operands) -> Runner | None:
     Raises:
         ModelError: it cannot be run by the back end that :func:`scan_with` names.
     """
-    asked, (dtypes, devices) = _asked.get(), _kinds(operands)
+    asked = _asked.get()
     if asked == "loop":
         return None
-    if len(dtypes) > 1 or len(devices) > 1 or not dtypes <= {torch.float32, torch.float64}:
-        return _only(None, asked, "it is not float32 or float64 throughout, on one device")
+    reason = _why_loop(recurrence, operands)
+    if reason:
+        return _only(None, asked, reason)
     if asked == "fused":
         return StepRunner()
-    size = operands.state[0].shape[1]
-    reasons = {}
-    for name, candidate in (("triton", _triton), ("compiled", _compiled)):
-        found = candidate(recurrence, size, next(iter(devices)), next(iter(dtypes)))
-        if isinstance(found, Runner) and asked in (name, "auto"):
-            return found
-        reasons[name] = found
-    return _only(StepRunner(), asked, str(reasons.get(asked)))
+    state = operands.state[0]
+    name = asked if asked != "auto" else "triton" if state.is_cuda else "compiled"
+    found = _CANDIDATES[name](recurrence, state.shape[1], state.device, state.dtype)
+    if isinstance(found, Runner):
+        return found
+    if asked == "auto" and state.dtype == torch.float32:
+        _warn_once(found)
+    return _only(StepRunner(), asked, found)
 
 
-def _kinds(operands: Operands) -> tuple[set[torch.dtype], set[torch.device]]:
-    tensors = operands.tensors()[1:]  # x is converted to the weights' precision
-    return {tensor.dtype for tensor in tensors}, {operands.x.device, *(tensor.device for tensor in tensors)}
+def _why_loop(recurrence: Recurrence, operands: Operands) -> str | None:
+    """Say in a sentence why only the loop can run a scan, if so."""
+    x, *tensors = operands.tensors()
+    dtypes, device = {tensor.dtype for tensor in tensors}, x.device
+    rounded = torch.is_autocast_enabled(device.type) if device.type in ("cpu", "cuda") else False
+    if not x.numel() or device.type == "meta":
+        return "there is nothing to compute"
+    if any(isinstance(scalar, torch.Tensor) for scalar in recurrence.scalars):
+        return "a constant of the recurrence is a tensor"
+    # Neither has a public question; a fused scan knows one derivative, backwards.
+    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+        return "it is under a transform of torch.func, or forward-mode differentiation"
+    one_kind = len(dtypes) == 1 and all(tensor.device == device for tensor in tensors)
+    if not one_kind or not dtypes <= {torch.float32, torch.float64} or not (rounded or x.dtype in dtypes):
+        return "it is not float32 or float64 throughout, on one device"
+    return None
+
+
+@functools.cache
+def _warn_once(reason: str) -> None:
+    warnings.warn(f"scans run in Python, several times slower than they could: {reason}", RuntimeWarning, stacklevel=3)
 
 
 def _only(substitute: Runner | None, asked: str, reason: str) -> Runner | None:
@@ -105,4 +127,10 @@ def _compiled(recurrence: Recurrence, size: int, device: torch.device, dtype: to
     runner = compiled_runner(type(recurrence))
     if isinstance(runner, str):
         return runner
-    return distrust(runner, type(recurrence), _TRIAL_SIZE, device) or runner
+    return distrust(runner, type(recurrence), _FIRST_SIZE, device) or runner
+
+
+_CANDIDATES: dict[str, Callable[[Recurrence, int, torch.device, torch.dtype], Runner | str]] = {
+    "triton": _triton,
+    "compiled": _compiled,
+}

@@ -60,10 +60,9 @@ class Gradients:
 
 
 class Trace:
-    """The buffers of a scan of one tile, ``[S, B, G W]`` and ``[S + 1, B, W]``, S all steps for a backward."""
+    """The buffers of a scan, ``[S, B, G W]`` and ``[S + 1, B, W]``: all steps' where a backward is to come."""
 
-    def __init__(self, recurrence: Recurrence, operands: Operands, tile: slice, num_steps: int) -> None:
-        self.tile = tile
+    def __init__(self, recurrence: Recurrence, operands: Operands, num_steps: int) -> None:
         batch_size, width = operands.state[0].shape
         self.lease = Lease(operands.weight_ih.dtype, operands.weight_ih.device)
         self.u = self.lease.take(num_steps, batch_size, recurrence.num_inputs * width)
@@ -76,15 +75,14 @@ class Trace:
 
 
 def scan_forward(
-    runner: Runner, recurrence: Recurrence, operands: Operands, tile: slice, sequence: Tensor, *, keep: bool
+    runner: Runner, recurrence: Recurrence, operands: Operands, sequence: Tensor, *, keep: bool
 ) -> tuple[list[Tensor], Trace]:
     """Run a recurrence over a sequence.
 
     Args:
         runner: what takes the steps.
         recurrence: what a step is.
-        operands: what is read, of one tile of the batch.
-        tile: which samples these are.
+        operands: what is read.
         sequence: where the first state of every step goes, ``[B, T, H]``; without time steps, nowhere.
         keep: keep all steps for :func:`scan_backward`, not one stretch that is written over and over.
 
@@ -93,7 +91,7 @@ def scan_forward(
     """
     num_steps = operands.x.shape[1]
     stretch = runner.stretch(operands.state[0], num_steps)
-    trace = Trace(recurrence, operands, tile, num_steps if keep else stretch)
+    trace = Trace(recurrence, operands, num_steps if keep else stretch)
     run = runner.forward(recurrence, operands.weights)
     last = list(operands.state)
     for start in range(0, num_steps, stretch):

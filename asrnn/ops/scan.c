@@ -9,8 +9,9 @@
  * in order and keeps ROWS x PANEL sums in registers. Each step writes only what the backward needs.
  */
 
-typedef float vec __attribute__((vector_size(4 * LANES), aligned(4)));
-typedef int mask __attribute__((vector_size(4 * LANES), aligned(4)));
+/* may_alias, because what is stored as vectors is read as floats too. */
+typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int mask __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
 #define INLINE static inline __attribute__((always_inline))
 #define PANEL (2 * LANES)

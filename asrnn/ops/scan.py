@@ -13,7 +13,7 @@ from asrnn.ops.recurrence import Recurrence
 from asrnn.ops.runner import Runner
 from asrnn.ops.tiles import for_each_tile, tiles_of
 
-Run = tuple[Tensor, list[Tensor], list[Trace]]
+Traces = list[tuple[slice, Trace]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class FusedScan:
                 sequence, last, _ = self.run(Operands.of(tensors, len(operands.state)), keep=False)
         return sequence, tuple(last)
 
-    def run(self, operands: Operands, *, keep: bool) -> Run:
+    def run(self, operands: Operands, *, keep: bool) -> tuple[Tensor, list[Tensor], Traces]:
         """Return the sequence, the last state, and the traces of the tiles where a backward needs them."""
         batch_size, num_steps, _ = operands.x.shape
         size = operands.state[0].shape[1]
@@ -55,15 +55,17 @@ class FusedScan:
             sequence = operands.bias.new_empty(batch_size, num_steps if self.return_sequence else 0, size)
 
         def work(tile: slice) -> tuple[list[Tensor], Trace]:
-            return scan_forward(self.runner, self.recurrence, split(wide, tile), tile, sequence[tile], keep=keep)
+            return scan_forward(self.runner, self.recurrence, split(wide, tile), sequence[tile], keep=keep)
 
-        lasts, traces = zip(*for_each_tile(work, tiles_of(batch_size, alone=not self.runner.tiled)), strict=True)
-        return sequence, [torch.cat(parts)[:, :size] for parts in zip(*lasts, strict=True)], list(traces)
+        tiles = tiles_of(batch_size, alone=not self.runner.tiled)
+        lasts, traces = zip(*for_each_tile(work, tiles), strict=True)
+        last = [torch.cat([part[:, :size] for part in parts]) for parts in zip(*lasts, strict=True)]
+        return sequence, last, list(zip(tiles, traces, strict=True))
 
     def back(
         self,
         operands: Operands,
-        traces: Sequence[Trace],
+        traces: Traces,
         grad_sequence: Tensor | None,
         grads: Sequence[Tensor | None],
         *,
@@ -77,8 +79,8 @@ class FusedScan:
             if grad is not None:
                 part[:, :size].copy_(grad)
 
-        def work(tile: slice) -> Gradients:
-            trace = next(trace for trace in traces if trace.tile == tile)
+        def work(tile_and_trace: tuple[slice, Trace]) -> Gradients:
+            tile, trace = tile_and_trace
             more = None if grad_sequence is None else grad_sequence[tile]
             own = [part[tile] for part in running]
             found = scan_backward(
@@ -87,7 +89,7 @@ class FusedScan:
             trace.lease.end()
             return found
 
-        return narrow(add_up(for_each_tile(work, [trace.tile for trace in traces])), size)
+        return narrow(add_up(for_each_tile(work, traces)), size)
 
 
 class _Differentiable(torch.autograd.Function):
@@ -103,10 +105,10 @@ class _Differentiable(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_sequence: Tensor | None, *grads: Tensor | None) -> tuple[Any, ...]:
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
             raise ModelError(
-                "a fused scan has no second derivative: run it within `with asrnn.ops.scan_with('loop'):`, "
-                "or do without create_graph=True"
+                "a fused scan has no second derivative, nor batched gradients: run it within "
+                "`with asrnn.ops.scan_with('loop'):`, or do without create_graph and is_grads_batched"
             )
         operands = Operands.of(ctx.saved_tensors, ctx.num_states)
         traces, ctx.traces = ctx.traces, None

@@ -3,12 +3,13 @@
 import itertools
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
 import torch
 
+Tile = TypeVar("Tile")
 Result = TypeVar("Result")
 
 _FEWEST_ROWS = 8  # fewer samples than this and the recurrent product is bound by memory: not worth a thread
@@ -24,16 +25,17 @@ def tiles_of(batch_size: int, *, alone: bool) -> list[slice]:
     return [slice(start, stop) for start, stop in itertools.pairwise(bounds)]
 
 
-def for_each_tile(work: Callable[[slice], Result], tiles: list[slice]) -> list[Result]:
+def for_each_tile(work: Callable[[Tile], Result], tiles: Sequence[Tile]) -> list[Result]:
     """Return ``work`` of each tile, each in a thread of its own where there are several, without gradients."""
     if len(tiles) == 1:
         return [_alone(work, tiles[0])]
-    running = [_pool(len(tiles)).submit(_alone, work, tile) for tile in tiles]
+    pool = _pool(max(len(tiles), torch.get_num_threads()))
+    running = [pool.submit(_alone, work, tile) for tile in tiles]
     wait(running)  # all of them, also where one fails: they write to the same tensors
     return [each.result() for each in running]
 
 
-def _alone(work: Callable[[slice], Result], tile: slice) -> Result:
+def _alone(work: Callable[[Tile], Result], tile: Tile) -> Result:
     with torch.no_grad():
         return work(tile)
 
@@ -45,10 +47,16 @@ def _pool(size: int) -> ThreadPoolExecutor:
             threads = torch.get_num_threads()
             ready = threading.Barrier(size + 1)
             pool = ThreadPoolExecutor(size, thread_name_prefix="asrnn-tile", initializer=_one_thread, initargs=(ready,))
-            for _ in range(size):
-                pool.submit(int)
-            ready.wait()
-            torch.set_num_threads(threads)  # the global number too, which was 1 for that moment
+            try:
+                for _ in range(size):
+                    pool.submit(int)
+                ready.wait()
+            except BaseException:  # a thread could not be started: the others must not wait for it for ever
+                ready.abort()
+                pool.shutdown(wait=False)
+                raise
+            finally:
+                torch.set_num_threads(threads)  # the global number too, which was 1 for that moment
             _pools[size] = pool
         return _pools[size]
 
@@ -60,4 +68,10 @@ def _one_thread(ready: threading.Barrier) -> None:
     ready.wait()
 
 
-os.register_at_fork(after_in_child=_pools.clear)  # a forked child has none of its parent's threads
+def _forget() -> None:
+    global _lock
+    _lock = threading.Lock()
+    _pools.clear()
+
+
+os.register_at_fork(after_in_child=_forget)  # a forked child has none of its parent's threads

@@ -46,7 +46,7 @@ class TritonRunner(Runner):
         (weight,), (epsilon,) = weights, recurrence.scalars
 
         def run(u: Tensor, states: Tensors) -> None:
-            self.start_forward(u, states[0], weight, epsilon, gated=recurrence.has_delta)
+            self.start_forward(u, states[0], weight.contiguous(), epsilon, gated=recurrence.has_delta)
 
         return run
 
@@ -55,7 +55,8 @@ class TritonRunner(Runner):
         (weight,), (epsilon,), gated = weights, recurrence.scalars, recurrence.has_delta
 
         def run(u: Tensor, states: Tensors, grads: Tensors, delta: Tensor, more: Tensor | None) -> None:
-            self.start_backward(u, grads[0], more, delta if gated else None, weight, epsilon, gated=gated)
+            kept = delta if gated else None
+            self.start_backward(u, grads[0], more, kept, weight.contiguous(), epsilon, gated=gated)
 
         return run
 

@@ -5,6 +5,8 @@ import torch
 from scan_support import FUSED, fold, gradients, needs_compiler, random_cell, random_run
 
 from asrnn.ops import scan_with
+from asrnn.ops.compiled import CompiledRunner
+from asrnn.ops.runner import StepRunner
 
 EVERY = pytest.mark.parametrize("name", FUSED)
 SIZES = pytest.mark.parametrize(("B", "T", "I", "H"), [(1, 1, 1, 1), (3, 17, 5, 7), (37, 70, 2, 19), (18, 2, 3, 33)])
@@ -14,9 +16,17 @@ def relative_error(found, expected) -> float:
     return max(((a.double() - b).norm() / b.norm()).item() for a, b in zip(found, expected, strict=True))
 
 
+@pytest.fixture(params=[None, 7])
+def stretch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scan in one stretch, as these sizes have it, and in several."""
+    if request.param:
+        for runner in (StepRunner, CompiledRunner):
+            monkeypatch.setattr(runner, "stretch", lambda self, state, num_steps: min(request.param, num_steps))
+
+
 @EVERY
 @SIZES
-def test_in_float64(nan_memory, name: str, B: int, T: int, I: int, H: int) -> None:  # noqa: E741
+def test_in_float64(nan_memory, stretch, name: str, B: int, T: int, I: int, H: int) -> None:  # noqa: E741
     cell = random_cell(name, I, H)
     x, state = random_run(cell, B, T)
     expected, expected_final = fold(cell, x, state)
@@ -36,7 +46,7 @@ def test_in_float64(nan_memory, name: str, B: int, T: int, I: int, H: int) -> No
 @SIZES
 @pytest.mark.parametrize("backend", ["fused", "compiled"])
 @pytest.mark.parametrize("threads", [1, 3])
-def test_in_float32(nan_memory, threads_of_torch, name, backend, threads, B, T, I, H) -> None:  # noqa: E741
+def test_in_float32(nan_memory, stretch, threads_of_torch, name, backend, threads, B, T, I, H) -> None:  # noqa: E741
     if backend == "compiled":
         needs_compiler(name)
     threads_of_torch(threads)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from asrnn.compiling import compiler
 from asrnn.errors import DataError, MissingDataError
 from asrnn.registry import list_models
 from asrnn_bench.cli.app import app
@@ -47,10 +48,12 @@ def _packages() -> int:
 def _devices() -> int:
     cores, gpus = available_cores(), visible_gpus()
     typer.echo(f"devices   {len(cores)} cores, {len(gpus)} GPUs; jobs run on {'the GPUs' if gpus else 'the cores'}")
-    from asrnn.ops.compiled import compiler  # only here: it imports torch
+    from asrnn.ops import Residual  # only here: these import torch
+    from asrnn.ops.compiled import compiled_runner
 
-    words, about = compiler()
-    typer.echo(f"scans     {f'in C, compiled by {about}' if words else f'in Python, which is slower: {about}'}")
+    found = compiled_runner(Residual)
+    slower = f"in Python, several times slower: {found}"
+    typer.echo(f"scans     {slower if isinstance(found, str) else f'in C, compiled by {compiler()[1]}'}")
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     typer.echo(f"disk      {free:.1f} GiB free here")
     return 0

@@ -6,14 +6,14 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from asrnn.compiling import compiler
+
 PACKAGES = ("asrnn-bench", "torch", "torchvision", "lightning", "torchmetrics", "numpy")
 
 
 def environment() -> dict[str, str | int | float | bool | None]:
     """Return what a reader needs to judge whether a number should come out the same on another machine."""
     import torch
-
-    from asrnn.ops.compiled import compiler
 
     return {
         **{package: _version(package) for package in PACKAGES},

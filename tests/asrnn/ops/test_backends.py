@@ -4,20 +4,21 @@ import pytest
 import torch
 from scan_support import needs_compiler
 
-from asrnn import build_cell
+from asrnn import build_cell, compiling
+from asrnn.compiling import compiler
 from asrnn.errors import ModelError, UnknownNameError
-from asrnn.ops import compiled, scan_with
-from asrnn.ops.compiled import compiled_runner, compiler
+from asrnn.ops import backends, compiled, scan_with
+from asrnn.ops.compiled import compiled_runner
+from asrnn.ops.first_run import distrust
 from asrnn.ops.residual import GatedResidual, Residual
 from asrnn.ops.runner import StepRunner
-from asrnn.ops.trial import distrust
 
 
 @pytest.fixture
 def fresh_cache(monkeypatch: pytest.MonkeyPatch, tmp_path):
     """A machine on which nothing was compiled or tried yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    caches = (compiler, compiled_runner, distrust)
+    caches = (compiler, compiling._cache_folder, compiled_runner, distrust, backends._warn_once)
     for each in caches:
         each.cache_clear()
     yield tmp_path / "asrnn-bench"
@@ -68,11 +69,11 @@ def test_without_a_compiler(fresh_cache, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CC", raising=False)
     cell = build_cell("antisymmetric", 1, 5)
-    assert ran(cell) == "fused"
-    with (
-        pytest.raises(ModelError, match="there is no C compiler: install one, or name it in CC"),
-        scan_with("compiled"),
-    ):
+    reason = "there is no C compiler: install one, or name it in CC"
+    with pytest.warns(RuntimeWarning, match=f"^scans run in Python, several times slower than they could: {reason}$"):
+        assert ran(cell) == "fused"
+    assert ran(cell) == "fused"  # without another warning
+    with scan_with("compiled"), pytest.raises(ModelError, match=reason):
         ran(cell)
 
 
@@ -82,14 +83,19 @@ def test_a_compiler_that_fails(fresh_cache, monkeypatch: pytest.MonkeyPatch, tmp
     broken.chmod(0o755)
     monkeypatch.setenv("CC", str(broken))
     cell = build_cell("antisymmetric", 1, 5)
-    assert ran(cell) == "fused"
+    with pytest.warns(RuntimeWarning, match="several times slower"):
+        assert ran(cell) == "fused"
     with pytest.raises(ModelError, match="cc failed: scan.c:1: error: no such thing"), scan_with("compiled"):
         ran(cell)
 
 
 @pytest.mark.parametrize(
     ("named", "refusal"),
-    [("nosuchcc -O1", "there is no C compiler nosuchcc: install one"), ("false", "false --version failed: ")],
+    [
+        ("nosuchcc -O1", "there is no C compiler nosuchcc: install one"),
+        ("false", "cannot be asked for its version: "),
+        ('gcc "', "cannot be asked"),
+    ],
 )
 def test_a_compiler_that_is_not_one(fresh_cache, monkeypatch: pytest.MonkeyPatch, named: str, refusal: str) -> None:
     monkeypatch.setenv("CC", named)
@@ -111,6 +117,19 @@ def test_it_is_compiled_once_and_kept(fresh_cache, monkeypatch: pytest.MonkeyPat
     assert len(list(fresh_cache.glob("*.so"))) == 2
 
 
+def test_without_a_home_a_process_compiles_for_itself(fresh_cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    needs_compiler("antisymmetric")
+
+    def homeless() -> None:
+        raise RuntimeError("Could not determine home directory.")
+
+    compiling._cache_folder.cache_clear()
+    compiled_runner.cache_clear()
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr("pathlib.Path.home", homeless)
+    assert ran(build_cell("antisymmetric", 1, 5)) == "compiled"
+
+
 @pytest.mark.parametrize(("lanes", "rows"), [(4, 6), (4, 5), (8, 12)])
 def test_vectors_of_another_processor(fresh_cache, monkeypatch: pytest.MonkeyPatch, lanes: int, rows: int) -> None:
     """The compiler makes vectors of any size out of those there are: slow, but the same C text."""
@@ -122,19 +141,19 @@ def test_vectors_of_another_processor(fresh_cache, monkeypatch: pytest.MonkeyPat
         assert distrust(runner, recurrence, 37, torch.device("cpu")) is None
 
 
-@pytest.mark.filterwarnings("ignore:the scan back end:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:scans run in Python:RuntimeWarning")
 def test_a_runner_that_is_wrong_is_not_trusted(fresh_cache, monkeypatch: pytest.MonkeyPatch) -> None:
     needs_compiler("antisymmetric")
     monkeypatch.setattr(compiled.CompiledRunner, "_pack", lambda self, matrix: matrix.contiguous())
     cell = build_cell("antisymmetric", 1, 5)
     assert ran(cell) == "fused"
-    refusal = "on trial with Residual, 21 units on cpu: its numbers are off by "
+    refusal = "in a first run of Residual with 21 units on cpu: its numbers are off by "
     with scan_with("compiled"), pytest.raises(ModelError, match=refusal):
         ran(cell)
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
-def test_the_trial_is_held_wherever_the_first_scan_is(fresh_cache, mode) -> None:
+def test_the_first_run_is_good_wherever_the_first_scan_is(fresh_cache, mode) -> None:
     needs_compiler("antisymmetric")
     before = torch.get_rng_state()
     with mode():
@@ -148,8 +167,8 @@ def test_the_trial_is_held_wherever_the_first_scan_is(fresh_cache, mode) -> None
 
 
 @pytest.mark.parametrize("scale", [1.0001, float("nan")])
-@pytest.mark.filterwarnings("ignore:the scan back end:RuntimeWarning")
-def test_a_trial_sees_small_errors_and_nan(fresh_cache, scale: float) -> None:
+@pytest.mark.filterwarnings("ignore:scans run in Python:RuntimeWarning")
+def test_a_first_run_sees_small_errors_and_nan(fresh_cache, scale: float) -> None:
     class Off(StepRunner):
         def backward(self, recurrence, weights):
             run = super().backward(recurrence, weights)
@@ -171,5 +190,38 @@ def test_the_failure_of_a_runner_is_a_warning(fresh_cache, monkeypatch: pytest.M
         raise OSError("no such symbol")
 
     monkeypatch.setattr(compiled.CompiledRunner, "forward", fails)
-    with pytest.warns(RuntimeWarning, match="the scan back end 'compiled' is not used; .* OSError: no such symbol"):
+    with pytest.warns(
+        RuntimeWarning,
+        match="several times slower than they could: in a first run of Residual .* OSError: no such symbol",
+    ):
         assert ran(build_cell("antisymmetric", 1, 5)) == "fused"
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:FutureWarning")  # of torch.func.jvp itself
+def test_what_only_the_loop_can_scan() -> None:
+    cell = build_cell("antisymmetric", 1, 5)
+    h = torch.zeros(2, 5)
+    x = torch.ones(2, 3, 1)
+    _, slope = torch.func.jvp(lambda h: cell.scan(x, (h,))[0], (h,), (torch.ones_like(h),))
+    jacobian = torch.func.jacrev(lambda h: cell.scan(x, (h,))[0].sum(0))(h)
+    assert cell.scan_backend == "loop"
+    torch.testing.assert_close(jacobian[:, 0].sum(1), slope[0])
+    with torch.no_grad(), torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(h, torch.ones_like(h))
+        tangent = torch.autograd.forward_ad.unpack_dual(cell.scan(x, (dual,))[0]).tangent
+    torch.testing.assert_close(tangent, slope)
+    assert cell.scan(torch.ones(0, 3, 1))[0].shape == (0, 5)
+    with pytest.raises(RuntimeError, match="same dtype"):
+        cell.scan(x.double())
+    cell.epsilon = torch.nn.Parameter(torch.tensor(0.1))
+    cell.scan(x)[0].sum().backward()
+    assert cell.epsilon.grad is not None
+
+
+def test_on_the_cpu_whatever_the_default_device_is(fresh_cache) -> None:
+    cell = build_cell("antisymmetric", 1, 5)
+    x = torch.ones(2, 3, 1)
+    expected, _ = cell.scan(x)
+    distrust.cache_clear()
+    with torch.device("meta"):
+        assert torch.equal(cell.scan(x)[0], expected)

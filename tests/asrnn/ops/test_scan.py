@@ -2,15 +2,17 @@
 
 import copy
 import gc
+import os
 import threading
 
 import pytest
 import torch
-from scan_support import gradients, needs_compiler, random_cell, random_run
+from scan_support import fold, gradients, needs_compiler, random_cell, random_run
 
 from asrnn import build_cell
+from asrnn.cells.antisymmetric import Antisymmetric
 from asrnn.errors import ModelError
-from asrnn.ops import buffers, driver, free_buffers, scan_with
+from asrnn.ops import buffers, driver, free_buffers, scan_with, tiles
 from asrnn.ops.compiled import CompiledRunner
 from asrnn.ops.runner import StepRunner
 
@@ -105,7 +107,8 @@ def test_without_gradients(cell, backend) -> None:
     assert cell.scan_backend == backend
 
 
-def test_the_threads_of_torch_stay_as_they_were(cell) -> None:
+def test_the_threads_of_torch_stay_as_they_were(cell, monkeypatch) -> None:
+    monkeypatch.setattr(tiles, "_pools", {})
     threads, seen = torch.get_num_threads(), []
     cell.scan(random_run(cell, 40, 5)[0])
     assert torch.get_num_threads() == threads
@@ -113,6 +116,46 @@ def test_the_threads_of_torch_stay_as_they_were(cell) -> None:
     thread.start()
     thread.join()
     assert seen == [threads]
+
+
+def test_a_tile_per_thread(backend: str) -> None:
+    threads = torch.get_num_threads()
+    assert [tile.stop - tile.start for tile in tiles.tiles_of(41, alone=False)] == ([20, 21] if threads == 2 else [41])
+    assert tiles.tiles_of(41, alone=True) == [slice(0, 41)]
+    assert tiles.tiles_of(9, alone=False) == [slice(0, 9)]
+    at_once = threading.Barrier(threads)  # which would break in a minute if they came one after the other
+    tiles.for_each_tile(lambda _: at_once.wait(60), tiles.tiles_of(41, alone=False))
+    if threads == 2:
+        assert tiles.for_each_tile(lambda _: torch.get_num_threads(), [1, 2]) == [1, 1]
+
+
+def test_threads_that_cannot_be_started_are_an_error_and_not_a_wait(monkeypatch) -> None:
+    monkeypatch.setattr(tiles, "_pools", {})
+    start, started = threading.Thread.start, []
+
+    def limited(thread) -> None:
+        if len(started) == 1:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    threads = torch.get_num_threads()
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        tiles.for_each_tile(lambda tile: tile, [1, 2, 3])
+    assert torch.get_num_threads() == threads
+    started[0].join(10)
+    assert not started[0].is_alive()
+
+
+def test_a_forked_child_scans(cell) -> None:
+    x, _ = random_run(cell, 40, 5)
+    expected = cell.scan(x)[0].detach()
+    with buffers._pool._lock, tiles._lock:  # as if another thread held them
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if torch.equal(cell.scan(x)[0], expected) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_only_what_needs_a_gradient_gets_one(cell) -> None:
@@ -144,7 +187,10 @@ def test_an_output_that_nobody_uses(cell, used: str) -> None:
 def test_second_derivatives_are_refused(cell) -> None:
     x, state = random_run(cell, 3, 4)
     output, _ = cell.scan(x, state)
-    with pytest.raises(ModelError, match=r"no second derivative: run it within `with asrnn.ops.scan_with\('loop'\)"):
+    with pytest.raises(
+        ModelError,
+        match=r"no second derivative, nor batched gradients: run it within `with asrnn.ops.scan_with\('loop'\)",
+    ):
         torch.autograd.grad(output.sum(), x, create_graph=True)
 
 
@@ -162,13 +208,31 @@ def test_autocast_does_not_round_the_inside(cell) -> None:
     expected = run(cell, x, state)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         outputs, final = cell.scan(x, state, return_sequence=True)
+        found = gradients(cell, x, state, outputs, final)
     assert outputs.dtype == torch.float32
-    assert equal(gradients(cell, x, state, outputs, final), expected)
+    assert equal(found, expected)
 
 
 def test_a_strided_input(cell) -> None:
     x = torch.randn(3, 40, 17, generator=torch.Generator().manual_seed(0)).permute(2, 1, 0)
     assert torch.equal(cell.scan(x)[0], cell.scan(x.contiguous())[0])
+
+
+def test_two_equal_samples_do_not_make_an_input_shared() -> None:
+    cell = random_cell("antisymmetric", 9, 21, torch.float32)
+    x, state = random_run(cell, 17, 40)
+    with torch.no_grad():
+        x[-1] = x[0]
+    expected, _ = fold(cell, x, state)
+    # 40 steps in float32.
+    torch.testing.assert_close(cell.scan(x, state, return_sequence=True)[0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_outputs_may_be_changed_in_place(cell) -> None:
+    outputs, (final,) = cell.scan(random_run(cell, 17, 40)[0], return_sequence=True)
+    final += 1
+    outputs *= 2
+    (outputs.sum() + final.sum()).backward()
 
 
 @pytest.mark.parametrize("shared_steps", [30, 40])
@@ -199,32 +263,54 @@ def test_an_input_that_all_samples_share_is_projected_once(backend, monkeypatch,
 def test_buffers_come_back_and_are_used_again(cell) -> None:
     free_buffers()
     x, state = random_run(cell, 17, 400)
-    run(cell, x, state)
-    addresses = {buffer.data_ptr() for buffer in buffers._pool._free}
-    assert addresses
-    for _ in range(3):
+    for _ in range(20):
         run(cell, x, state)
-    assert {buffer.data_ptr() for buffer in buffers._pool._free} == addresses
+    free = list(buffers._pool._free)
+    # Of each tile: u, the states, the gradient of the sequence, and delta where there is a gate.
+    kinds = 4 if cell.recurrence().has_delta else 3
+    assert torch.get_num_threads() * (kinds - 1) <= len(free) <= torch.get_num_threads() * kinds
+    assert buffers._pool._leased == 0
     graph = cell.scan(x, state)
     leased = len(buffers._pool._free)
     del graph  # nobody goes back through it
     gc.collect()
     assert len(buffers._pool._free) > leased
-    assert {buffer.data_ptr() for buffer in buffers._pool._free} == addresses
+    assert len(buffers._pool._free) == len(free)
     free_buffers()
     assert not buffers._pool._free
 
 
-def test_a_subclass_with_another_step_is_not_fused() -> None:
-    from asrnn.cells.antisymmetric import Antisymmetric
+def test_no_more_is_kept_than_was_ever_used_at_once(cell) -> None:
+    free_buffers()
+    for num_steps in range(100, 1000, 100):
+        run(cell, *random_run(cell, 17, num_steps))
+    width = 32 if cell.scan_backend == "compiled" else 21
+    most = 17 * 1000 * width * 4 * (1 + cell.recurrence().num_inputs) * 2
+    assert sum(buffer.nbytes for buffer in buffers._pool._free) < most
 
-    class Doubled(Antisymmetric):
-        def step(self, u, state):
-            (h,) = super().step(u, state)
-            return (2 * h,)
 
+class Doubles:
+    """Another step, by inheritance from whatever side."""
+
+    def step(self, u, state):
+        (h,) = super().step(u, state)
+        return (2 * h,)
+
+
+class Mixed(Doubles, Antisymmetric):
+    pass
+
+
+class Derived(Antisymmetric):
+    def step(self, u, state):
+        (h,) = super().step(u, state)
+        return (2 * h,)
+
+
+@pytest.mark.parametrize("cell_class", [Mixed, Derived])
+def test_a_subclass_with_another_step_is_not_fused(cell_class) -> None:
     x = torch.ones(2, 3, 1)
-    doubled = build_cell(Doubled, 1, 4)
+    doubled = build_cell(cell_class, 1, 4)
     (h,) = doubled.initial_state(2)
     for x_t in x.unbind(1):
         (h,) = doubled.step(doubled.project(x_t), (h,))

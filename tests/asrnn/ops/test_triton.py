@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from asrnn.ops import GatedResidual, Recurrence, Residual, triton_kernels, triton_reach
-from asrnn.ops.trial import distrust
+from asrnn.ops.first_run import distrust
 from asrnn.ops.triton_reach import CHIPS, Chip, num_warps, padded_width, precision_for, shared_bytes, why_not
 from asrnn.ops.triton_runner import TritonRunner, triton_runner
 
@@ -184,8 +184,9 @@ def test_delta_is_for_gates() -> None:
 @needs_triton
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_first_run_that_cannot_start_is_a_reason() -> None:
-    with pytest.warns(RuntimeWarning, match="the scan back end 'triton' is not used; on trial with Residual, 4 units"):
-        assert distrust(triton_runner("float32"), Residual, 4, torch.device("cpu")) is not None
+    reason = distrust(triton_runner("float32"), Residual, 4, torch.device("cpu"))
+    assert reason is not None
+    assert reason.startswith("in a first run of Residual with 4 units on cpu: ")
 
 
 @needs_triton

@@ -8,14 +8,13 @@ import torch
 from torch import Tensor
 
 from asrnn.ops import GatedResidual, Recurrence, Residual, triton_kernels
-from asrnn.ops.trial import distrust
+from asrnn.ops.first_run import distrust
 from asrnn.ops.triton_reach import Precision
 from asrnn.ops.triton_runner import triton_runner
 
 # Triton 3.3 turns arrays of one element into integers, which numpy has deprecated since.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Conversion of an array with ndim:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:the scan back end:RuntimeWarning"),
 ]
 
 CPU = torch.device("cpu")
@@ -99,7 +98,7 @@ def test_the_first_run_of_broken_kernels_is_not(
     found = distrust(triton_runner("float32"), recurrence, 20, CPU)
     assert found is not None
     assert reason in found
-    assert found.startswith(f"on trial with {recurrence.__name__}, 20 units on cpu: ")
+    assert found.startswith(f"in a first run of {recurrence.__name__} with 20 units on cpu: ")
 
 
 @pytest.mark.usefixtures("fresh")

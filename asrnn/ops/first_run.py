@@ -1,7 +1,6 @@
-"""A runner on trial: a small scan and its gradients, against the same scan in float64."""
+"""The first run of a runner: a small scan and its gradients, against the same scan in float64."""
 
 import functools
-import warnings
 
 import torch
 from torch import Tensor
@@ -16,10 +15,7 @@ _BATCH_SIZE, _NUM_STEPS, _INPUT_SIZE = 19, 9, 3
 
 @functools.cache
 def distrust(runner: Runner, recurrence: type[Recurrence], hidden_size: int, device: torch.device) -> str | None:
-    """Say in a sentence why a runner must not be used, after one trial a process, or None.
-
-    A runner that fails its trial is warned of: the scans go on, but slower than they should.
-    """
+    """Say in a sentence why a runner must not be used, after one first run a process, or None."""
     try:
         with torch.inference_mode(False), torch.enable_grad():
             error = _largest_error(runner, recurrence, hidden_size, device)
@@ -29,9 +25,7 @@ def distrust(runner: Runner, recurrence: type[Recurrence], hidden_size: int, dev
         if error <= runner.tolerance:
             return None
         reason = f"its numbers are off by {error:.1e}, more than {runner.tolerance:.0e}"
-    reason = f"on trial with {recurrence.__name__}, {hidden_size} units on {device}: {reason}"
-    warnings.warn(f"the scan back end '{runner.name}' is not used; {reason}", RuntimeWarning, stacklevel=2)
-    return reason
+    return f"in a first run of {recurrence.__name__} with {hidden_size} units on {device}: {reason}"
 
 
 def _largest_error(runner: Runner, recurrence: type[Recurrence], hidden_size: int, device: torch.device) -> float:
@@ -39,7 +33,7 @@ def _largest_error(runner: Runner, recurrence: type[Recurrence], hidden_size: in
     generator = torch.Generator().manual_seed(20190218)
 
     def draw(*shape: int, scale: float = 1.0) -> Tensor:
-        return torch.randn(shape, generator=generator, dtype=torch.float64) * scale
+        return torch.randn(shape, generator=generator, dtype=torch.float64, device=generator.device) * scale
 
     inputs = recurrence.num_inputs * hidden_size
     operands = [draw(_BATCH_SIZE, _NUM_STEPS, _INPUT_SIZE), draw(inputs, _INPUT_SIZE), draw(inputs)]
