@@ -53,12 +53,9 @@ def _attempt(directory: JobDirectory, job: Job, attempt: Attempt) -> tuple[int, 
     """Try the job; every way it can fail becomes an exit status and a line that says why."""
     try:
         # Imported here: torch reads the number of threads and the pinning that were set above.
-        import torch
+        from asrnn_bench.running.training import prepare_torch, train
 
-        from asrnn_bench.running.training import train
-
-        torch.set_num_threads(job.threads)
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        prepare_torch(job.threads)
         data_dir = os.environ.get("ASRNN_DATA_DIR")
         directory.publish(train(directory, attempt, Path(data_dir) if data_dir else None), attempt)
     except MissingDataError as error:

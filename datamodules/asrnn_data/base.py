@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -27,7 +27,7 @@ class SequenceDataModule(LightningDataModule, ABC):
         batch_size: training samples a step.
         seed: of batch order and training noise; it changes neither split, permutation nor test noise.
         eval_batch_size: samples a batch of validation and test; it changes no sample.
-        variants: the task's settings, as keywords of each subclass.
+        variants: the task's settings by name, such as ``noise="shared-v1"``; see `Task.variants`.
 
     Raises:
         UnknownNameError: an image set or an asset is not one of the task's.
@@ -157,6 +157,10 @@ class SequenceDataModule(LightningDataModule, ABC):
         chosen = self._loaded(part)[start:stop]
         return self._batch(part, chosen, f"sample/{self._parts[part].source}", chosen)
 
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Return a batch as it is: it was made where it is needed."""
+        return batch
+
     def train_dataloader(self) -> TrainBatches:
         """Return the training batches, from the trainer's step on.
 
@@ -191,4 +195,5 @@ class SequenceDataModule(LightningDataModule, ABC):
 
     def _batch(self, part: str, chosen: Tensor, stream: str, rows: Tensor) -> Batch:
         source = self._sources[self._parts[part].source]
-        return self.make_sequences(source.images[chosen], stream, rows), source.labels[chosen]
+        # index_select, because indexing by brackets copies a byte at a time
+        return self.make_sequences(source.images.index_select(0, chosen), stream, rows), source.labels[chosen]

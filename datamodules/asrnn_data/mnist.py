@@ -1,14 +1,13 @@
 """The tasks on handwritten digits: pixel by pixel, in a fixed random order, and row by row before noise."""
 
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
 from asrnn_data.base import SequenceDataModule
+from asrnn_data.noise_padded import NoisePadded
 from asrnn_data.permutations import make_permutation
 from asrnn_data.tasks import find_task
-from asrnn_data.transforms import pad_with_noise, pixels_to_sequence, rows_to_sequence, scale_images
+from asrnn_data.transforms import pixels_to_sequence, scale_images
 
 
 class PixelMNIST(SequenceDataModule):
@@ -34,66 +33,21 @@ class PermutedMNIST(SequenceDataModule):
 
     task = find_task("permuted-mnist")
 
-    def __init__(
-        self,
-        data_dir: str | Path | None = None,
-        *,
-        images: str | None = None,
-        batch_size: int = 128,
-        seed: int = 0,
-        eval_batch_size: int = 250,
-        permutation: str = "urnn-92916",
-    ) -> None:
-        super().__init__(
-            data_dir,
-            images=images,
-            batch_size=batch_size,
-            seed=seed,
-            eval_batch_size=eval_batch_size,
-            permutation=permutation,
-        )
-        self._permutation = torch.from_numpy(make_permutation(permutation))
-
     def setup(self, stage: str | None = None) -> None:
         """Read the images, as in `SequenceDataModule.setup`, and lay the permutation beside them."""
         super().setup(stage)
-        self._permutation = self._permutation.to(self._indices["train"].device)
+        permutation = torch.from_numpy(make_permutation(self.variants["permutation"]))
+        self._permutation = permutation.to(self._indices["train"].device)
 
     def make_sequences(self, images: Tensor, stream: str, rows: Tensor) -> Tensor:
         """Return images `[B, 1, 28, 28]` as `[B, 784, 1]`."""
-        return pixels_to_sequence(scale_images(images, self.image_set.scaling))[:, self._permutation]
+        return pixels_to_sequence(scale_images(images, self.image_set.scaling)).index_select(1, self._permutation)
 
 
-class NoisePaddedMNIST(SequenceDataModule):
+class NoisePaddedMNIST(NoisePadded):
     """Digits read row by row in 28 steps, then 972 steps of noise: T=1000, I=28 (after Chang et al., 2019).
 
-    Args:
-        data_dir, images, batch_size, seed, eval_batch_size: as in `SequenceDataModule`.
-        noise: a noise asset.
+    Arguments and errors are those of `NoisePadded`.
     """
 
     task = find_task("noise-padded-mnist")
-
-    def __init__(
-        self,
-        data_dir: str | Path | None = None,
-        *,
-        images: str | None = None,
-        batch_size: int = 128,
-        seed: int = 0,
-        eval_batch_size: int = 250,
-        noise: str = "per-sample-v1",
-    ) -> None:
-        super().__init__(
-            data_dir,
-            images=images,
-            batch_size=batch_size,
-            seed=seed,
-            eval_batch_size=eval_batch_size,
-            noise=noise,
-        )
-
-    def make_sequences(self, images: Tensor, stream: str, rows: Tensor) -> Tensor:
-        """Return images `[B, 1, 28, 28]` as `[B, 1000, 28]`."""
-        sequences = rows_to_sequence(scale_images(images, self.image_set.scaling))
-        return pad_with_noise(sequences, self.sequence_length, self.variants["noise"], stream, rows)

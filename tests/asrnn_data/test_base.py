@@ -253,6 +253,17 @@ def test_several_devices_are_refused():
         built.setup()
 
 
+def test_batches_are_made_on_the_trainer_s_device_and_stay_there():
+    device = torch.device("meta")  # any that is not the CPU
+    built = PermutedMNIST(images=EMBEDDED)
+    strategy = type("Strategy", (), {"root_device": device})()
+    built.trainer = type("Elsewhere", (), {"world_size": 1, "strategy": strategy})()
+    built.setup()
+    batch = built.train_batch(0)
+    assert {part.device for part in (*batch, *built.samples("val", 0, 4), built._permutation)} == {device}
+    assert built.transfer_batch_to_device(batch, device, 0) is batch
+
+
 def test_images_are_read_once_for_all_stages():
     built = module()
     before = built._sources

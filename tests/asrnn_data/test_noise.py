@@ -8,11 +8,24 @@ import numpy as np
 import pytest
 import torch
 
+from asrnn.compiling import compiler
 from asrnn.errors import UnknownNameError
+from asrnn_data import noise as noise_module
 from asrnn_data.noise import fill_noise, noise_sample
 
 MASK = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15
+
+
+@pytest.fixture(autouse=True, params=["compiled", "torch"])
+def _maker(request, monkeypatch):
+    """Have all of this said of the noise that C makes, and again of torch's."""
+    if request.param == "torch":
+        monkeypatch.setattr(noise_module, "_compiled", lambda: None)
+    elif not compiler()[0]:
+        pytest.skip("there is no C compiler")
+    else:
+        assert noise_module._compiled() is not None
 
 
 def mix(z: int) -> int:
@@ -48,6 +61,13 @@ def test_values_are_those_of_the_definition(row):
     for position in (0, 1, 2, 3, 4, 5, 1_000, 27_215):
         # the quantiles of two libraries differ in their last bits, which the rounding to 2**-16 takes away
         assert found[position].item() == expected_value("per-sample-v1/batch/3/41", row, position)
+
+
+def test_values_of_long_samples_are_those_of_the_definition_throughout():
+    found = noise([7], 968, 96, stream="sample/test").reshape(-1)
+    # on both sides of where the CPU begins its second block of words, and the last one
+    for position in (49_151, 49_152, 49_157, 92_927):
+        assert found[position].item() == expected_value("per-sample-v1/sample/test", 7, position)
 
 
 def test_moments_are_those_of_the_standard_normal():
@@ -126,6 +146,25 @@ def test_a_slice_in_time_is_filled_and_nothing_beside_it():
     fill_noise(padded[:, 28:], "per-sample-v1", "batch/0/0", torch.arange(9))
     assert padded[:, :28].isnan().all()
     assert torch.equal(padded[:, 28:], noise(range(9)))
+
+
+def test_samples_that_do_not_lie_in_one_piece_are_filled_too():
+    out = torch.full((3, 28, 9), torch.nan).transpose(1, 2)
+    assert torch.equal(fill_noise(out, "per-sample-v1", "batch/0/0", torch.arange(3)), noise(range(3), 9, 28))
+
+
+def test_compiled_noise_that_differs_in_one_bit_is_not_used(monkeypatch):
+    if noise_module._compiled() is None:
+        return  # this time it is torch's
+
+    def off_by_one_bit(out, keys):
+        noise_module._compiled()(out, keys)
+        out[-1, -1] = torch.nextafter(out[-1, -1], torch.tensor(torch.inf))
+        return out
+
+    monkeypatch.setattr(noise_module, "_fill_with_torch", off_by_one_bit)
+    with pytest.warns(RuntimeWarning, match="compiled noise is not used"):
+        assert noise_module._compiled.__wrapped__() is None
 
 
 def test_the_number_of_threads_changes_nothing():

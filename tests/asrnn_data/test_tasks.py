@@ -1,5 +1,4 @@
 import importlib
-import inspect
 import subprocess
 import sys
 
@@ -29,10 +28,10 @@ def test_a_task_names_its_data_module_and_agrees_with_its_keywords(task):
     module, name = task.datamodule.split(":")
     found = getattr(importlib.import_module(module), name)
     assert found.task is task
-    keywords = inspect.signature(found).parameters
-    for setting, assets in task.variants.items():
-        assert keywords[setting].default == assets[0]
-        assert all(ASSETS[asset].kind == setting for asset in assets)
+    assert found().variants == {setting: assets[0] for setting, assets in task.variants.items()}
+    for setting, asset in ((setting, asset) for setting, assets in task.variants.items() for asset in assets):
+        assert found(**{setting: asset}).variants[setting] == asset
+        assert ASSETS[asset].kind == setting
 
 
 def test_assets_of_a_configuration_are_all_that_it_uses_and_nothing_else():

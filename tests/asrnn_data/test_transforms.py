@@ -58,6 +58,21 @@ def test_padding_keeps_the_sequence_and_follows_it_with_noise():
     assert torch.equal(found[:, 6:], fill_noise(torch.empty(4, 14, 5), "per-sample-v1", "sample/test", rows))
 
 
+@pytest.mark.parametrize("size", [1, 5, 96])
+def test_a_padded_batch_lies_where_torch_would_lay_it(size):
+    for batch in range(1, 9):
+        found = pad_with_noise(torch.rand(batch, 6, size), 20, "per-sample-v1", "sample/test", torch.arange(batch))
+        assert found.data_ptr() % 64 == 0
+
+
+def test_a_batch_that_somebody_keeps_is_never_written_to_again():
+    x, rows = torch.rand(4, 6, 5), torch.arange(4)
+    kept = pad_with_noise(x, 20, "per-sample-v1", "batch/0/0", rows)
+    before = kept.clone()
+    pad_with_noise(x + 1, 20, "per-sample-v1", "batch/0/1", rows)
+    assert torch.equal(kept, before)
+
+
 def test_unknown_scaling():
     with pytest.raises(UnknownNameError, match="unknown scaling 'units'; did you mean 'unit'"):
         scale_images(images(1, 2, 2), "units")
