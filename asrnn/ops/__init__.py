@@ -3,7 +3,7 @@
 from asrnn.ops.backends import runner_for as runner_for
 from asrnn.ops.backends import scan_with as scan_with
 from asrnn.ops.buffers import free_buffers as free_buffers
-from asrnn.ops.driver import Operands as Operands
+from asrnn.ops.operands import Operands as Operands
 from asrnn.ops.recurrence import Recurrence as Recurrence
 from asrnn.ops.residual import GatedResidual as GatedResidual
 from asrnn.ops.residual import Residual as Residual

@@ -11,8 +11,8 @@ from torch.autograd import forward_ad
 
 from asrnn.errors import ModelError, UnknownNameError
 from asrnn.ops.compiled import compiled_runner
-from asrnn.ops.driver import Operands
 from asrnn.ops.first_run import distrust
+from asrnn.ops.operands import Operands
 from asrnn.ops.recurrence import Recurrence
 from asrnn.ops.residual import GatedResidual, Residual
 from asrnn.ops.runner import Runner, StepRunner

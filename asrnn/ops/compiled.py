@@ -37,7 +37,9 @@ class CompiledRunner(Runner):
         self._forward, self._backward = library.scan_forward, library.scan_backward
         self._forward.argtypes = [size] * 3 + [pointer] * 4
         self._backward.argtypes = [size] * 3 + [pointer] * 6
-        self._forward.restype = self._backward.restype = None
+        self._replay = library.scan_replay
+        self._replay.argtypes = [size] * 3 + [pointer] * 3
+        self._forward.restype = self._backward.restype = self._replay.restype = None
 
     def width(self, hidden_size: int) -> int:
         """Return H, rounded up to whole panels."""
@@ -55,6 +57,16 @@ class CompiledRunner(Runner):
         def run(u: Tensor, states: Tensors) -> None:
             (h,), (steps, batch, width) = states, states[0][1:].shape
             self._forward(steps, batch, width, packed.data_ptr(), u.data_ptr(), h.data_ptr(), scalars)
+
+        return run
+
+    def replay(self, recurrence: Recurrence) -> Forward:
+        """See :meth:`Runner.replay`."""
+        scalars = (ctypes.c_float * len(recurrence.scalars))(*recurrence.scalars)
+
+        def run(u: Tensor, states: Tensors) -> None:
+            (h,), (steps, batch, width) = states, states[0][1:].shape
+            self._replay(steps, batch, width, u.data_ptr(), h.data_ptr(), scalars)
 
         return run
 

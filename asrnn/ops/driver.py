@@ -9,39 +9,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from asrnn.ops.buffers import Lease
+from asrnn.ops.operands import Operands
 from asrnn.ops.recurrence import Recurrence
 from asrnn.ops.runner import Runner
+from asrnn.ops.trace import Trace, stretches
 
 _WORTH_A_LOOK = 8  # inputs: with fewer, the projection is too cheap to save; elsewhere, looking waits for the device
-
-
-@dataclass(frozen=True, slots=True)
-class Operands:
-    """What a scan reads. Inside of it, rows of units are W wide, H rounded up to what its runner wants.
-
-    Args:
-        x: the input, ``[B, T, I]``.
-        weight_ih: V, ``[G H, I]``.
-        bias: b, ``[G H]``.
-        state: the state before the first step, ``[B, H]`` each.
-        weights: the recurrent weights.
-    """
-
-    x: Tensor
-    weight_ih: Tensor
-    bias: Tensor
-    state: tuple[Tensor, ...]
-    weights: tuple[Tensor, ...]
-
-    def tensors(self) -> tuple[Tensor, ...]:
-        """Return them in one row, as autograd takes them; :meth:`of` is the way back."""
-        return (self.x, self.weight_ih, self.bias, *self.state, *self.weights)
-
-    @classmethod
-    def of(cls, tensors: Sequence[Tensor], num_states: int) -> "Operands":
-        """Return the operands that stand in one row."""
-        x, weight_ih, bias, *rest = tensors
-        return cls(x, weight_ih, bias, tuple(rest[:num_states]), tuple(rest[num_states:]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +32,6 @@ class Gradients:
         return (self.x, self.weight_ih, self.bias, *self.state, *self.weights)
 
 
-class Trace:
-    """The buffers of a scan, ``[S, B, G W]`` and ``[S + 1, B, W]``: all steps' where a backward is to come."""
-
-    def __init__(self, recurrence: Recurrence, operands: Operands, num_steps: int) -> None:
-        batch_size, width = operands.state[0].shape
-        self.lease = Lease(operands.weight_ih.dtype, operands.weight_ih.device)
-        self.u = self.lease.take(num_steps, batch_size, recurrence.num_inputs * width)
-        self.states = [self.lease.take(num_steps + 1, batch_size, width) for _ in operands.state]
-
-    def stretch(self, start: int, num_steps: int) -> tuple[Tensor, list[Tensor]]:
-        """Return u of some steps, and the states from before the first of them to after the last."""
-        stop = start + num_steps
-        return self.u[start:stop], [part[start : stop + 1] for part in self.states]
-
-
 def scan_forward(
     runner: Runner, recurrence: Recurrence, operands: Operands, sequence: Tensor, *, keep: bool
 ) -> tuple[list[Tensor], Trace]:
@@ -84,26 +42,22 @@ def scan_forward(
         recurrence: what a step is.
         operands: what is read.
         sequence: where the first state of every step goes, ``[B, T, H]``; without time steps, nowhere.
-        keep: keep all steps for :func:`scan_backward`, not one stretch that is written over and over.
+        keep: keep what :func:`scan_backward` needs.
 
     Returns:
         the state after the last step, ``[B, W]`` each, and the trace.
     """
-    num_steps = operands.x.shape[1]
-    stretch = runner.stretch(operands.state[0], num_steps)
-    trace = Trace(recurrence, operands, num_steps if keep else stretch)
+    trace = Trace(runner, recurrence, operands, keep=keep)
     run = runner.forward(recurrence, operands.weights)
     last = list(operands.state)
-    for start in range(0, num_steps, stretch):
-        x = operands.x[:, start : start + stretch]
-        u, states = trace.stretch(start if keep else 0, x.shape[1])
-        for part, value in zip(states, last, strict=True):
-            part[0].copy_(value)
-        _project(x, operands, u)
+    for steps in stretches(operands.x.shape[1], trace.length):
+        trace.begin(steps, last)
+        u, states = trace.stretch(steps)
+        _project(operands.x[:, steps], operands, u)
         run(u, states)
         last = [part[-1] for part in states]
         if sequence.shape[1]:
-            sequence[:, start : start + stretch].copy_(states[0][1:, :, : sequence.shape[2]].transpose(0, 1))
+            sequence[:, steps].copy_(states[0][1:, :, : sequence.shape[2]].transpose(0, 1))
     return [part.clone() for part in last], trace
 
 
@@ -129,12 +83,11 @@ def scan_backward(
         towards_x: compute the gradient towards the input.
     """
     x, weight_ih = operands.x, operands.weight_ih
-    num_steps, (batch_size, width) = x.shape[1], operands.state[0].shape
-    stretch = runner.stretch(operands.state[0], num_steps)
+    batch_size, width = operands.state[0].shape
     run = runner.backward(recurrence, operands.weights)
     scratch = Lease(weight_ih.dtype, weight_ih.device)
-    delta = scratch.take(stretch, batch_size, width if recurrence.has_delta else 0)
-    more = None if grad_sequence is None else scratch.take(stretch, batch_size, width).zero_()
+    delta = scratch.take(trace.length, batch_size, width if recurrence.has_delta else 0)
+    more = None if grad_sequence is None else scratch.take(trace.length, batch_size, width).zero_()
     # Its transpose, because where I is small a product of this form is several times faster.
     weight_ih_t = weight_ih.new_zeros(weight_ih.shape[::-1])
     found = Gradients(
@@ -144,9 +97,8 @@ def scan_backward(
         state=tuple(grads),
         weights=tuple(torch.zeros_like(weight) for weight in operands.weights),
     )
-    for start in reversed(range(0, num_steps, stretch)):
-        steps = slice(start, min(start + stretch, num_steps))
-        u, states = trace.stretch(start, steps.stop - start)
+    for steps in reversed(stretches(x.shape[1], trace.length)):
+        u, states = trace.return_to(steps)
         here = delta[: len(u)]
         if more is not None and grad_sequence is not None:
             more[: len(u), :, : grad_sequence.shape[2]].copy_(grad_sequence[:, steps].transpose(0, 1))

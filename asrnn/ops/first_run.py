@@ -5,7 +5,7 @@ import functools
 import torch
 from torch import Tensor
 
-from asrnn.ops.driver import Operands
+from asrnn.ops.operands import Operands
 from asrnn.ops.recurrence import Recurrence
 from asrnn.ops.runner import Runner, StepRunner
 from asrnn.ops.scan import FusedScan

@@ -15,7 +15,7 @@ class Recurrence(ABC):
 
     u_t = V x_t + b, ``[B, G H]``, is computed for many steps at once before the loop. :meth:`forward` puts in
     its place what the backward needs of the step, and :meth:`backward` in place of that the gradient towards
-    u_t, so that one buffer serves all three. The states of all steps are kept.
+    u_t, so that one buffer serves all three.
 
     A new recurrence says how many inputs G it has, and writes the three methods for one time step or one
     stretch of steps, with torch's in-place operations and ``out=``: no step may allocate.
@@ -34,7 +34,7 @@ class Recurrence(ABC):
     """Whether the gradient towards the recurrent product is not u's own, and has a buffer ``[B, H]`` a step."""
 
     compiled: ClassVar[Path | None] = None
-    """The C text of the same two functions, for :mod:`asrnn.ops.compiled`: one state, one square weight."""
+    """The same in C, for :mod:`asrnn.ops.compiled`: one state, one square weight; ``scan.c`` says what it holds."""
 
     def __init__(self, *scalars: float) -> None:
         self.scalars = scalars

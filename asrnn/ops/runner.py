@@ -44,6 +44,13 @@ class Runner(ABC):
     def forward(self, recurrence: Recurrence, weights: Tensors) -> Forward:
         """Prepare the weights once, and return what takes a stretch of steps."""
 
+    def replay(self, recurrence: Recurrence) -> Forward | None:
+        """Return what makes the states of a stretch again from its first and what is kept in u, if anything does.
+
+        Then only the first state of each stretch is kept, which halves the memory that a step goes through.
+        """
+        return None
+
     @abstractmethod
     def backward(self, recurrence: Recurrence, weights: Tensors) -> Backward:
         """Prepare the weights once, and return what goes back through a stretch of steps."""

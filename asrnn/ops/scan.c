@@ -1,7 +1,7 @@
 /* Some time steps of a recurrence with one square recurrent weight, for some samples of a batch, in float32.
  *
- * RECURRENCE is the file that says what a step does: INPUTS, how many inputs a unit has, and the functions `forward`
- * and `backward` on vectors of units of one sample. LANES is the number of floats in a vector, ROWS the number of rows
+ * RECURRENCE is the file that says what a step does, by functions on vectors of units of one sample: `forward` puts what
+ * is kept in place of the INPUTS inputs of a unit, `advance` makes the next state of that, and `backward` goes back. LANES is the number of floats in a vector, ROWS the number of rows
  * whose sums fit the registers. Everything else is here.
  *
  * A row of `width` units, a multiple of PANEL, holds one sample; beyond the hidden size its weights and values are zero,
@@ -110,9 +110,21 @@ void scan_forward(long steps, long batch, long width, const float *weight, float
                         const long at = (row + i) * width + unit + j * LANES;
                         vec state = load(states + at);
                         WITH_INPUTS(inputs + at + (INPUTS - 1) * (row + i) * width,
-                                    state = forward(sum[i][j], u, state, scalars))
+                                    forward(sum[i][j], u); state = advance(state, u, scalars))
                         store(states + size + at, state);
                     }
+            }
+}
+
+/* The states once more, from the first of them and the inputs that `scan_forward` left: the same numbers to the bit. */
+void scan_replay(long steps, long batch, long width, const float *inputs, float *states, const float *scalars) {
+    const long size = batch * width;
+    for (long t = 0; t < steps; t++, inputs += INPUTS * size, states += size)
+        for (long row = 0; row < batch; row++)
+            for (long at = row * width; at < (row + 1) * width; at += LANES) {
+                vec u[INPUTS];
+                for (int g = 0; g < INPUTS; g++) u[g] = load(inputs + at + ((INPUTS - 1) * row + g) * width);
+                store(states + size + at, advance(load(states + at), u, scalars));
             }
 }
 

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from asrnn.errors import ModelError
-from asrnn.ops.driver import Gradients, Operands, Trace, add_up, narrow, scan_backward, scan_forward, split, widen
+from asrnn.ops.driver import Gradients, add_up, narrow, scan_backward, scan_forward, split, widen
+from asrnn.ops.operands import Operands
 from asrnn.ops.recurrence import Recurrence
 from asrnn.ops.runner import Runner
 from asrnn.ops.tiles import for_each_tile, tiles_of
+from asrnn.ops.trace import Trace
 
 Traces = list[tuple[slice, Trace]]
 
