@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from asrnn import RecurrentCell, load_model
-from asrnn.ops import scan_with
+from asrnn.ops import free_buffers, scan_with
 
 EVERY = pytest.mark.parametrize("name", SOURCES)
 # float64; scan and step differ only in the grouping of sums of at most 20 products over at most 17 steps.
@@ -178,6 +178,7 @@ class Cost(TorchDispatchMode):
 
 def cost(scan, cell: RecurrentCell, num_steps: int) -> tuple[int, int]:
     x = torch.zeros(2, num_steps, cell.input_size)
+    free_buffers()  # or a second scan allocates nothing
     with Cost() as counted:
         scan(cell, x).sum().backward()
     return counted.operations, counted.bytes
@@ -202,7 +203,8 @@ def test_cost_is_linear_in_time(name: str, backend: str, return_sequence: bool) 
     cell = random_cell(name, 3, 8, torch.float32)
     with scan_with(backend):
         found = slopes(lambda cell, x: cell.scan(x, return_sequence=return_sequence)[0], cell)
-    assert all(0.9 <= slope <= 1.15 for slope in found), found
+    # What a scan costs at any length weighs more where a step costs little: 0.90 was seen.
+    assert all(0.85 <= slope <= 1.15 for slope in found), found
 
 
 def test_a_quadratic_scan_would_be_seen() -> None:
