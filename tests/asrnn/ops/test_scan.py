@@ -3,6 +3,7 @@
 import copy
 import gc
 import os
+import signal
 import threading
 
 import pytest
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("nan_memory")
 def backend(request: pytest.FixtureRequest, threads_of_torch):
     if request.param == "compiled":
         needs_compiler("antisymmetric")
-        threads_of_torch(2)  # the others leave their threads to torch
+    threads_of_torch(2 if request.param == "compiled" else 1)  # the other leaves threads to torch
     with scan_with(request.param):
         yield request.param
 
@@ -154,6 +155,7 @@ def test_a_forked_child_scans(cell) -> None:
     with buffers._pool._lock, tiles._lock:  # as if another thread held them
         child = os.fork()
         if child == 0:
+            signal.alarm(60)  # a child that waits for ever ends by this
             os._exit(0 if torch.equal(cell.scan(x)[0], expected) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
@@ -257,7 +259,8 @@ def test_an_input_that_all_samples_share_is_projected_once(backend, monkeypatch,
     assert sum(seen) == len(seen) * (4 if shared_steps == 30 else 6) // 6
     monkeypatch.setattr(driver, "_same_for_all", lambda x: False)
     # The same products in float32, of which 17 were added up before one of them, not after.
-    torch.testing.assert_close(once, run(cell, x, state), rtol=1e-4, atol=1e-4)
+    # Sums of up to 680 numbers of up to 50: 1.5e-4 was seen.
+    torch.testing.assert_close(once, run(cell, x, state), rtol=1e-4, atol=1e-3)
 
 
 def test_buffers_come_back_and_are_used_again(cell, backend: str) -> None:
