@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from scan_support import needs_compiler, random_cell
 
-from asrnn.ops import buffers
+from asrnn.ops import buffers, scan_with
 
 
 @pytest.fixture
@@ -31,3 +32,17 @@ def threads_of_torch() -> Iterator[Callable[[int], None]]:
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)
+
+
+@pytest.fixture(params=["fused", "compiled"])
+def backend(request: pytest.FixtureRequest, threads_of_torch):
+    if request.param == "compiled":
+        needs_compiler("antisymmetric")
+    threads_of_torch(2 if request.param == "compiled" else 1)  # the other leaves threads to torch
+    with scan_with(request.param):
+        yield request.param
+
+
+@pytest.fixture(params=["antisymmetric", "antisymmetric-gated"])
+def cell(request: pytest.FixtureRequest):
+    return random_cell(request.param, 3, 21, torch.float32)

@@ -57,6 +57,17 @@ def gradients(cell: RecurrentCell, x, state, outputs, final, **keywords) -> tupl
     return torch.autograd.grad(loss, [x, *state, *cell.parameters()], **keywords)
 
 
+def run(cell: RecurrentCell, x, state, **keywords) -> tuple[Tensor, ...]:
+    """The gradients of a scan."""
+    outputs, final = cell.scan(x, state, return_sequence=True)
+    return gradients(cell, x, state, outputs, final, **keywords)
+
+
+def equal(some, others) -> bool:
+    """Whether all tensors are equal, to the bit."""
+    return all(torch.equal(a, b) for a, b in zip(some, others, strict=True))
+
+
 def needs_compiler(name: str) -> None:
     """Skip a test of the compiled steps where they cannot be compiled, with the reason."""
     runner = compiled_runner(type(random_cell(name, 1, 1).recurrence()))

@@ -1,0 +1,40 @@
+"""Buffers come back after a backward or a graph that is dropped, and no more of them are kept than were ever used."""
+
+import gc
+
+import pytest
+import torch
+from scan_support import random_run, run
+
+from asrnn.ops import buffers, free_buffers
+
+pytestmark = pytest.mark.usefixtures("nan_memory", "backend")
+
+
+def test_buffers_come_back_and_are_used_again(cell, backend: str) -> None:
+    free_buffers()
+    x, state = random_run(cell, 17, 400)
+    for _ in range(20):
+        run(cell, x, state)
+    free = list(buffers._pool._free)
+    # Of each tile: u, the states, the gradient of the sequence, delta where there is a gate, marks for a replay.
+    kinds = 3 + cell.recurrence().has_delta + (backend == "compiled")
+    assert torch.get_num_threads() * (kinds - 1) <= len(free) <= torch.get_num_threads() * kinds
+    assert buffers._pool._leased == 0
+    graph = cell.scan(x, state)
+    leased = len(buffers._pool._free)
+    del graph  # nobody goes back through it
+    gc.collect()
+    assert len(buffers._pool._free) > leased
+    assert len(buffers._pool._free) == len(free)
+    free_buffers()
+    assert not buffers._pool._free
+
+
+def test_no_more_is_kept_than_was_ever_used_at_once(cell) -> None:
+    free_buffers()
+    for num_steps in range(100, 1000, 100):
+        run(cell, *random_run(cell, 17, num_steps))
+    width = 32 if cell.scan_backend == "compiled" else 21
+    most = 17 * 1000 * width * 4 * (1 + cell.recurrence().num_inputs) * 2
+    assert sum(buffer.nbytes for buffer in buffers._pool._free) < most
