@@ -1,6 +1,7 @@
 """A recurrence's steps in C, compiled when it is first used, where the machine has a C compiler."""
 
 import ctypes
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -17,11 +18,8 @@ _PROCESSORS: dict[str, tuple[int, int, tuple[str, ...]]] = {
     "AVX512": (16, 12, ("-mavx512f", "-mavx512dq", "-mavx512vl", "-mfma")),
     "AVX2": (8, 6, ("-mavx2", "-mfma")),
 }
-_OTHER: tuple[int, int, tuple[str, ...]] = (
-    4,
-    6,
-    (),
-)  # four floats are a vector of any processor: SSE2, NEON, or what the compiler makes of it
+# Four floats are a vector of any processor: SSE2, NEON, or what the compiler makes of it.
+_OTHER: tuple[int, int, tuple[str, ...]] = (4, 6, ())
 _STRETCH = 2**18  # numbers of a buffer that stay in the second-level cache from pass to pass; measured, 2^17 to 2^19
 
 
@@ -51,7 +49,7 @@ class CompiledRunner(Runner):
 
     def forward(self, recurrence: Recurrence, weights: Tensors) -> Forward:
         """See :meth:`Runner.forward`."""
-        (M,), scalars = weights, (ctypes.c_float * len(recurrence.scalars))(*recurrence.scalars)
+        (M,), scalars = weights, _floats(recurrence.scalars)
         packed = self._pack(M.t())
 
         def run(u: Tensor, states: Tensors) -> None:
@@ -62,7 +60,7 @@ class CompiledRunner(Runner):
 
     def replay(self, recurrence: Recurrence) -> Forward:
         """See :meth:`Runner.replay`."""
-        scalars = (ctypes.c_float * len(recurrence.scalars))(*recurrence.scalars)
+        scalars = _floats(recurrence.scalars)
 
         def run(u: Tensor, states: Tensors) -> None:
             (h,), (steps, batch, width) = states, states[0][1:].shape
@@ -72,7 +70,7 @@ class CompiledRunner(Runner):
 
     def backward(self, recurrence: Recurrence, weights: Tensors) -> Backward:
         """See :meth:`Runner.backward`."""
-        (M,), scalars = weights, (ctypes.c_float * len(recurrence.scalars))(*recurrence.scalars)
+        (M,), scalars = weights, _floats(recurrence.scalars)
         packed = self._pack(M)
 
         def run(u: Tensor, states: Tensors, grads: Tensors, delta: Tensor, more: Tensor | None) -> None:
@@ -94,6 +92,10 @@ class CompiledRunner(Runner):
     def _pack(self, matrix: Tensor) -> Tensor:
         """Cut a matrix ``[W, W]`` that rows are multiplied by into panels of columns, ``[W / P, W, P]``."""
         return matrix.reshape(len(matrix), -1, self.panel).transpose(0, 1).contiguous()
+
+
+def _floats(scalars: Sequence[float]) -> ctypes.Array[ctypes.c_float]:
+    return (ctypes.c_float * len(scalars))(*scalars)
 
 
 @cache

@@ -1,8 +1,8 @@
 /* Some time steps of a recurrence with one square recurrent weight, for some samples of a batch, in float32.
  *
  * RECURRENCE is the file that says what a step does, by functions on vectors of units of one sample: `forward` puts what
- * is kept in place of the INPUTS inputs of a unit, `advance` makes the next state of that, and `backward` goes back. LANES is the number of floats in a vector, ROWS the number of rows
- * whose sums fit the registers. Everything else is here.
+ * is kept in place of the INPUTS inputs of a unit, `advance` makes the next state of that, and `backward` goes back.
+ * LANES is the number of floats in a vector, ROWS the number of rows whose sums fit the registers. Everything else is here.
  *
  * A row of `width` units, a multiple of PANEL, holds one sample; beyond the hidden size its weights and values are zero,
  * so that no loop has a remainder. The weight comes packed, [width / PANEL][width][PANEL]: the innermost loop reads it
@@ -71,7 +71,7 @@ typedef vec sums[MOST][2];
                                                          sums out) {                                                   \
         vec sum[rows][2];                                                                                              \
         _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++) sum[i][0] = sum[i][1] = constant(0.0f);                \
-        for (long k = 0; k < width; k++ ) {                                                                            \
+        for (long k = 0; k < width; k++) {                                                                             \
             vec left = load(panel + k * PANEL), right = load(panel + k * PANEL + LANES);                               \
             _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++) {                                                  \
                 float value = x[i * width + k];                                                                        \
