@@ -2,15 +2,11 @@
 
 from typing import ClassVar
 
-from torch import Tensor
-
-from asrnn.cells.antisymmetric import antisymmetric_matrix, diffused
-from asrnn.cells.euler import GatedEulerCell
-from asrnn.cells.hyperparameters import non_negative
-from asrnn.cells.once_a_scan import once_a_scan
+from asrnn.cells.antisymmetric import Antisymmetric
+from asrnn.cells.euler import GatedStep
 
 
-class AntisymmetricGated(GatedEulerCell):
+class AntisymmetricGated(GatedStep, Antisymmetric):
     """The AntisymmetricRNN with gating.
 
     z_t = sigmoid((A - gamma I) h_{t-1} + V_z x_t + b_z),   A = U - U^T
@@ -33,26 +29,3 @@ class AntisymmetricGated(GatedEulerCell):
     """
 
     version: ClassVar[int] = 1
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        *,
-        epsilon: float = 0.01,
-        gamma: float = 0.01,
-        sigma_w: float = 1.0,
-    ) -> None:
-        super().__init__(
-            input_size,
-            hidden_size,
-            epsilon=epsilon,
-            sigma_w=sigma_w,
-            weight_hh=(hidden_size * (hidden_size - 1) // 2,),
-        )
-        self.gamma = non_negative("gamma", gamma)
-
-    @once_a_scan
-    def recurrent_weight(self) -> Tensor:
-        """The matrix A - gamma I, ``[H, H]``."""
-        return diffused(antisymmetric_matrix(self.weight_hh, self.hidden_size), self.gamma)

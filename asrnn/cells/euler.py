@@ -1,6 +1,7 @@
 """What the AntisymmetricRNN paper's cells share: Euler steps with one square matrix, with and without a gate."""
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,24 +23,19 @@ class EulerCell(FusedCell):
         epsilon: the step size of the Euler method, above 0.
         sigma_w: the entries of ``weight_hh`` are drawn from N(0, sigma_w^2/H).
         weight_hh: the shape of what M is made of.
-        num_inputs: the projections of the input that are stacked in ``weight_ih`` and ``bias``.
     """
 
+    recurrence_class: ClassVar[type[Recurrence]] = Residual
+
     def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        *,
-        epsilon: float,
-        sigma_w: float,
-        weight_hh: tuple[int, ...],
-        num_inputs: int = 1,
+        self, input_size: int, hidden_size: int, *, epsilon: float, sigma_w: float, weight_hh: tuple[int, ...]
     ) -> None:
         super().__init__(input_size, hidden_size)
         self.epsilon = positive("epsilon", epsilon)
-        self.weight_ih = input_weight(num_inputs * hidden_size, input_size)
+        rows = self.recurrence_class.num_inputs * hidden_size
+        self.weight_ih = input_weight(rows, input_size)
         self.weight_hh = hidden_weight(*weight_hh, hidden_size=hidden_size, sigma_w=sigma_w)
-        self.bias = zero_bias(num_inputs * hidden_size)
+        self.bias = zero_bias(rows)
 
     @property
     @abstractmethod
@@ -56,24 +52,22 @@ class EulerCell(FusedCell):
         return (h + self.epsilon * torch.tanh(u + h @ self.recurrent_weight.T),)
 
     def recurrence(self) -> Recurrence:
-        """Return ``step`` as a fused recurrence."""
-        return Residual(self.epsilon)
+        """Return the recurrence with the step size epsilon."""
+        return self.recurrence_class(self.epsilon)
 
     def operands(self, x: Tensor, state: State) -> Operands:
         """Return the input, the state, V, b and M."""
         return Operands(x, self.weight_ih, self.bias, state, (self.recurrent_weight,))
 
 
-class GatedEulerCell(EulerCell):
-    """h_t = h_{t-1} + epsilon z_t * tanh(M h_{t-1} + V_h x_t + b_h), z_t = sigmoid(M h_{t-1} + V_z x_t + b_z).
+class GatedStep(EulerCell):
+    """The step h_t = h_{t-1} + epsilon z_t * tanh(M h_{t-1} + V_h x_t + b_h), z_t = sigmoid(M h_{t-1} + V_z x_t + b_z).
 
-    As in ``torch.nn``, the rows of the two inputs are stacked, the gate's before the candidate's.
+    As in ``torch.nn``, the rows of the two inputs are stacked, the gate's before the candidate's. It stands before the
+    cell whose M it gates: ``class AntisymmetricGated(GatedStep, Antisymmetric)``.
     """
 
-    def __init__(
-        self, input_size: int, hidden_size: int, *, epsilon: float, sigma_w: float, weight_hh: tuple[int, ...]
-    ) -> None:
-        super().__init__(input_size, hidden_size, epsilon=epsilon, sigma_w=sigma_w, weight_hh=weight_hh, num_inputs=2)
+    recurrence_class = GatedResidual
 
     def step(self, u: Tensor, state: State) -> State:
         """Take one gated Euler step, ``u`` ``[B, 2 H]`` and h ``[B, H]``."""
@@ -82,7 +76,3 @@ class GatedEulerCell(EulerCell):
         recurrent = h @ self.recurrent_weight.T
         z = torch.sigmoid(recurrent + u_z)
         return (h + self.epsilon * z * torch.tanh(recurrent + u_h),)
-
-    def recurrence(self) -> Recurrence:
-        """Return ``step`` as a fused recurrence."""
-        return GatedResidual(self.epsilon)

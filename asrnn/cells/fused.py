@@ -1,15 +1,15 @@
 """Cells whose scan is a fused recurrence where one can run, and the loop over ``step`` elsewhere."""
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from asrnn.cells.base import RecurrentCell, State
 from asrnn.ops import FusedScan, Operands, Recurrence, runner_for
 
-_MEANING = {"recurrence", "step", "project", "output"}
-"""What says which numbers a cell gives: who writes one of them anew writes the recurrence too."""
+_MEANING = {"recurrence_class", "step", "project", "output"}
+"""What says which numbers a cell gives: who writes one of them anew names the recurrence too."""
 
 
 class FusedCell(RecurrentCell):
@@ -19,12 +19,15 @@ class FusedCell(RecurrentCell):
     loop, as its numbers are no longer the recurrence's.
     """
 
+    recurrence_class: ClassVar[type[Recurrence]]
+    """What ``step`` computes, as a fused recurrence."""
+
     _backend = "auto"
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         nearest = next(base for base in cls.__mro__ if _MEANING & vars(base).keys())
-        if "recurrence" not in vars(nearest):
+        if "recurrence_class" not in vars(nearest):
             cls.scan = RecurrentCell.scan  # type: ignore[method-assign]
 
     @property
@@ -34,7 +37,7 @@ class FusedCell(RecurrentCell):
 
     @abstractmethod
     def recurrence(self) -> Recurrence:
-        """Return what ``step`` computes as a fused recurrence."""
+        """Return a ``recurrence_class`` with the cell's constants."""
 
     @abstractmethod
     def operands(self, x: Tensor, state: State) -> Operands:

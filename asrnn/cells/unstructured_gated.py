@@ -5,12 +5,12 @@ from typing import ClassVar
 from torch import Tensor
 
 from asrnn.cells.antisymmetric import diffused
-from asrnn.cells.euler import GatedEulerCell
+from asrnn.cells.euler import GatedStep
 from asrnn.cells.hyperparameters import non_negative
 from asrnn.cells.once_a_scan import once_a_scan
 
 
-class UnstructuredGated(GatedEulerCell):
+class UnstructuredGated(GatedStep):
     """The gated AntisymmetricRNN without its antisymmetry.
 
     z_t = sigmoid((W - gamma I) h_{t-1} + V_z x_t + b_z)

@@ -58,7 +58,7 @@ def test_once_a_scan(T: int) -> None:
 @pytest.mark.parametrize("name", ["antisymmetric", "antisymmetric-gated", "unstructured-gated"])
 def test_the_registered_cells_build_theirs_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     cell = build_cell(name, 3, 5)
-    weight = vars(type(cell))["recurrent_weight"]
+    weight = type(cell).recurrent_weight
     calls, build = [], weight.build
     monkeypatch.setattr(weight, "build", lambda cell: calls.append(cell) or build(cell))
     cell.scan(torch.zeros(2, 50, 3))
