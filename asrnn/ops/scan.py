@@ -114,8 +114,8 @@ class _Differentiable(torch.autograd.Function):
             )
         operands = Operands.of(ctx.saved_tensors, ctx.num_states)
         traces, ctx.traces = ctx.traces, None
-        if traces is None:  # a first backward has written over them
-            _, _, traces = ctx.scan.run(operands, keep=True)
         with torch.autocast(operands.x.device.type, enabled=False):
+            if traces is None:  # a first backward has written over them
+                _, _, traces = ctx.scan.run(operands, keep=True)
             found = ctx.scan.back(operands, traces, grad_sequence, grads, towards_x=ctx.needs_input_grad[2])
         return (None, None, *found.tensors())

@@ -106,9 +106,11 @@ def test_autocast_does_not_round_the_inside(cell) -> None:
     expected = run(cell, x, state)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         outputs, final = cell.scan(x, state, return_sequence=True)
-        found = gradients(cell, x, state, outputs, final)
+        found = gradients(cell, x, state, outputs, final, retain_graph=True)
+        again = gradients(cell, x, state, outputs, final)
     assert outputs.dtype == torch.float32
     assert equal(found, expected)
+    assert equal(again, expected)
 
 
 def test_a_strided_input(cell) -> None:
