@@ -38,7 +38,8 @@ class RecurrentModel(nn.Module):
         self.input_size = positive_size("input_size", input_size)
         self.hidden_size = positive_size("hidden_size", hidden_size)
         self.recurrence = recurrence
-        self.readout = nn.Linear(hidden_size, positive_size("num_outputs", num_outputs))
+        self.output_size = recurrence.output_size if isinstance(recurrence, RecurrentCell) else hidden_size
+        self.readout = nn.Linear(self.output_size, positive_size("num_outputs", num_outputs))
 
     @property
     def scan_backend(self) -> str:
@@ -68,7 +69,7 @@ class RecurrentModel(nn.Module):
 
     def _last_state(self, output: object, batch_size: int, num_steps: int) -> Tensor:
         first = output[0] if isinstance(output, tuple | list) and output else output
-        last, sequence = (batch_size, self.hidden_size), (batch_size, num_steps, self.hidden_size)
+        last, sequence = (batch_size, self.output_size), (batch_size, num_steps, self.output_size)
         if isinstance(first, Tensor) and first.shape == last:
             return first
         if isinstance(first, Tensor) and first.shape == sequence:

@@ -29,3 +29,6 @@ class AntisymmetricGated(GatedStep, Antisymmetric):
     """
 
     version: ClassVar[int] = 1
+    family: ClassVar[str] = "ode"
+    paper: ClassVar[str] = "Chang et al., ICLR 2019, arXiv 1902.09689"
+    year: ClassVar[int] = 2019

@@ -54,6 +54,15 @@ class RecurrentCell(nn.Module, ABC):
     version: ClassVar[int]
     """Raised by hand when the numbers a cell gives change; every cell in ``asrnn/cells`` has one."""
 
+    family: ClassVar[str] = ""
+    """What kind of recurrence it is, in a word or two, as lists of models show it."""
+
+    paper: ClassVar[str] = ""
+    """Who published it where, in one line: authors, venue, arXiv number."""
+
+    year: ClassVar[int | None] = None
+    """When it was published."""
+
     state_names: ClassVar[tuple[str, ...]] = ("h",)
     """What the tensors of the state are called."""
 
@@ -61,6 +70,11 @@ class RecurrentCell(nn.Module, ABC):
         super().__init__()
         self.input_size = positive_size("input_size", input_size)
         self.hidden_size = positive_size("hidden_size", hidden_size)
+
+    @property
+    def output_size(self) -> int:
+        """How many numbers a readout sees, the size of :meth:`output`: H unless the cell says otherwise."""
+        return self.hidden_size
 
     @property
     def scan_backend(self) -> str:
@@ -89,7 +103,7 @@ class RecurrentCell(nn.Module, ABC):
         """
 
     def output(self, state: State) -> Tensor:
-        """Return what a readout sees of a state, ``[B, H]``: its first tensor."""
+        """Return what a readout sees of a state, ``[B, output_size]``: its first tensor."""
         return state[0]
 
     def scan(self, x: Tensor, state: State | None = None, *, return_sequence: bool = False) -> tuple[Tensor, State]:
@@ -101,7 +115,8 @@ class RecurrentCell(nn.Module, ABC):
             return_sequence: return the output of every step, not of the last one only.
 
         Returns:
-            the output, ``[B, H]`` or as a sequence ``[B, T, H]``, and the state after the last step.
+            the output, ``[B, H]`` or as a sequence ``[B, T, H]`` (H being :attr:`output_size`), and the state after the
+            last step.
 
         Raises:
             ModelError: the input, the state, or what ``project`` or ``step`` return has a wrong shape.

@@ -25,6 +25,9 @@ class Feedback(EulerCell):
     """
 
     version: ClassVar[int] = 1
+    family: ClassVar[str] = "ode"
+    paper: ClassVar[str] = "Chang et al., ICLR 2019, arXiv 1902.09689"
+    year: ClassVar[int] = 2019
 
     def __init__(self, input_size: int, hidden_size: int, *, epsilon: float = 0.01, sigma_w: float = 1.0) -> None:
         super().__init__(

@@ -27,6 +27,9 @@ class GRU(TorchLayerCell):
     """
 
     version: ClassVar[int] = 1
+    family: ClassVar[str] = "gated"
+    paper: ClassVar[str] = "Cho et al., EMNLP 2014, arXiv 1406.1078"
+    year: ClassVar[int] = 2014
     layer_class = nn.GRU
 
     def step(self, u: Tensor, state: State) -> State:

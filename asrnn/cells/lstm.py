@@ -28,6 +28,9 @@ class LSTM(TorchLayerCell):
     """
 
     version: ClassVar[int] = 1
+    family: ClassVar[str] = "gated"
+    paper: ClassVar[str] = "Hochreiter and Schmidhuber, Neural Computation 9, 1997"
+    year: ClassVar[int] = 1997
     layer_class = nn.LSTM
     state_names: ClassVar[tuple[str, ...]] = ("h", "c")
 

@@ -24,6 +24,9 @@ class RNN(TorchLayerCell):
     """
 
     version: ClassVar[int] = 1
+    family: ClassVar[str] = "vanilla"
+    paper: ClassVar[str] = "Elman, Cognitive Science 14, 1990"
+    year: ClassVar[int] = 1990
     layer_class = nn.RNN
 
     def step(self, u: Tensor, state: State) -> State:

@@ -3,13 +3,15 @@
 A refactoring that changes a loss has changed the model. Where a change is meant, raise the cell's ``version``
 and write the curves anew, from the repository's root::
 
-    PYTHONPATH=. python tests/asrnn/test_golden.py
+    PYTHONPATH=. python tests/asrnn/test_golden.py [MODEL ...]
 
-Weights and inputs come from numpy's ``RandomState``, whose streams are frozen, so that the curves depend on
-neither torch's generator nor the initialisation.
+Weights, inputs, and the permutations and orthogonal matrices that cells keep as buffers come from numpy's
+``RandomState``, whose streams are frozen, so that the curves depend on neither torch's generator nor the
+initialisation.
 """
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +26,23 @@ NAMES = [source.name for source in list_models() if source.origin == "built-in"]
 B, T, I, H, C = 8, 15, 3, 10, 5  # noqa: E741 - the axes are called so
 
 
+def like(buffer: torch.Tensor, random: np.random.RandomState) -> np.ndarray:
+    """A permutation for integers, and orthogonal columns for a matrix; any other buffer is a constant of the cell."""
+    if not buffer.is_floating_point():
+        return random.permutation(len(buffer))
+    if buffer.ndim == 2:
+        return np.linalg.qr(random.standard_normal(tuple(buffer.shape)))[0]
+    return buffer.numpy()
+
+
 def curve(name: str) -> list[float]:
     random = np.random.RandomState(2019)
     model = build_model(name, input_size=I, hidden_size=H, num_outputs=C).double()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.from_numpy(0.3 * random.standard_normal(tuple(parameter.shape))))
+        for buffer in model.buffers():
+            buffer.copy_(torch.from_numpy(like(buffer, random)))
     if hasattr(model.recurrence, "epsilon"):
         model.recurrence.epsilon = 0.2
     x = torch.from_numpy(random.standard_normal((B, T, I)))
@@ -57,5 +70,5 @@ def test_no_curve_of_a_cell_that_is_gone() -> None:
 
 
 if __name__ == "__main__":
-    for each in NAMES:
+    for each in sys.argv[1:] or NAMES:
         (GOLDEN / f"{each}.json").write_text(json.dumps(curve(each), indent=1) + "\n")

@@ -49,13 +49,17 @@ def fold(cell: RecurrentCell, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Ten
 
 
 def gradients(cell: RecurrentCell, x, state, outputs, final, **keywords) -> tuple[Tensor, ...]:
-    """The gradients of a random sum of all outputs, towards the input, the state and every parameter."""
+    """The gradients of a random sum of all outputs, towards the input, the state and every parameter.
+
+    They are zeros towards a learnt initial state where another state was given.
+    """
     generator = torch.Generator().manual_seed(13)
     loss = sum(
         (torch.randn(tensor.shape, generator=generator, dtype=torch.float64) * tensor).sum()
         for tensor in (outputs, *final)
     )
-    return torch.autograd.grad(loss, [x, *state, *cell.parameters()], **keywords)
+    inputs = [x, *state, *cell.parameters()]
+    return torch.autograd.grad(loss, inputs, allow_unused=True, materialize_grads=True, **keywords)
 
 
 def run(cell: RecurrentCell, x, state, **keywords) -> tuple[Tensor, ...]:
