@@ -20,7 +20,7 @@ class FusedCell(RecurrentCell):
     """
 
     recurrence_class: ClassVar[type[Recurrence]]
-    """What ``step`` computes, as a fused recurrence."""
+    """What ``step`` computes, as a fused recurrence; what it computes by default, where settings change it."""
 
     _backend = "auto"
 
@@ -36,8 +36,8 @@ class FusedCell(RecurrentCell):
         return self._backend if type(self).scan is FusedCell.scan else super().scan_backend
 
     @abstractmethod
-    def recurrence(self) -> Recurrence:
-        """Return a ``recurrence_class`` with the cell's constants."""
+    def recurrence(self) -> Recurrence | None:
+        """Return a ``recurrence_class`` with the cell's constants, or None where its settings have none."""
 
     @abstractmethod
     def operands(self, x: Tensor, state: State) -> Operands:
@@ -49,7 +49,7 @@ class FusedCell(RecurrentCell):
         operands, recurrence = self.operands(x, state), self.recurrence()
         runner = runner_for(recurrence, operands)
         self._backend = "loop" if runner is None else runner.name
-        if runner is None:
+        if runner is None or recurrence is None:
             return super().scan(x, state, return_sequence=return_sequence)
         sequence, last = FusedScan(recurrence, runner, return_sequence)(operands)
         return sequence if return_sequence else self.output(last), last

@@ -5,6 +5,6 @@ from asrnn.ops.backends import scan_with as scan_with
 from asrnn.ops.buffers import free_buffers as free_buffers
 from asrnn.ops.operands import Operands as Operands
 from asrnn.ops.recurrence import Recurrence as Recurrence
-from asrnn.ops.residual import GatedResidual as GatedResidual
-from asrnn.ops.residual import Residual as Residual
+from asrnn.ops.recurrences.residual import GatedResidual as GatedResidual
+from asrnn.ops.recurrences.residual import Residual as Residual
 from asrnn.ops.scan import FusedScan as FusedScan

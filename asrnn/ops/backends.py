@@ -14,7 +14,7 @@ from asrnn.ops.compiled import compiled_runner
 from asrnn.ops.first_run import distrust
 from asrnn.ops.operands import Operands
 from asrnn.ops.recurrence import Recurrence
-from asrnn.ops.residual import GatedResidual, Residual
+from asrnn.ops.recurrences.residual import GatedResidual, Residual
 from asrnn.ops.runner import Runner, StepRunner
 from asrnn.ops.triton_reach import chip_of, precision_for, why_not
 from asrnn.ops.triton_runner import triton_runner
@@ -56,7 +56,7 @@ def scan_with(name: str) -> Iterator[None]:
         _asked.reset(token)
 
 
-def runner_for(recurrence: Recurrence, operands: Operands) -> Runner | None:
+def runner_for(recurrence: Recurrence | None, operands: Operands) -> Runner | None:
     """Return what runs this scan, or None for the loop.
 
     Raises:
@@ -65,6 +65,8 @@ def runner_for(recurrence: Recurrence, operands: Operands) -> Runner | None:
     asked = _asked.get()
     if asked == "loop":
         return None
+    if recurrence is None:
+        return _only(None, asked, "no fused recurrence computes it with these hyper-parameters")
     reason = _why_loop(recurrence, operands)
     if reason:
         return _only(None, asked, reason)

@@ -33,10 +33,10 @@ class CompiledRunner(Runner):
         self.panel = panel
         size, pointer = ctypes.c_long, ctypes.c_void_p
         self._forward, self._backward = library.scan_forward, library.scan_backward
-        self._forward.argtypes = [size] * 3 + [pointer] * 4
-        self._backward.argtypes = [size] * 3 + [pointer] * 6
+        self._forward.argtypes = [size] * 3 + [pointer] * 5
+        self._backward.argtypes = [size] * 3 + [pointer] * 9
         self._replay = library.scan_replay
-        self._replay.argtypes = [size] * 3 + [pointer] * 3
+        self._replay.argtypes = [size] * 3 + [pointer] * 4
         self._forward.restype = self._backward.restype = self._replay.restype = None
 
     def width(self, hidden_size: int) -> int:
@@ -47,43 +47,50 @@ class CompiledRunner(Runner):
         """Return so many steps that a stretch stays in a core's cache between its passes."""
         return max(1, min(num_steps, _STRETCH // state.numel()))
 
-    def forward(self, recurrence: Recurrence, weights: Tensors) -> Forward:
+    def forward(self, recurrence: Recurrence, weights: Tensors, vectors: Tensors) -> Forward:
         """See :meth:`Runner.forward`."""
-        (M,), scalars = weights, _floats(recurrence.scalars)
-        packed = self._pack(M.t())
-
-        def run(u: Tensor, states: Tensors) -> None:
-            (h,), (steps, batch, width) = states, states[0][1:].shape
-            self._forward(steps, batch, width, packed.data_ptr(), u.data_ptr(), h.data_ptr(), scalars)
-
-        return run
-
-    def replay(self, recurrence: Recurrence) -> Forward:
-        """See :meth:`Runner.replay`."""
+        packed, own = [self._pack(weight.t()) for weight in weights], [vector.contiguous() for vector in vectors]
         scalars = _floats(recurrence.scalars)
 
         def run(u: Tensor, states: Tensors) -> None:
-            (h,), (steps, batch, width) = states, states[0][1:].shape
-            self._replay(steps, batch, width, u.data_ptr(), h.data_ptr(), scalars)
+            steps, batch, width = states[0][1:].shape
+            self._forward(
+                steps, batch, width, _pointers(packed), _pointers(own), u.data_ptr(), _pointers(states), scalars
+            )
 
         return run
 
-    def backward(self, recurrence: Recurrence, weights: Tensors) -> Backward:
-        """See :meth:`Runner.backward`."""
-        (M,), scalars = weights, _floats(recurrence.scalars)
-        packed = self._pack(M)
+    def replay(self, recurrence: Recurrence, vectors: Tensors) -> Forward:
+        """See :meth:`Runner.replay`."""
+        own, scalars = [vector.contiguous() for vector in vectors], _floats(recurrence.scalars)
 
-        def run(u: Tensor, states: Tensors, grads: Tensors, delta: Tensor, more: Tensor | None) -> None:
-            (g,), (steps, batch, width) = grads, states[0][1:].shape
+        def run(u: Tensor, states: Tensors) -> None:
+            steps, batch, width = states[0][1:].shape
+            self._replay(steps, batch, width, _pointers(own), u.data_ptr(), _pointers(states), scalars)
+
+        return run
+
+    def backward(self, recurrence: Recurrence, weights: Tensors, vectors: Tensors) -> Backward:
+        """See :meth:`Runner.backward`."""
+        packed, own = [self._pack(weight) for weight in weights], [vector.contiguous() for vector in vectors]
+        scalars = _floats(recurrence.scalars)
+
+        def run(
+            u: Tensor, states: Tensors, grads: Tensors, delta: Tensor, more: Tensors, vector_grads: Tensors
+        ) -> None:
+            steps, batch, width = states[0][1:].shape
             self._backward(
                 steps,
                 batch,
                 width,
-                packed.data_ptr(),
+                _pointers(packed),
+                _pointers(own),
                 u.data_ptr(),
-                g.data_ptr(),
-                None if more is None else more.data_ptr(),
-                delta.data_ptr() if recurrence.has_delta else None,
+                _pointers(states),
+                _pointers(grads),
+                _pointers(more) if more else None,
+                delta.data_ptr(),
+                _pointers(vector_grads),
                 scalars,
             )
 
@@ -92,6 +99,10 @@ class CompiledRunner(Runner):
     def _pack(self, matrix: Tensor) -> Tensor:
         """Cut a matrix ``[W, W]`` that rows are multiplied by into panels of columns, ``[W / P, W, P]``."""
         return matrix.reshape(len(matrix), -1, self.panel).transpose(0, 1).contiguous()
+
+
+def _pointers(tensors: Tensors) -> ctypes.Array[ctypes.c_void_p]:
+    return (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
 
 
 def _floats(scalars: Sequence[float]) -> ctypes.Array[ctypes.c_float]:
@@ -104,6 +115,20 @@ def compiled_runner(recurrence: type[Recurrence]) -> CompiledRunner | str:
     if recurrence.compiled is None:
         return f"{recurrence.__name__} has no compiled steps"
     lanes, rows, flags = _PROCESSORS.get(torch.backends.cpu.get_cpu_capability(), _OTHER)
-    flags = (*flags, f"-DLANES={lanes}", f"-DROWS={rows}", f'-DRECURRENCE="{recurrence.compiled}"')
-    library = load_library(recurrence.compiled.stem, _SCAN, flags, [recurrence.compiled])
+    products = ", ".join(f"{{{p.weight}, {p.state}, {p.slot}, {int(p.after)}}}" for p in recurrence.products)
+    defines = {
+        "LANES": lanes,
+        "ROWS": rows,
+        "RECURRENCE": f'"{recurrence.compiled}"',
+        "STATES": recurrence.num_states,
+        "OUTPUTS": recurrence.num_outputs,
+        "SLOTS": recurrence.num_slots,
+        "VECTORS": recurrence.num_vectors,
+        "HALVES": 1 + any(product.after for product in recurrence.products),
+        "DELTA": int(recurrence.has_delta()),
+        "PRODUCTS": products,
+    } | dict.fromkeys(recurrence.defines, 1)
+    flags = (*flags, *(f"-D{name}={value}" for name, value in defines.items()))
+    name = f"{recurrence.compiled.stem}-{recurrence.__name__.lower()}"
+    library = load_library(name, _SCAN, flags, [recurrence.compiled])
     return library if isinstance(library, str) else CompiledRunner(library, panel=2 * lanes)

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from asrnn.ops.buffers import Lease
 from asrnn.ops.operands import Operands
-from asrnn.ops.recurrence import Recurrence
+from asrnn.ops.recurrence import Recurrence, Tensors
 from asrnn.ops.runner import Runner
 from asrnn.ops.trace import Trace, stretches
 
@@ -26,10 +26,11 @@ class Gradients:
     bias: Tensor
     state: tuple[Tensor, ...]
     weights: tuple[Tensor, ...]
+    vectors: tuple[Tensor, ...]
 
     def tensors(self) -> tuple[Tensor | None, ...]:
         """Return them in the order of :meth:`Operands.tensors`."""
-        return (self.x, self.weight_ih, self.bias, *self.state, *self.weights)
+        return (self.x, self.weight_ih, self.bias, *self.state, *self.weights, *self.vectors)
 
 
 def scan_forward(
@@ -41,14 +42,14 @@ def scan_forward(
         runner: what takes the steps.
         recurrence: what a step is.
         operands: what is read.
-        sequence: where the first state of every step goes, ``[B, T, H]``; without time steps, nowhere.
+        sequence: where the outputs of every step go, side by side, ``[B, T, O H]``; without time steps, nowhere.
         keep: keep what :func:`scan_backward` needs.
 
     Returns:
         the state after the last step, ``[B, W]`` each, and the trace.
     """
     trace = Trace(runner, recurrence, operands, keep=keep)
-    run = runner.forward(recurrence, operands.weights)
+    run = runner.forward(recurrence, operands.weights, operands.vectors)
     last = list(operands.state)
     for steps in stretches(operands.x.shape[1], trace.length):
         trace.begin(steps, last)
@@ -57,7 +58,8 @@ def scan_forward(
         run(u, states)
         last = [part[-1] for part in states]
         if sequence.shape[1]:
-            sequence[:, steps].copy_(states[0][1:, :, : sequence.shape[2]].transpose(0, 1))
+            for output, part in zip(_outputs(recurrence, sequence[:, steps]), states, strict=False):
+                output.copy_(part[1:, :, : output.shape[2]].transpose(0, 1))
     return [part.clone() for part in last], trace
 
 
@@ -79,15 +81,16 @@ def scan_backward(
         operands: what the scan read.
         trace: what it kept.
         grads: the gradients towards the last state, ``[B, W]`` each; overwritten.
-        grad_sequence: the gradient towards the first state of every step, ``[B, T, H]``, if there is any.
+        grad_sequence: the gradient towards the outputs of every step, ``[B, T, O H]``, if there is any.
         towards_x: compute the gradient towards the input.
     """
     x, weight_ih = operands.x, operands.weight_ih
     batch_size, width = operands.state[0].shape
-    run = runner.backward(recurrence, operands.weights)
+    run = runner.backward(recurrence, operands.weights, operands.vectors)
     scratch = Lease(weight_ih.dtype, weight_ih.device)
-    delta = scratch.take(trace.length, batch_size, width if recurrence.has_delta else 0)
-    more = None if grad_sequence is None else scratch.take(trace.length, batch_size, width).zero_()
+    delta = scratch.take(trace.length, batch_size, width if recurrence.has_delta() else 0)
+    outputs = range(0 if grad_sequence is None else recurrence.num_outputs)
+    more = [scratch.take(trace.length, batch_size, width).zero_() for _ in outputs]
     # Its transpose, because where I is small a product of this form is several times faster.
     weight_ih_t = weight_ih.new_zeros(weight_ih.shape[::-1])
     found = Gradients(
@@ -96,18 +99,19 @@ def scan_backward(
         bias=torch.zeros_like(operands.bias),
         state=tuple(grads),
         weights=tuple(torch.zeros_like(weight) for weight in operands.weights),
+        vectors=tuple(torch.zeros_like(vector) for vector in operands.vectors),
     )
     for steps in reversed(stretches(x.shape[1], trace.length)):
         u, states = trace.return_to(steps)
         here = delta[: len(u)]
-        if more is not None and grad_sequence is not None:
-            more[: len(u), :, : grad_sequence.shape[2]].copy_(grad_sequence[:, steps].transpose(0, 1))
-        run(u, states, grads, here, more)
-        before, after = [part[:-1].flatten(0, 1) for part in states], [part[1:].flatten(0, 1) for part in states]
-        rows, inputs = u.flatten(0, 1), x[:, steps]
-        recurrence.accumulate(found.weights, rows, here.flatten(0, 1), before, after)
+        if grad_sequence is not None:
+            for part, given in zip(more, _outputs(recurrence, grad_sequence[:, steps]), strict=True):
+                part[: len(u), :, : given.shape[2]].copy_(given.transpose(0, 1))
+        run(u, states, grads, here, more, found.vectors)
+        _accumulate(recurrence, found.weights, u, here, states)
+        rows, inputs = u.flatten(0, 1)[:, : len(operands.bias)], x[:, steps]
         if _same_for_all(inputs):
-            weight_ih_t.addmm_(inputs[0].t(), u.sum(1))
+            weight_ih_t.addmm_(inputs[0].t(), u[:, :, : len(operands.bias)].sum(1))
         else:
             weight_ih_t.addmm_(_time_major(inputs).t(), rows)
         found.bias.add_(rows.sum(0))
@@ -117,12 +121,28 @@ def scan_backward(
     return found
 
 
+def _accumulate(recurrence: Recurrence, grads: Sequence[Tensor], u: Tensor, delta: Tensor, states: Tensors) -> None:
+    """Add what a stretch contributes to the recurrent weights' gradients, as one product for each product."""
+    slots = [*u.flatten(0, 1).chunk(recurrence.num_slots, dim=1), delta.flatten(0, 1)]
+    for product in recurrence.products:
+        state = states[product.state]
+        rows = (state[1:] if product.after else state[:-1]).flatten(0, 1)
+        grads[product.weight].addmm_(slots[product.slot].t(), rows)
+
+
+def _outputs(recurrence: Recurrence, sequence: Tensor) -> tuple[Tensor, ...]:
+    """Take the outputs of a recurrence apart, ``[B, m, O H]`` to ``[B, m, H]`` each."""
+    return sequence.chunk(recurrence.num_outputs, dim=2)
+
+
 def _project(x: Tensor, operands: Operands, u: Tensor) -> None:
-    """Write V x + b of a stretch, ``[B, m, I]`` to ``[m, B, G W]``."""
+    """Write V x + b of a stretch, ``[B, m, I]``, into the first slots of u, ``[m, B, S W]``."""
     if _same_for_all(x):
-        u.copy_(torch.addmm(operands.bias, x[0], operands.weight_ih.t()).unsqueeze(1))
+        shared = torch.addmm(operands.bias, x[0], operands.weight_ih.t())
+        u[:, :, : len(operands.bias)].copy_(shared.unsqueeze(1))
     else:
-        torch.addmm(operands.bias, _time_major(x), operands.weight_ih.t(), out=u.flatten(0, 1))
+        rows = u.flatten(0, 1)[:, : len(operands.bias)]
+        torch.addmm(operands.bias, _time_major(x), operands.weight_ih.t(), out=rows)
 
 
 def _same_for_all(x: Tensor) -> bool:
@@ -152,6 +172,7 @@ def widen(operands: Operands, width: int) -> Operands:
         F.pad(operands.bias.view(inputs, size), (0, more)).flatten(),
         tuple(F.pad(part, (0, more)) for part in operands.state),
         tuple(F.pad(weight, (0, more, 0, more)) for weight in operands.weights),
+        tuple(F.pad(vector, (0, more)) for vector in operands.vectors),
     )
 
 
@@ -167,13 +188,14 @@ def narrow(gradients: Gradients, size: int) -> Gradients:
         gradients.bias.view(inputs, width)[:, :size].flatten(),
         tuple(part[:, :size] for part in gradients.state),
         tuple(weight[:size, :size] for weight in gradients.weights),
+        tuple(vector[:size] for vector in gradients.vectors),
     )
 
 
 def split(operands: Operands, tile: slice) -> Operands:
     """Return the operands of some samples of the batch."""
     state = tuple(part[tile] for part in operands.state)
-    return Operands(operands.x[tile], operands.weight_ih, operands.bias, state, operands.weights)
+    return replace(operands, x=operands.x[tile], state=state)
 
 
 def add_up(parts: Sequence[Gradients]) -> Gradients:
@@ -185,6 +207,7 @@ def add_up(parts: Sequence[Gradients]) -> Gradients:
         _sum([part.bias for part in parts]),
         tuple(torch.cat(each) for each in zip(*(part.state for part in parts), strict=True)),
         tuple(_sum(each) for each in zip(*(part.weights for part in parts), strict=True)),
+        tuple(_sum(each) for each in zip(*(part.vectors for part in parts), strict=True)),
     )
 
 

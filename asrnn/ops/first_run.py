@@ -37,15 +37,19 @@ def _largest_error(runner: Runner, recurrence: type[Recurrence], hidden_size: in
 
     inputs = recurrence.num_inputs * hidden_size
     operands = [draw(_BATCH_SIZE, _NUM_STEPS, _INPUT_SIZE), draw(inputs, _INPUT_SIZE), draw(inputs)]
-    weight = draw(hidden_size, hidden_size, scale=hidden_size**-0.5)
-    operands += [draw(_BATCH_SIZE, hidden_size), runner.as_kept(weight).double()]
-    towards = [draw(_BATCH_SIZE, _NUM_STEPS, hidden_size), draw(_BATCH_SIZE, hidden_size)]
+    operands += [draw(_BATCH_SIZE, hidden_size) for _ in range(recurrence.num_states)]
+    for _ in range(recurrence.num_weights()):
+        weight = draw(hidden_size, hidden_size, scale=hidden_size**-0.5)
+        operands.append(runner.as_kept(weight).double())
+    operands += [draw(hidden_size, scale=0.5) for _ in range(recurrence.num_vectors)]
+    towards = [draw(_BATCH_SIZE, _NUM_STEPS, recurrence.num_outputs * hidden_size)]
+    towards += [draw(_BATCH_SIZE, hidden_size) for _ in range(recurrence.num_states)]
 
     def run(runner: Runner, dtype: torch.dtype, device: torch.device) -> list[Tensor]:
-        scan = FusedScan(recurrence(0.3), runner, return_sequence=True)
+        scan = FusedScan(recurrence(*recurrence.first_scalars), runner, return_sequence=True)
         leaves = [tensor.to(device, dtype).requires_grad_() for tensor in operands]
-        sequence, (last,) = scan(Operands.of(leaves, 1))
-        outputs = [sequence, last]
+        sequence, last = scan(Operands.of(leaves, scan.recurrence))
+        outputs = [sequence, *last]
         grads = torch.autograd.grad(outputs, leaves, [tensor.to(device, dtype) for tensor in towards])
         return [tensor.detach().to("cpu", torch.float64) for tensor in (*outputs, *grads)]
 

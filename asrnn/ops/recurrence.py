@@ -3,51 +3,104 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from torch import Tensor
 
 Tensors = Sequence[Tensor]
 
 
+class Product(NamedTuple):
+    """One recurrent product M h of a step.
+
+    Args:
+        weight: which of the recurrent weights M is.
+        state: which of the states h is.
+        slot: which slot of u holds the gradient towards M h after :meth:`Recurrence.backward`; the number of slots
+            where ``delta`` does.
+        after: whether h is the state after the step, which the step's first half has made, and not that before it.
+    """
+
+    weight: int = 0
+    state: int = 0
+    slot: int = 0
+    after: bool = False
+
+
 class Recurrence(ABC):
-    """A recurrence state_t = f(state_{t-1}, u_t; weights): two in-place step functions, and what they keep.
+    """A recurrence state_t = f(state_{t-1}, u_t; weights, vectors): two in-place step functions, and what they keep.
 
     u_t = V x_t + b, ``[B, G H]``, is computed for many steps at once before the loop. :meth:`forward` puts in
     its place what the backward needs of the step, and :meth:`backward` in place of that the gradient towards
-    u_t, so that one buffer serves all three.
+    u_t, so that one buffer of slots, ``[B, H]`` each, serves all three. The gradients of the recurrent weights
+    follow from the slots and the states, by :attr:`products`.
 
-    A new recurrence says how many inputs G it has, and writes the three methods for one time step or one
-    stretch of steps, with torch's in-place operations and ``out=``: no step may allocate.
+    A new recurrence says what it has, and writes the two methods for one time step, with torch's in-place
+    operations and ``out=``: no step may allocate.
 
     Args:
         scalars: the constants of the equation, such as epsilon; in ``compiled`` code, ``scalars[0]``, ...
     """
 
+    num_states: ClassVar[int] = 1
+    """How many tensors ``[B, H]`` the state has."""
+
+    num_outputs: ClassVar[int] = 1
+    """How many of them, the first ones, a readout sees."""
+
     num_inputs: ClassVar[int] = 1
-    """G, the input projections of H units each that are stacked in u."""
+    """G, the input projections of H units each that stand in the first slots of u."""
+
+    num_slots: ClassVar[int] = 0
+    """How many slots u has; as many as inputs, unless a step keeps more."""
+
+    products: ClassVar[tuple[Product, ...]] = (Product(),)
+    """The recurrent products, with a weight ``[H, H]`` each."""
+
+    num_vectors: ClassVar[int] = 0
+    """How many numbers a unit has of its own, beside its bias: vectors ``[H]``."""
 
     num_scratch: ClassVar[int] = 1
     """How many buffers ``[B, H]`` a step needs to work in."""
 
-    has_delta: ClassVar[bool] = False
-    """Whether the gradient towards the recurrent product is not u's own, and has a buffer ``[B, H]`` a step."""
-
     compiled: ClassVar[Path | None] = None
-    """The same in C, for :mod:`asrnn.ops.compiled`: one state, one square weight; ``scan.c`` says what it holds."""
+    """The same in C, for :mod:`asrnn.ops.compiled`; ``scan.c`` says what it holds."""
+
+    defines: ClassVar[tuple[str, ...]] = ()
+    """Names that the C is compiled with, where one text serves several recurrences."""
+
+    first_scalars: ClassVar[tuple[float, ...]] = ()
+    """Constants for a first run, in which a runner is tried out."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.num_slots = max(cls.num_slots, cls.num_inputs)
 
     def __init__(self, *scalars: float) -> None:
         self.scalars = scalars
 
+    @classmethod
+    def has_delta(cls) -> bool:
+        """Return whether the gradient towards a recurrent product is in no slot, and has a buffer ``[B, H]`` a step."""
+        return any(product.slot == cls.num_slots for product in cls.products)
+
+    @classmethod
+    def num_weights(cls) -> int:
+        """Return how many recurrent weights there are."""
+        return 1 + max((product.weight for product in cls.products), default=-1)
+
     @abstractmethod
-    def forward(self, u: Tensor, before: Tensors, after: Tensors, weights: Tensors, scratch: Tensors) -> None:
+    def forward(
+        self, u: Tensor, before: Tensors, after: Tensors, weights: Tensors, vectors: Tensors, scratch: Tensors
+    ) -> None:
         """Take one step.
 
         Args:
-            u: in: V x_t + b, ``[B, G H]``; out: whatever :meth:`backward` needs.
+            u: in: V x_t + b, ``[B, G H]``, in its first slots; out: whatever :meth:`backward` needs.
             before: the state before the step, ``[B, H]`` each.
             after: where the state after the step goes.
-            weights: the recurrent weights, as the cell gave them.
+            weights: the recurrent weights, ``[H, H]`` each.
+            vectors: the vectors, ``[H]`` each.
             scratch: ``num_scratch`` buffers ``[B, H]``, of any content.
         """
 
@@ -60,28 +113,21 @@ class Recurrence(ABC):
         grads: Tensors,
         delta: Tensor,
         weights: Tensors,
+        vectors: Tensors,
+        vector_grads: Tensors,
         scratch: Tensors,
     ) -> None:
         """Go back through one step.
 
         Args:
-            u: in: what :meth:`forward` left; out: the gradient towards V x_t + b, ``[B, G H]``.
+            u: in: what :meth:`forward` left; out: the gradient towards V x_t + b, and towards each product that
+                has a slot of its own.
             before: the state before the step.
             after: the state after the step.
             grads: in: the gradients towards ``after``; out: towards ``before``.
-            delta: out: the gradient towards the recurrent product, ``[B, H]``, where ``has_delta``.
+            delta: out: the gradient towards the products that have no slot, ``[B, H]``, where there are any.
             weights: the recurrent weights.
+            vectors: the vectors.
+            vector_grads: the gradients towards the vectors, ``[B, H]`` each, to add this step's to.
             scratch: as in :meth:`forward`.
-        """
-
-    @abstractmethod
-    def accumulate(self, weight_grads: Tensors, u: Tensor, delta: Tensor, before: Tensors, after: Tensors) -> None:
-        """Add what some steps contribute to the recurrent weights' gradients, as one product each.
-
-        Args:
-            weight_grads: one a weight, to add to.
-            u: the gradients towards V x + b of these steps and samples, ``[N, G H]``.
-            delta: the gradients towards the recurrent product, ``[N, H]``, where ``has_delta``.
-            before: the states before these steps, ``[N, H]`` each.
-            after: the states after them.
         """

@@ -10,10 +10,11 @@ from torch import Tensor
 from asrnn.ops.recurrence import Recurrence, Tensors
 
 Forward = Callable[[Tensor, Tensors], None]
-"""Steps forward: u ``[m, B, G W]``, and the states ``[m + 1, B, W]`` each, of which the first row is given."""
+"""Steps forward: u ``[m, B, S W]`` of S slots, and the states ``[m + 1, B, W]`` each, whose first row is given."""
 
-Backward = Callable[[Tensor, Tensors, Tensors, Tensor, Tensor | None], None]
-"""Steps back: u, the states, their gradients ``[B, W]``, delta ``[m, B, W]``, and a gradient towards each output."""
+Backward = Callable[[Tensor, Tensors, Tensors, Tensor, Tensors, Tensors], None]
+"""Steps back: u, the states, their gradients ``[B, W]``, delta ``[m, B, W]``, further gradients towards each output of
+each step ``[m, B, W]``, if there are any, and those towards the vectors ``[W]``, which are added to."""
 
 
 class Runner(ABC):
@@ -41,10 +42,10 @@ class Runner(ABC):
         return weight
 
     @abstractmethod
-    def forward(self, recurrence: Recurrence, weights: Tensors) -> Forward:
+    def forward(self, recurrence: Recurrence, weights: Tensors, vectors: Tensors) -> Forward:
         """Prepare the weights once, and return what takes a stretch of steps."""
 
-    def replay(self, recurrence: Recurrence) -> Forward | None:
+    def replay(self, recurrence: Recurrence, vectors: Tensors) -> Forward | None:
         """Return what makes the states of a stretch again from its first and what is kept in u, if anything does.
 
         Then only the first state of each stretch is kept, which halves the memory that a step goes through.
@@ -52,7 +53,7 @@ class Runner(ABC):
         return None
 
     @abstractmethod
-    def backward(self, recurrence: Recurrence, weights: Tensors) -> Backward:
+    def backward(self, recurrence: Recurrence, weights: Tensors, vectors: Tensors) -> Backward:
         """Prepare the weights once, and return what goes back through a stretch of steps."""
 
 
@@ -65,28 +66,33 @@ class StepRunner(Runner):
         """Return so many steps that a stretch stays in a processor's cache between its passes."""
         return max(1, min(num_steps, 2**20 // state.numel())) if state.device.type == "cpu" else num_steps
 
-    def forward(self, recurrence: Recurrence, weights: Tensors) -> Forward:
+    def forward(self, recurrence: Recurrence, weights: Tensors, vectors: Tensors) -> Forward:
         """See :meth:`Runner.forward`."""
 
         def run(u: Tensor, states: Tensors) -> None:
             scratch = _scratch(recurrence, states[0])
             rows = list(zip(*(part.unbind(0) for part in states), strict=True))
             for t, u_t in enumerate(u.unbind(0)):
-                recurrence.forward(u_t, rows[t], rows[t + 1], weights, scratch)
+                recurrence.forward(u_t, rows[t], rows[t + 1], weights, vectors, scratch)
 
         return run
 
-    def backward(self, recurrence: Recurrence, weights: Tensors) -> Backward:
+    def backward(self, recurrence: Recurrence, weights: Tensors, vectors: Tensors) -> Backward:
         """See :meth:`Runner.backward`."""
 
-        def run(u: Tensor, states: Tensors, grads: Tensors, delta: Tensor, more: Tensor | None) -> None:
+        def run(
+            u: Tensor, states: Tensors, grads: Tensors, delta: Tensor, more: Tensors, vector_grads: Tensors
+        ) -> None:
             scratch = _scratch(recurrence, states[0])
+            sums = [torch.zeros_like(states[0][0]) for _ in vectors]
             rows = list(zip(*(part.unbind(0) for part in states), strict=True))
-            u_rows, deltas = u.unbind(0), delta.unbind(0) if recurrence.has_delta else (delta,) * len(u)
+            u_rows, deltas = u.unbind(0), delta.unbind(0) if recurrence.has_delta() else (delta,) * len(u)
             for t in reversed(range(len(u))):
-                if more is not None:
-                    grads[0].add_(more[t])
-                recurrence.backward(u_rows[t], rows[t], rows[t + 1], grads, deltas[t], weights, scratch)
+                for grad, given in zip(grads, more, strict=False):
+                    grad.add_(given[t])
+                recurrence.backward(u_rows[t], rows[t], rows[t + 1], grads, deltas[t], weights, vectors, sums, scratch)
+            for grad, total in zip(vector_grads, sums, strict=True):
+                grad.add_(total.sum(0))
 
         return run
 

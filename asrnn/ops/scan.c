@@ -1,12 +1,20 @@
-/* Some time steps of a recurrence with one square recurrent weight, for some samples of a batch, in float32.
+/* Some time steps of a recurrence, for some samples of a batch, in float32.
  *
- * RECURRENCE is the file that says what a step does, by functions on vectors of units of one sample: `forward` puts what
- * is kept in place of the INPUTS inputs of a unit, `advance` makes the next state of that, and `backward` goes back.
+ * RECURRENCE is the file that says what a step does, by functions on vectors of units of one sample. The state has STATES
+ * parts, u has SLOTS, and each unit has VECTORS numbers of its own. A step is taken in one half or in two (HALVES): the
+ * products of the second read the state that the first has made.
+ *
+ *   activate: puts what is kept in place of the inputs in u; r[slot] is the sum of the products of that slot in this
+ *             half, and r[SLOTS] that of those whose gradient is delta.
+ *   advance:  makes the next state h of what is kept in u, in place.
+ *   go_back:  puts the gradients towards inputs and products in place of what is kept in u, and those towards the state
+ *             before this half, without what comes through its products, in place of those after it, grad.
+ *
  * LANES is the number of floats in a vector, ROWS the number of rows whose sums fit the registers. Everything else is here.
  *
  * A row of `width` units, a multiple of PANEL, holds one sample; beyond the hidden size its weights and values are zero,
- * so that no loop has a remainder. The weight comes packed, [width / PANEL][width][PANEL]: the innermost loop reads it
- * in order and keeps ROWS x PANEL sums in registers. Each step writes only what the backward needs.
+ * so that no loop has a remainder. Weights come packed, [width / PANEL][width][PANEL]: the innermost loop reads them in
+ * order and keeps ROWS x PANEL sums in registers. Each step writes only what the backward needs.
  */
 
 /* may_alias, because what is stored as vectors is read as floats too. */
@@ -63,108 +71,179 @@ INLINE vec sigmoid(vec x) {
 
 #include RECURRENCE
 
-/* sum [rows][PANEL], rows of x, `width` apart, times one panel of the weight: a function for each number of rows, so that
- * the sums stay in registers, and not inlined, so that nothing else takes the registers from them. */
+/* The recurrent products: which weight times which state, the slot that its gradient stands in, and the half. */
+static const struct {
+    int weight, state, slot, half;
+} products[] = {PRODUCTS};
+#define NUM_PRODUCTS ((int)(sizeof products / sizeof *products))
+#define EACH_PRODUCT _Pragma("GCC unroll 8") for (int k = 0; k < NUM_PRODUCTS; k++)
+
+/* out [rows][PANEL]: rows of x, `stride` apart, times one panel of a weight, added to what is there or not: a function for
+ * each number of rows, so that the sums stay in registers, and not inlined, so that nothing else takes the registers from
+ * them. */
 typedef vec sums[MOST][2];
 #define PRODUCT(rows)                                                                                                  \
-    static __attribute__((noinline)) void product_##rows(const float *x, long width, const float *panel,               \
-                                                         sums out) {                                                   \
+    static __attribute__((noinline)) void product_##rows(const float *x, long stride, long width, const float *panel,  \
+                                                         sums out, int add) {                                          \
         vec sum[rows][2];                                                                                              \
         _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++) sum[i][0] = sum[i][1] = constant(0.0f);                \
         for (long k = 0; k < width; k++) {                                                                             \
             vec left = load(panel + k * PANEL), right = load(panel + k * PANEL + LANES);                               \
             _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++) {                                                  \
-                float value = x[i * width + k];                                                                        \
+                float value = x[i * stride + k];                                                                       \
                 sum[i][0] += value * left;                                                                             \
                 sum[i][1] += value * right;                                                                            \
             }                                                                                                          \
         }                                                                                                              \
-        _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++) out[i][0] = sum[i][0], out[i][1] = sum[i][1];          \
+        if (add) {                                                                                                     \
+            _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++) out[i][0] += sum[i][0], out[i][1] += sum[i][1];    \
+        } else {                                                                                                       \
+            _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++) out[i][0] = sum[i][0], out[i][1] = sum[i][1];      \
+        }                                                                                                              \
     }
 PRODUCT(1) PRODUCT(2) PRODUCT(3) PRODUCT(4) PRODUCT(5) PRODUCT(6)
 PRODUCT(7) PRODUCT(8) PRODUCT(9) PRODUCT(10) PRODUCT(11) PRODUCT(12)
 
-static void (*const product[])(const float *, long, const float *, sums) = {
+static void (*const product[])(const float *, long, long, const float *, sums, int) = {
     0, product_1, product_2, product_3, product_4, product_5, product_6,
     product_7, product_8, product_9, product_10, product_11, product_12};
 
-/* u[INPUTS], the inputs of a vector of units, loaded, handed to `call`, and stored again. */
-#define WITH_INPUTS(at, call)                                                                                          \
-    vec u[INPUTS];                                                                                                     \
-    for (int g = 0; g < INPUTS; g++) u[g] = load((at) + g * width);                                                    \
-    call;                                                                                                              \
-    for (int g = 0; g < INPUTS; g++) store((at) + g * width, u[g]);
+/* Vectors of units, one of each of several arrays. */
+#define GATHER(count, name, from)                                                                                      \
+    vec name[count + 1];                                                                                               \
+    _Pragma("GCC unroll 8") for (int n = 0; n < count; n++) name[n] = load(from);
+#define SCATTER(count, name, to) _Pragma("GCC unroll 8") for (int n = 0; n < count; n++) store(to, name[n]);
 
-/* inputs [steps][batch][INPUTS][width], in: V x + b, out: activations; states [steps + 1][batch][width]. */
-void scan_forward(long steps, long batch, long width, const float *weight, float *inputs, float *states,
-                  const float *scalars) {
-    const long size = batch * width;
-    for (long t = 0; t < steps; t++, inputs += INPUTS * size, states += size)
-        for (long unit = 0; unit < width; unit += PANEL)
-            for (long row = 0; row < batch; row += ROWS) {
-                const long rows = batch - row < ROWS ? batch - row : ROWS;
-                sums sum;
-                product[rows](states + row * width, width, weight + unit * width, sum);
-                for (long i = 0; i < rows; i++)
-                    for (int j = 0; j < 2; j++) {
-                        const long at = (row + i) * width + unit + j * LANES;
-                        vec state = load(states + at);
-                        WITH_INPUTS(inputs + at + (INPUTS - 1) * (row + i) * width,
-                                    forward(sum[i][j], u); state = advance(state, u, scalars))
-                        store(states + size + at, state);
-                    }
-            }
+/* One half of a step, for one vector of units of one sample: `at` is its place in a state, `slot` that in the slots. */
+INLINE void forward_units(int half, const vec *r, long at, long unit, long slot, long width,
+                          const float *const *vectors, float *inputs, float *const *before, float *const *after,
+                          const float *scalars) {
+    GATHER(SLOTS, u, inputs + slot + n * width)
+    GATHER(STATES, h, (half ? after : before)[n] + at)
+    GATHER(VECTORS, vector, vectors[n] + unit)
+    activate(half, r, u, h, vector, scalars);
+    advance(half, u, h, vector, scalars);
+    SCATTER(SLOTS, u, inputs + slot + n * width)
+    SCATTER(STATES, h, after[n] + at)
 }
 
-/* The states once more, from the first of them and the inputs that `scan_forward` left: the same numbers to the bit. */
-void scan_replay(long steps, long batch, long width, const float *inputs, float *states, const float *scalars) {
+INLINE void forward_half(int half, long batch, long width, const float *const *weights, const float *const *vectors,
+                         float *inputs, float *const *before, float *const *after, const float *scalars) {
+    for (long unit = 0; unit < width; unit += PANEL)
+        for (long row = 0; row < batch; row += ROWS) {
+            const long rows = batch - row < ROWS ? batch - row : ROWS;
+            sums sum[SLOTS + 1];
+            int begun[SLOTS + 1] = {};
+            EACH_PRODUCT if (products[k].half == half) {
+                const float *x = (half ? after : before)[products[k].state] + row * width;
+                const int to = products[k].slot;
+                product[rows](x, width, width, weights[products[k].weight] + unit * width, sum[to], begun[to]);
+                begun[to] = 1;
+            }
+            for (long i = 0; i < rows; i++)
+                for (int j = 0; j < 2; j++) {
+                    const long here = unit + j * LANES;
+                    vec r[SLOTS + 1];
+                    _Pragma("GCC unroll 8") for (int n = 0; n <= SLOTS; n++) if (begun[n]) r[n] = sum[n][i][j];
+                    forward_units(half, r, (row + i) * width + here, here, (row + i) * SLOTS * width + here, width,
+                                  vectors, inputs, before, after, scalars);
+                }
+        }
+}
+
+/* inputs [steps][batch][SLOTS][width], in: V x + b in the first slots, out: what is kept; states, each
+ * [steps + 1][batch][width]. */
+void scan_forward(long steps, long batch, long width, const float *const *weights, const float *const *vectors,
+                  float *inputs, float *const *states, const float *scalars) {
     const long size = batch * width;
-    for (long t = 0; t < steps; t++, inputs += INPUTS * size, states += size)
+    for (long t = 0; t < steps; t++, inputs += SLOTS * size) {
+        float *before[STATES], *after[STATES];
+        for (int n = 0; n < STATES; n++) before[n] = states[n] + t * size, after[n] = before[n] + size;
+        forward_half(0, batch, width, weights, vectors, inputs, before, after, scalars);
+        if (HALVES == 2) forward_half(1, batch, width, weights, vectors, inputs, before, after, scalars);
+    }
+}
+
+/* The states once more, from the first of them and the slots that `scan_forward` left: the same numbers to the bit. */
+void scan_replay(long steps, long batch, long width, const float *const *vectors, const float *inputs,
+                 float *const *states, const float *scalars) {
+    const long size = batch * width;
+    for (long t = 0; t < steps; t++, inputs += SLOTS * size)
         for (long row = 0; row < batch; row++)
-            for (long at = row * width; at < (row + 1) * width; at += LANES) {
-                vec u[INPUTS];
-                for (int g = 0; g < INPUTS; g++) u[g] = load(inputs + at + ((INPUTS - 1) * row + g) * width);
-                store(states + size + at, advance(load(states + at), u, scalars));
+            for (long unit = 0; unit < width; unit += LANES) {
+                const long at = t * size + row * width + unit;
+                GATHER(SLOTS, u, inputs + (row * SLOTS + n) * width + unit)
+                GATHER(STATES, h, states[n] + at)
+                GATHER(VECTORS, vector, vectors[n] + unit)
+                for (int half = 0; half < HALVES; half++) advance(half, u, h, vector, scalars);
+                SCATTER(STATES, h, states[n] + at + size)
             }
 }
 
-/* The gradient towards the state after step t, for one vector of units of one sample: add what comes from outside, and
- * go back through the step to the sum that the recurrent product adds to. */
-INLINE void backward_units(long t, long at, long row, long size, long width, vec gradient, float *inputs, float *grad,
-                           const float *more, float *delta, const float *scalars) {
-    if (more) gradient += load(more + t * size + at);
-    WITH_INPUTS(inputs + t * INPUTS * size + at + (INPUTS - 1) * row * width,
-                vec difference = backward(u, &gradient, scalars))
-    store(grad + at, gradient);
-    if (delta) store(delta + t * size + at, difference);
-}
-
-/* inputs, in: activations, out: gradients towards V x + b; grad [batch][width], in: the gradient towards the last
- * state, out: towards the first; more [steps][batch][width] or null: gradients towards the state after each step;
- * delta [steps][batch][width], or null where the only input's gradient is it: the gradient towards the recurrent product. */
-void scan_backward(long steps, long batch, long width, const float *weight, float *inputs, float *grad,
-                   const float *more, float *delta, const float *scalars) {
-    const long size = batch * width;
+/* Back through one half of a step, without its products. */
+INLINE void backward_units(int half, long batch, long width, const float *const *vectors, float *inputs,
+                           float *const *before, float *const *after, float *const *grads, float *const *more,
+                           float *delta, float *const *vector_grads, const float *scalars) {
     for (long row = 0; row < batch; row++)
-        for (long at = row * width; at < (row + 1) * width; at += LANES)
-            backward_units(steps - 1, at, row, size, width, load(grad + at), inputs, grad, more, delta, scalars);
-    for (long t = steps - 1; t >= 0; t--) {
-        const float *x = (delta ? delta : inputs) + t * size;
-        for (long unit = 0; unit < width; unit += PANEL)
-            for (long row = 0; row < batch; row += ROWS) {
-                const long rows = batch - row < ROWS ? batch - row : ROWS;
-                sums sum;
-                product[rows](x + row * width, width, weight + unit * width, sum);
-                for (long i = 0; i < rows; i++)
-                    for (int j = 0; j < 2; j++) {
-                        const long at = (row + i) * width + unit + j * LANES;
-                        vec gradient = load(grad + at) + sum[i][j];
-                        if (t)
-                            backward_units(t - 1, at, row + i, size, width, gradient, inputs, grad, more, delta,
-                                           scalars);
-                        else
-                            store(grad + at, gradient);
-                    }
+        for (long unit = 0; unit < width; unit += LANES) {
+            const long at = row * width + unit;
+            GATHER(SLOTS, u, inputs + (row * SLOTS + n) * width + unit)
+            GATHER(STATES, h, before[n] + at)
+            GATHER(STATES, h_after, after[n] + at)
+            GATHER(STATES, grad, grads[n] + at)
+            GATHER(VECTORS, vector, vectors[n] + unit)
+            GATHER(VECTORS, vector_grad, vector_grads[n] + unit)
+            if (more && half == HALVES - 1)
+                for (int n = 0; n < OUTPUTS; n++) grad[n] += load(more[n] + at);
+            vec difference;
+            go_back(half, u, h, h_after, grad, &difference, vector, vector_grad, scalars);
+            SCATTER(SLOTS, u, inputs + (row * SLOTS + n) * width + unit)
+            SCATTER(STATES, grad, grads[n] + at)
+            SCATTER(VECTORS, vector_grad, vector_grads[n] + unit)
+            if (DELTA) store(delta + at, difference);
+        }
+}
+
+/* And through its products: what they bring to the gradient towards one part of the state. */
+INLINE void backward_products(int half, int state, long batch, long width, const float *const *weights,
+                              const float *inputs, const float *delta, float *grad) {
+    for (long unit = 0; unit < width; unit += PANEL)
+        for (long row = 0; row < batch; row += ROWS) {
+            const long rows = batch - row < ROWS ? batch - row : ROWS;
+            sums sum;
+            int begun = 0;
+            EACH_PRODUCT if (products[k].half == half && products[k].state == state) {
+                const int slot = products[k].slot, within = slot < SLOTS;
+                const float *x = within ? inputs + (row * SLOTS + slot) * width : delta + row * width;
+                product[rows](x, within ? SLOTS * width : width, width, weights[products[k].weight] + unit * width, sum,
+                              begun);
+                begun = 1;
             }
+            for (long i = 0; begun && i < rows; i++)
+                for (int j = 0; j < 2; j++) {
+                    float *to = grad + (row + i) * width + unit + j * LANES;
+                    store(to, load(to) + sum[i][j]);
+                }
+        }
+}
+
+/* inputs, in: what is kept, out: gradients towards V x + b and the products; grads, each [batch][width], in: the
+ * gradients towards the last state, out: towards the first; more, null or for each output [steps][batch][width]: the
+ * gradients towards it after each step; delta [steps][batch][width]; vector_grads, each [width], are added to. */
+void scan_backward(long steps, long batch, long width, const float *const *weights, const float *const *vectors,
+                   float *inputs, float *const *states, float *const *grads, float *const *more, float *delta,
+                   float *const *vector_grads, const float *scalars) {
+    const long size = batch * width;
+    for (long t = steps - 1; t >= 0; t--) {
+        float *before[STATES], *after[STATES], *towards[OUTPUTS], *u = inputs + t * SLOTS * size;
+        float *difference = DELTA ? delta + t * size : delta;
+        for (int n = 0; n < STATES; n++) before[n] = states[n] + t * size, after[n] = before[n] + size;
+        for (int n = 0; more && n < OUTPUTS; n++) towards[n] = more[n] + t * size;
+        _Pragma("GCC unroll 2") for (int half = HALVES - 1; half >= 0; half--) {
+            backward_units(half, batch, width, vectors, u, before, after, grads, more ? towards : 0, difference,
+                           vector_grads, scalars);
+            _Pragma("GCC unroll 4") for (int n = 0; n < STATES; n++)
+                backward_products(half, n, batch, width, weights, u, difference, grads[n]);
+        }
     }
 }

@@ -25,7 +25,7 @@ class FusedScan:
     Args:
         recurrence: what a step is.
         runner: what takes the steps.
-        return_sequence: return the first state of every step too.
+        return_sequence: return the outputs of every step too, its first states side by side.
     """
 
     recurrence: Recurrence
@@ -36,15 +36,15 @@ class FusedScan:
         """Run it.
 
         Returns:
-            the first state of every step ``[B, T, H]``, or of none ``[B, 0, H]``, and the state after the last.
+            the outputs of every step ``[B, T, O H]``, or of none ``[B, 0, O H]``, and the state after the last.
         """
         # Under autocast single products inside would be rounded; a scan is float32 or float64 throughout.
         with torch.autocast(operands.x.device.type, enabled=False):
             tensors = (operands.x.to(operands.bias.dtype), *operands.tensors()[1:])
             if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-                sequence, *last = _Differentiable.apply(self, len(operands.state), *tensors)
+                sequence, *last = _Differentiable.apply(self, *tensors)
             else:
-                sequence, last, _ = self.run(Operands.of(tensors, len(operands.state)), keep=False)
+                sequence, last, _ = self.run(Operands.of(tensors, self.recurrence), keep=False)
         return sequence, tuple(last)
 
     def run(self, operands: Operands, *, keep: bool) -> tuple[Tensor, list[Tensor], Traces]:
@@ -54,7 +54,8 @@ class FusedScan:
         wide = widen(operands, self.runner.width(size))
         # Not an inference tensor, because threads that are not in inference mode write to it.
         with torch.inference_mode(False):
-            sequence = operands.bias.new_empty(batch_size, num_steps if self.return_sequence else 0, size)
+            shape = (batch_size, num_steps if self.return_sequence else 0, self.recurrence.num_outputs * size)
+            sequence = operands.bias.new_empty(shape)
 
         def work(tile: slice) -> tuple[list[Tensor], Trace]:
             return scan_forward(self.runner, self.recurrence, split(wide, tile), sequence[tile], keep=keep)
@@ -98,11 +99,11 @@ class _Differentiable(torch.autograd.Function):
     """The scan with its gradient, which a second backward of the same graph computes from the operands anew."""
 
     @staticmethod
-    def forward(ctx: Any, scan: FusedScan, num_states: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, scan: FusedScan, *tensors: Tensor) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)
-        ctx.scan, ctx.num_states = scan, num_states
+        ctx.scan = scan
         ctx.save_for_backward(*tensors)
-        sequence, last, ctx.traces = scan.run(Operands.of(tensors, num_states), keep=True)
+        sequence, last, ctx.traces = scan.run(Operands.of(tensors, scan.recurrence), keep=True)
         return (sequence, *last)
 
     @staticmethod
@@ -112,10 +113,10 @@ class _Differentiable(torch.autograd.Function):
                 "a fused scan has no second derivative, nor batched gradients: run it within "
                 "`with asrnn.ops.scan_with('loop'):`, or do without create_graph and is_grads_batched"
             )
-        operands = Operands.of(ctx.saved_tensors, ctx.num_states)
+        operands = Operands.of(ctx.saved_tensors, ctx.scan.recurrence)
         traces, ctx.traces = ctx.traces, None
         with torch.autocast(operands.x.device.type, enabled=False):
             if traces is None:  # a first backward has written over them
                 _, _, traces = ctx.scan.run(operands, keep=True)
-            found = ctx.scan.back(operands, traces, grad_sequence, grads, towards_x=ctx.needs_input_grad[2])
-        return (None, None, *found.tensors())
+            found = ctx.scan.back(operands, traces, grad_sequence, grads, towards_x=ctx.needs_input_grad[1])
+        return (None, *found.tensors())

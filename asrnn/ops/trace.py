@@ -11,7 +11,7 @@ from asrnn.ops.runner import Runner
 
 
 class Trace:
-    """The buffers of a scan: u of all steps, ``[T, B, G W]``, and the states, ``[T + 1, B, W]`` each.
+    """The buffers of a scan: u of all steps, ``[T, B, S W]`` in S slots, and the states, ``[T + 1, B, W]`` each.
 
     Without a backward to come there is one stretch of both, which is written over and over. With a runner that can
     replay a stretch there is one stretch of states, and a mark for each, ``[B, W]``: its first state.
@@ -20,11 +20,11 @@ class Trace:
     def __init__(self, runner: Runner, recurrence: Recurrence, operands: Operands, *, keep: bool) -> None:
         num_steps, state = operands.x.shape[1], operands.state[0]
         self.length = runner.stretch(state, num_steps)
-        self.replay = runner.replay(recurrence) if keep else None
+        self.replay = runner.replay(recurrence, operands.vectors) if keep else None
         self.keep, self.keep_states = keep, keep and self.replay is None
         self.lease = Lease(state.dtype, state.device)
         batch_size, width = state.shape
-        self.u = self.lease.take(num_steps if keep else self.length, batch_size, recurrence.num_inputs * width)
+        self.u = self.lease.take(num_steps if keep else self.length, batch_size, recurrence.num_slots * width)
         rows = (num_steps if self.keep_states else self.length) + 1
         self.states = [self.lease.take(rows, batch_size, width) for _ in operands.state]
         marks = -(-num_steps // self.length) if self.replay else 0

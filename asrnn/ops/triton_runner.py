@@ -41,22 +41,24 @@ class TritonRunner(Runner):
         """Return the weight as a kernel loads it: rounded here for bfloat16, since the interpreter cuts bits off."""
         return weight.to(torch.bfloat16) if self.precision == "bfloat16" else weight
 
-    def forward(self, recurrence: Recurrence, weights: Tensors) -> Forward:
+    def forward(self, recurrence: Recurrence, weights: Tensors, vectors: Tensors) -> Forward:
         """See :meth:`Runner.forward`."""
         (weight,), (epsilon,) = weights, recurrence.scalars
 
         def run(u: Tensor, states: Tensors) -> None:
-            self.start_forward(u, states[0], weight.contiguous(), epsilon, gated=recurrence.has_delta)
+            self.start_forward(u, states[0], weight.contiguous(), epsilon, gated=recurrence.has_delta())
 
         return run
 
-    def backward(self, recurrence: Recurrence, weights: Tensors) -> Backward:
+    def backward(self, recurrence: Recurrence, weights: Tensors, vectors: Tensors) -> Backward:
         """See :meth:`Runner.backward`."""
-        (weight,), (epsilon,), gated = weights, recurrence.scalars, recurrence.has_delta
+        (weight,), (epsilon,), gated = weights, recurrence.scalars, recurrence.has_delta()
 
-        def run(u: Tensor, states: Tensors, grads: Tensors, delta: Tensor, more: Tensor | None) -> None:
-            kept = delta if gated else None
-            self.start_backward(u, grads[0], more, kept, weight.contiguous(), epsilon, gated=gated)
+        def run(
+            u: Tensor, states: Tensors, grads: Tensors, delta: Tensor, more: Tensors, vector_grads: Tensors
+        ) -> None:
+            towards, kept = (more[0] if more else None), delta if gated else None
+            self.start_backward(u, grads[0], towards, kept, weight.contiguous(), epsilon, gated=gated)
 
         return run
 

@@ -8,6 +8,7 @@ from asrnn import RecurrentCell, load_model
 from asrnn.cells.fused import FusedCell
 from asrnn.compiling import compiler
 from asrnn.ops.compiled import compiled_runner
+from asrnn.ops.recurrence import Recurrence
 from asrnn.registry import ModelSource, list_models
 
 SOURCES: dict[str, ModelSource] = {source.name: source for source in list_models() if source.origin == "built-in"}
@@ -73,10 +74,19 @@ def equal(some, others) -> bool:
     return all(torch.equal(a, b) for a, b in zip(some, others, strict=True))
 
 
+def every_recurrence() -> list[type[Recurrence]]:
+    """The recurrences of all fused cells, and those that only some of their settings have."""
+    found, new = set(), [Recurrence]
+    while new:
+        new = [each for parent in new for each in parent.__subclasses__()]
+        found |= {each for each in new if each.__module__.startswith("asrnn.") and not each.__abstractmethods__}
+    return sorted(found, key=lambda recurrence: recurrence.__name__)
+
+
 def needs_compiler(name: str) -> None:
     """Skip a test of the compiled steps where there is no compiler, with the reason."""
     words, about = compiler()
     if not words:
         pytest.skip(about)
-    runner = compiled_runner(random_cell(name, 1, 1).recurrence_class)
+    runner = compiled_runner(type(random_cell(name, 1, 1).recurrence()))
     assert not isinstance(runner, str), runner  # a compiler that fails is no reason to skip

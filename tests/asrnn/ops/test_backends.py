@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from scan_support import needs_compiler
+from scan_support import every_recurrence, needs_compiler
 
 from asrnn import build_cell, compiling
 from asrnn.compiling import compiler
@@ -10,7 +10,7 @@ from asrnn.errors import ModelError, UnknownNameError
 from asrnn.ops import backends, compiled, scan_with
 from asrnn.ops.compiled import compiled_runner
 from asrnn.ops.first_run import distrust
-from asrnn.ops.residual import GatedResidual, Residual
+from asrnn.ops.recurrences.residual import Residual
 from asrnn.ops.runner import StepRunner
 
 
@@ -136,9 +136,9 @@ def test_vectors_of_another_processor(fresh_cache, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(compiled, "_PROCESSORS", {})
     monkeypatch.setattr(compiled, "_OTHER", (lanes, rows, ()))
     needs_compiler("antisymmetric")
-    for recurrence in (Residual, GatedResidual):
+    for recurrence in every_recurrence():
         runner = compiled_runner(recurrence)
-        assert distrust(runner, recurrence, 37, torch.device("cpu")) is None
+        assert distrust(runner, recurrence, 37, torch.device("cpu")) is None, recurrence
 
 
 @pytest.mark.filterwarnings("ignore:scans run in Python:RuntimeWarning")
@@ -170,11 +170,11 @@ def test_the_first_run_is_good_wherever_the_first_scan_is(fresh_cache, mode) -> 
 @pytest.mark.filterwarnings("ignore:scans run in Python:RuntimeWarning")
 def test_a_first_run_sees_small_errors_and_nan(fresh_cache, scale: float) -> None:
     class Off(StepRunner):
-        def backward(self, recurrence, weights):
-            run = super().backward(recurrence, weights)
+        def backward(self, recurrence, weights, vectors):
+            run = super().backward(recurrence, weights, vectors)
 
-            def off(u, states, grads, delta, more):
-                run(u, states, grads, delta, more)
+            def off(u, states, grads, *others):
+                run(u, states, grads, *others)
                 grads[0].mul_(scale)
 
             return off

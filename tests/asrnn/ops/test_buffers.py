@@ -18,7 +18,7 @@ def test_buffers_come_back_and_are_used_again(cell, backend: str) -> None:
         run(cell, x, state)
     free = list(buffers._pool._free)
     # Of each tile: u, the states, the gradient of the sequence, delta where there is a gate, marks for a replay.
-    kinds = 3 + cell.recurrence().has_delta + (backend == "compiled")
+    kinds = 3 + cell.recurrence().has_delta() + (backend == "compiled")
     assert torch.get_num_threads() * (kinds - 1) <= len(free) <= torch.get_num_threads() * kinds
     assert buffers._pool._leased == 0
     graph = cell.scan(x, state)

@@ -5,20 +5,20 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from asrnn.ops.recurrence import Recurrence, Tensors
+from asrnn.ops.recurrence import Product, Recurrence, Tensors
 
 _aten = torch.ops.aten
 
 
 class Residual(Recurrence):
-    """h_t = h_{t-1} + epsilon tanh(M h_{t-1} + u_t), M ``[H, H]``.
-
-    It keeps y_t = tanh(M h_{t-1} + u_t) in place of u_t.
-    """
+    """h_t = h_{t-1} + epsilon tanh(M h_{t-1} + u_t), M ``[H, H]``; it keeps y_t = tanh(M h_{t-1} + u_t)."""
 
     compiled = Path(__file__).with_name("residual.c")
+    first_scalars = (0.3,)
 
-    def forward(self, u: Tensor, before: Tensors, after: Tensors, weights: Tensors, scratch: Tensors) -> None:
+    def forward(
+        self, u: Tensor, before: Tensors, after: Tensors, weights: Tensors, vectors: Tensors, scratch: Tensors
+    ) -> None:
         """See :meth:`Recurrence.forward`."""
         (epsilon,), (M,), (h,) = self.scalars, weights, before
         torch.addmm(u, h, M.t(), out=u)
@@ -32,16 +32,14 @@ class Residual(Recurrence):
         grads: Tensors,
         delta: Tensor,
         weights: Tensors,
+        vectors: Tensors,
+        vector_grads: Tensors,
         scratch: Tensors,
     ) -> None:
         """See :meth:`Recurrence.backward`: the gradient towards u is epsilon g (1 - y^2)."""
         (epsilon,), (M,), (g,) = self.scalars, weights, grads
         _aten.tanh_backward.grad_input(torch.mul(g, epsilon, out=scratch[0]), u, grad_input=u)
         g.addmm_(u, M)
-
-    def accumulate(self, weight_grads: Tensors, u: Tensor, delta: Tensor, before: Tensors, after: Tensors) -> None:
-        """See :meth:`Recurrence.accumulate`."""
-        weight_grads[0].addmm_(u.t(), before[0])
 
 
 class GatedResidual(Recurrence):
@@ -52,10 +50,13 @@ class GatedResidual(Recurrence):
 
     num_inputs = 2
     num_scratch = 2
-    has_delta = True
+    products = (Product(slot=2),)
     compiled = Path(__file__).with_name("gated_residual.c")
+    first_scalars = (0.3,)
 
-    def forward(self, u: Tensor, before: Tensors, after: Tensors, weights: Tensors, scratch: Tensors) -> None:
+    def forward(
+        self, u: Tensor, before: Tensors, after: Tensors, weights: Tensors, vectors: Tensors, scratch: Tensors
+    ) -> None:
         """See :meth:`Recurrence.forward`."""
         (epsilon,), (M,), (h,) = self.scalars, weights, before
         z, y = u.chunk(2, dim=1)
@@ -72,6 +73,8 @@ class GatedResidual(Recurrence):
         grads: Tensors,
         delta: Tensor,
         weights: Tensors,
+        vectors: Tensors,
+        vector_grads: Tensors,
         scratch: Tensors,
     ) -> None:
         """See :meth:`Recurrence.backward`: M h_{t-1} adds to both, so its gradient is the sum of theirs."""
@@ -84,7 +87,3 @@ class GatedResidual(Recurrence):
         _aten.tanh_backward.grad_input(step, y, grad_input=y)
         torch.add(z, y, out=delta)
         g.addmm_(delta, M)
-
-    def accumulate(self, weight_grads: Tensors, u: Tensor, delta: Tensor, before: Tensors, after: Tensors) -> None:
-        """See :meth:`Recurrence.accumulate`."""
-        weight_grads[0].addmm_(delta.t(), before[0])

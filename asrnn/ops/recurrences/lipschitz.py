@@ -1,0 +1,49 @@
+"""The recurrence of LipschitzRNN: Euler steps of an ODE with a linear and a nonlinear part."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from asrnn.ops.recurrence import Product, Recurrence, Tensors
+
+_aten = torch.ops.aten
+
+
+class LinearResidual(Recurrence):
+    """h_t = h_{t-1} + epsilon (A h_{t-1} + y_t), y_t = tanh(W h_{t-1} + u_t), with the weights W and A ``[H, H]``.
+
+    It keeps y_t, and has a second slot for A h_{t-1}.
+    """
+
+    num_slots = 2
+    products = (Product(weight=0, slot=0), Product(weight=1, slot=1))
+    compiled = Path(__file__).with_name("lipschitz.c")
+    first_scalars = (0.3,)
+
+    def forward(
+        self, u: Tensor, before: Tensors, after: Tensors, weights: Tensors, vectors: Tensors, scratch: Tensors
+    ) -> None:
+        """See :meth:`Recurrence.forward`."""
+        (epsilon,), (W, A), (h,), (y, linear) = self.scalars, weights, before, u.chunk(2, dim=1)
+        y.addmm_(h, W.t()).tanh_()
+        torch.mm(h, A.t(), out=linear)
+        torch.add(h, y, alpha=epsilon, out=after[0]).add_(linear, alpha=epsilon)
+
+    def backward(
+        self,
+        u: Tensor,
+        before: Tensors,
+        after: Tensors,
+        grads: Tensors,
+        delta: Tensor,
+        weights: Tensors,
+        vectors: Tensors,
+        vector_grads: Tensors,
+        scratch: Tensors,
+    ) -> None:
+        """See :meth:`Recurrence.backward`."""
+        (epsilon,), (W, A), (g,), (y, linear) = self.scalars, weights, grads, u.chunk(2, dim=1)
+        torch.mul(g, epsilon, out=linear)
+        _aten.tanh_backward.grad_input(linear, y, grad_input=y)
+        g.addmm_(y, W).addmm_(linear, A)

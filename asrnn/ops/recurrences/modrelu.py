@@ -1,0 +1,117 @@
+"""Recurrences with modReLU, which moves the size of a unit and keeps its sign or its phase."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from asrnn.ops.recurrence import Product, Recurrence, Tensors
+
+
+class ModReLU(Recurrence):
+    """h_t = sign(z) relu(|z| + b), z = M h_{t-1} + u_t, with the vector b and M ``[H, H]``; it keeps z."""
+
+    num_vectors = 1
+    num_scratch = 2
+    compiled = Path(__file__).with_name("modrelu.c")
+
+    def forward(
+        self, u: Tensor, before: Tensors, after: Tensors, weights: Tensors, vectors: Tensors, scratch: Tensors
+    ) -> None:
+        """See :meth:`Recurrence.forward`."""
+        torch.addmm(u, before[0], weights[0].t(), out=u)
+        size = torch.abs(u, out=scratch[0]).add_(vectors[0]).clamp_min_(0)
+        torch.sign(u, out=after[0]).mul_(size)
+
+    def backward(
+        self,
+        u: Tensor,
+        before: Tensors,
+        after: Tensors,
+        grads: Tensors,
+        delta: Tensor,
+        weights: Tensors,
+        vectors: Tensors,
+        vector_grads: Tensors,
+        scratch: Tensors,
+    ) -> None:
+        """See :meth:`Recurrence.backward`: a unit that is not 0 hands its gradient on, with its sign towards b."""
+        (g,), (towards_bias, sign) = grads, scratch
+        torch.sign(u, out=sign)
+        torch.abs(u, out=towards_bias).add_(vectors[0])
+        torch.gt(towards_bias, 0, out=towards_bias).mul_(g).mul_(sign)
+        vector_grads[0].add_(towards_bias)
+        torch.mul(towards_bias, sign, out=u)
+        torch.mm(u, weights[0], out=g)
+
+
+class ComplexModReLU(Recurrence):
+    """h_t = relu(|z| + b) z / |z|, z = W h_{t-1} + u_t, with complex h, W and u, and the vector b.
+
+    The state is (Re h, Im h), u_t likewise, and the weights are Re W, Im W and -Im W, ``[H, H]`` each. It keeps z.
+    """
+
+    num_states = num_outputs = num_inputs = 2
+    num_vectors = 1
+    num_scratch = 5
+    products = (
+        Product(weight=0, state=0, slot=0),
+        Product(weight=2, state=1, slot=0),
+        Product(weight=1, state=0, slot=1),
+        Product(weight=0, state=1, slot=1),
+    )
+    compiled = Path(__file__).with_name("complex_modrelu.c")
+
+    def forward(
+        self, u: Tensor, before: Tensors, after: Tensors, weights: Tensors, vectors: Tensors, scratch: Tensors
+    ) -> None:
+        """See :meth:`Recurrence.forward`."""
+        (h_re, h_im), (z_re, z_im), (re, im, minus_im) = before, u.chunk(2, dim=1), weights
+        modulus, scale, *_ = scratch
+        z_re.addmm_(h_re, re.t()).addmm_(h_im, minus_im.t())
+        z_im.addmm_(h_re, im.t()).addmm_(h_im, re.t())
+        _modulus(z_re, z_im, modulus)
+        torch.add(modulus, vectors[0], out=scale).clamp_min_(0).div_(modulus)
+        torch.mul(scale, z_re, out=after[0])
+        torch.mul(scale, z_im, out=after[1])
+
+    def backward(
+        self,
+        u: Tensor,
+        before: Tensors,
+        after: Tensors,
+        grads: Tensors,
+        delta: Tensor,
+        weights: Tensors,
+        vectors: Tensors,
+        vector_grads: Tensors,
+        scratch: Tensors,
+    ) -> None:
+        """See :meth:`Recurrence.backward`.
+
+        With n = z/|z| and the real product p = Re(conj(n) g), the gradient towards z of an active unit is
+        g + (b/|z|)(g - p n), and towards b it is p; units that are 0 have none.
+        """
+        (z_re, z_im), (g_re, g_im), (re, im, minus_im) = u.chunk(2, dim=1), grads, weights
+        modulus, active, along, ratio, part = scratch
+        _modulus(z_re, z_im, modulus)
+        torch.mul(z_re, z_re, out=part).addcmul_(z_im, z_im)
+        torch.gt(part, 0, out=active)
+        torch.add(modulus, vectors[0], out=part)
+        active.mul_(torch.gt(part, 0, out=part))
+        z_re.div_(modulus)
+        z_im.div_(modulus)
+        torch.mul(z_re, g_re, out=along).addcmul_(z_im, g_im).mul_(active)
+        vector_grads[0].add_(along)
+        torch.div(vectors[0], modulus, out=ratio).mul_(active)
+        for z, g in ((z_re, g_re), (z_im, g_im)):
+            torch.mul(g, active, out=part)
+            g.addcmul_(along, z, value=-1).mul_(ratio)
+            torch.add(part, g, out=z)
+        torch.mm(z_re, re, out=g_re).addmm_(z_im, im)
+        torch.mm(z_re, minus_im, out=g_im).addmm_(z_im, re)
+
+
+def _modulus(re: Tensor, im: Tensor, out: Tensor) -> None:
+    """Compute |z|, or a tiny number where z is 0, which can be divided by."""
+    torch.mul(re, re, out=out).addcmul_(im, im).sqrt_().clamp_min_(1e-30)
