@@ -128,7 +128,8 @@ def compiled_runner(recurrence: type[Recurrence]) -> CompiledRunner | str:
         "DELTA": int(recurrence.has_delta()),
         "PRODUCTS": products,
     } | dict.fromkeys(recurrence.defines, 1)
-    flags = (*flags, *(f"-D{name}={value}" for name, value in defines.items()))
+    # Without the flag, the compiler takes one square root at a time, to set errno.
+    flags = (*flags, "-fno-math-errno", *(f"-D{name}={value}" for name, value in defines.items()))
     name = f"{recurrence.compiled.stem}-{recurrence.__name__.lower()}"
     library = load_library(name, _SCAN, flags, [recurrence.compiled])
     return library if isinstance(library, str) else CompiledRunner(library, panel=2 * lanes)

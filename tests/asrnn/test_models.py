@@ -213,7 +213,11 @@ def test_a_hyper_parameter_that_is_not_there() -> None:
     with pytest.raises(ModelError) as caught:
         build_model("antisymmetric", **SIZES, epsilom=0.1)
     expected = "Antisymmetric has no hyper-parameter 'epsilom'; did you mean 'epsilon'? it has: "
-    assert str(caught.value) == expected + "epsilon, gamma, sigma_w"
+    stack = "; a stack of it has: num_layers, residual, norm, norm_first, glu, dropout, readout"
+    assert str(caught.value) == expected + "epsilon, gamma, sigma_w" + stack
+    with pytest.raises(ModelError) as caught:
+        build_cell("antisymmetric", 3, 5, num_layers=2)  # a cell is no stack, and has no readout
+    assert str(caught.value) == "Antisymmetric has no hyper-parameter 'num_layers'; it has: epsilon, gamma, sigma_w"
     with pytest.raises(ModelError, match=r"^LSTM has no hyper-parameter 'num_layer'; did you mean 'num_layers'"):
         build_model(nn.LSTM, **SIZES, num_layer=2)
 
@@ -253,7 +257,7 @@ def test_a_constructor_or_a_forward_that_fails() -> None:
     assert isinstance(caught.value.__cause__, TypeError)
     with pytest.raises(
         ModelError,
-        match=r"^NoForward failed on an input \[2, 3, 3\]: RuntimeError: two lines \(line 249 of test_models.py\)$",
+        match=r"^NoForward failed on an input \[2, 3, 3\]: RuntimeError: two lines \(line 253 of test_models.py\)$",
     ):
         build_model(NoForward, **SIZES)
 

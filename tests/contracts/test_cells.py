@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 import torch
-from scan_support import FUSED, SOURCES, fold, gradients, random_cell, random_run
+from scan_support import FUSED, PARALLEL, SOURCES, fold, gradients, random_cell, random_run
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -15,8 +15,9 @@ from asrnn import RecurrentCell, load_model
 from asrnn.ops import free_buffers, scan_with
 
 EVERY = pytest.mark.parametrize("name", SOURCES)
-# float64; scan and step differ only in the grouping of sums of at most 20 products over at most 17 steps.
-TOLERANCE = {"rtol": 1e-11, "atol": 1e-12}
+# float64; scan and step differ only in the grouping of sums of at most 20 products over at most 17 steps. The backward
+# of torch.matrix_exp errs in proportion to the square of the gradient that it is given: of 100, by up to 4e-12.
+TOLERANCE = {"rtol": 1e-11, "atol": 1e-11}
 
 
 @EVERY
@@ -43,7 +44,10 @@ def test_scan_starts_from_the_initial_state(name: str) -> None:
     default, final = cell.scan(x, return_sequence=True)
     last, last_final = cell.scan(x)
     assert torch.equal(default, given)
-    assert torch.equal(last, default[:, -1])
+    if cell.scan_backend == "parallel":  # the last output is computed from the last state, and the others without it
+        torch.testing.assert_close(last, default[:, -1], **TOLERANCE)
+    else:
+        assert torch.equal(last, default[:, -1])
     assert all(torch.equal(a, b) for a, b in zip(final, last_final, strict=True))
     assert len(final) == len(cell.state_names)
 
@@ -201,13 +205,18 @@ def slopes(scan, cell: RecurrentCell) -> list[float]:
 LOOPS = [(name, "loop") for name, source in SOURCES.items() if load_model(source).scan_backend != "torch"]
 
 
-@pytest.mark.parametrize(("name", "backend"), [*LOOPS, *((name, "fused") for name in FUSED)])
+OTHERS = [*((name, "fused") for name in FUSED), *((name, "parallel") for name in PARALLEL)]
+
+
+@pytest.mark.parametrize(("name", "backend"), [*LOOPS, *OTHERS])
 @pytest.mark.parametrize("return_sequence", [False, True])
 def test_cost_is_linear_in_time(name: str, backend: str, return_sequence: bool) -> None:
     cell = random_cell(name, 3, 8, torch.float32)
     with scan_with(backend):
         found = slopes(lambda cell, x: cell.scan(x, return_sequence=return_sequence)[0], cell)
-    assert all(0.9 <= slope <= 1.15 for slope in found), found
+    assert max(found) <= 1.15, found
+    if backend != "parallel":  # which takes about as many operations for any length, and bytes that go with none
+        assert min(found) >= 0.85, found  # a matrix that is built once a scan costs as much as 30 fused steps
 
 
 def test_a_quadratic_scan_would_be_seen() -> None:

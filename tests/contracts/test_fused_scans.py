@@ -1,9 +1,12 @@
 """Every fused scan against autograd through the ``step`` it stands for."""
 
+import copy
+
 import pytest
 import torch
-from scan_support import FUSED, fold, gradients, needs_compiler, random_cell, random_run
+from scan_support import FUSED, SOURCES, fold, gradients, needs_compiler, random_cell, random_run
 
+from asrnn import load_model
 from asrnn.ops import scan_with
 from asrnn.ops.compiled import CompiledRunner
 from asrnn.ops.runner import StepRunner
@@ -13,7 +16,10 @@ SIZES = pytest.mark.parametrize(("B", "T", "I", "H"), [(1, 1, 1, 1), (3, 17, 5, 
 
 
 def relative_error(found, expected) -> float:
-    return max(((a.double() - b).norm() / b.norm()).item() for a, b in zip(found, expected, strict=True))
+    """The largest error of a tensor by norms, relative to its own norm, but for those that are nought but roundings."""
+    most = max(tensor.norm() for tensor in expected)
+    pairs = [(a.double(), b) for a, b in zip(found, expected, strict=True)]
+    return max(((a - b).norm() / max(b.norm(), 1e-5 * most)).item() for a, b in pairs) if most else 0.0
 
 
 @pytest.fixture(params=[None, 7])
@@ -32,14 +38,11 @@ def test_in_float64(nan_memory, stretch, name: str, B: int, T: int, I: int, H: i
     expected, expected_final = fold(cell, x, state)
     with scan_with("fused"):
         outputs, final = cell.scan(x, state, return_sequence=True)
-    # Sums of at most 37 * 70 products, in another order, after 70 steps: roundings of 1e-16 that hardly grow.
-    tolerance = {"rtol": 1e-10, "atol": 1e-11}
-    torch.testing.assert_close((outputs, *final), (expected, *expected_final), **tolerance)
-    torch.testing.assert_close(
-        gradients(cell, x, state, outputs, final),
-        gradients(cell, x, state, expected, expected_final),
-        **tolerance,
-    )
+    # Sums of at most 37 * 70 products, in another order, after 70 steps: roundings of 1e-16, which a unit close to the
+    # threshold of modReLU passes on enlarged by some 10^4.
+    assert relative_error((outputs, *final), (expected, *expected_final)) < 1e-11
+    found = gradients(cell, x, state, outputs, final)
+    assert relative_error(found, gradients(cell, x, state, expected, expected_final)) < 1e-10
 
 
 @EVERY
@@ -53,37 +56,34 @@ def test_in_float32(nan_memory, stretch, threads_of_torch, name, backend, thread
     exact, cell = random_cell(name, I, H), random_cell(name, I, H, torch.float32)
     x, state = random_run(cell, B, T)
     x64, state64 = x.detach().double().requires_grad_(), tuple(h.detach().double().requires_grad_() for h in state)
-    with torch.no_grad():  # the same numbers, not other roundings of them
-        for ours, theirs in zip(exact.parameters(), cell.parameters(), strict=True):
-            ours.copy_(theirs)
-    expected, expected_final = fold(exact, x64, state64)
-    with scan_with(backend):
-        outputs, final = cell.scan(x, state, return_sequence=True)
+    exact.load_state_dict(cell.state_dict())  # the same numbers, not other roundings of them
+    expected = runs(exact, x64, state64, "loop")
+    by_loop, found = runs(cell, x, state, "loop"), runs(cell, x, state, backend)
     assert cell.scan_backend == backend
-    # 70 steps, each rounded at 6e-8 a few times, that these weights (0.7 times normal) pass on enlarged.
-    assert relative_error((outputs, *final), (expected, *expected_final)) < 2e-5
-    found = gradients(cell, x, state, outputs, final)
-    assert relative_error(found, gradients(exact, x64, state64, expected, expected_final)) < 2e-4
+    # 70 steps, each rounded at 6e-8 a few times, that these weights (0.7 times normal) pass on enlarged: to 1e-5 and to
+    # 1e-4 in most cells, and to more in the loop too where it is more.
+    for some, others, exactly, bound in zip(found, by_loop, expected, (2e-5, 2e-4), strict=True):
+        assert relative_error(some, exactly) < max(bound, 10 * relative_error(others, exactly))
 
 
 @EVERY
 @pytest.mark.parametrize("backend", ["fused", "compiled"])
 def test_at_the_length_of_a_task(nan_memory, name: str, backend: str) -> None:
-    """T = 784: the bound on the relative error of every gradient is 1e-5; the loop in float32 has up to 2.4e-6."""
+    """T = 784: every gradient is as close to float64's as the loop's is in float32, within a factor of 10, or 1e-5."""
     if backend == "compiled":
         needs_compiler(name)
-    cell = random_cell(name, 1, 24, torch.float32)
-    cell.epsilon = 0.01
-    with torch.no_grad():
-        cell.weight_hh.mul_(0.1)  # three times as much, and a free matrix enlarges errors 30 times, the loop's too
+    torch.manual_seed(5)
+    cell = load_model(SOURCES[name])(1, 24)
+    exact = copy.deepcopy(cell).double()
     x, state = random_run(cell, 20, 784)
-    exact = random_cell(name, 1, 24)
-    exact.epsilon = 0.01
-    exact.load_state_dict({key: value.double() for key, value in cell.state_dict().items()})
     x64, state64 = x.detach().double().requires_grad_(), tuple(h.detach().double().requires_grad_() for h in state)
+    _, expected = runs(exact, x64, state64, "loop")
+    (_, by_loop), (_, found) = runs(cell, x, state, "loop"), runs(cell, x, state, backend)
+    assert relative_error(found, expected) < max(1e-5, 10 * relative_error(by_loop, expected))
+
+
+def runs(cell, x, state, backend: str):
+    """The outputs and the gradients of a scan."""
     with scan_with(backend):
-        output, final = cell.scan(x, state)
-    with scan_with("loop"):
-        expected, expected_final = exact.scan(x64, state64)
-    found = gradients(cell, x, state, output, final)
-    assert relative_error(found, gradients(exact, x64, state64, expected, expected_final)) < 1e-5
+        outputs, final = cell.scan(x, state, return_sequence=True)
+    return (outputs, *final), gradients(cell, x, state, outputs, final)

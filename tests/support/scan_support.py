@@ -5,7 +5,10 @@ import torch
 from torch import Tensor
 
 from asrnn import RecurrentCell, load_model
+from asrnn.cells.complex_cell import ComplexCell
 from asrnn.cells.fused import FusedCell
+from asrnn.cells.modrelu_cell import ModReLUCell
+from asrnn.cells.parallel import ParallelCell
 from asrnn.compiling import compiler
 from asrnn.ops.compiled import compiled_runner
 from asrnn.ops.recurrence import Recurrence
@@ -13,17 +16,24 @@ from asrnn.registry import ModelSource, list_models
 
 SOURCES: dict[str, ModelSource] = {source.name: source for source in list_models() if source.origin == "built-in"}
 FUSED = [name for name, source in SOURCES.items() if issubclass(load_model(source), FusedCell)]
+PARALLEL = [name for name, source in SOURCES.items() if issubclass(load_model(source), ParallelCell)]
 
 
 def random_cell(name: str, input_size: int, hidden_size: int, dtype=torch.float64) -> RecurrentCell:
     """A cell with biases and with steps that are large enough to matter."""
+    torch.manual_seed(10)  # of buffers, and of what keeps its start
     cell = load_model(SOURCES[name])(input_size, hidden_size).to(dtype)
     if hasattr(cell, "epsilon"):
         cell.epsilon = 0.4
     generator = torch.Generator().manual_seed(11)
     with torch.no_grad():
-        for parameter in cell.parameters():
-            parameter.copy_(0.7 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+        for parameter_name, parameter in cell.named_parameters():
+            if parameter_name.startswith("factors"):
+                continue  # as large as they start, or their product grows beyond all numbers in 70 steps
+            # Above 0, a bias of modReLU makes a jump at 0, around which a rounding becomes as large as the bias.
+            scale = -0.05 if parameter_name == "bias" and isinstance(cell, ModReLUCell | ComplexCell) else 0.7
+            values = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.copy_(scale * (values if scale > 0 else values.abs()))
     return cell
 
 

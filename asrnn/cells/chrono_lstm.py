@@ -1,0 +1,54 @@
+"""The LSTM whose gates start with forgetting times as long as the sequences are."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from asrnn.cells.hyperparameters import positive
+from asrnn.cells.lstm import LSTM
+from asrnn.errors import ModelError
+
+
+def forget_bias(quantile: Tensor, t_max: float) -> Tensor:
+    """Compute log(1 + q (t_max - 2)): for q from U(0, 1), the logarithm of a draw from U(1, t_max - 1)."""
+    return torch.log(1 + quantile * (t_max - 2))
+
+
+class ChronoLSTM(LSTM):
+    """The LSTM with chrono initialisation.
+
+    b_f = log U(1, t_max - 1),   b_i = -b_f
+
+    c_t = f * c_{t-1} + i * g,   h_t = o * tanh(c_t),   the gates as in :class:`asrnn.cells.lstm.LSTM`
+
+    Tallec and Ollivier, ICLR 2018, arXiv 1804.11188: without input, a unit forgets over 1/(1 - sigmoid(b_f)) steps,
+    which start uniform between 2 and t_max. torch adds two biases, so ``bias_ih`` holds the drawn ones and ``bias_hh``
+    holds 0; all other biases are 0, and the weights start as the LSTM's do.
+
+    Args:
+        input_size: I.
+        hidden_size: H.
+        t_max: how many steps dependencies may span, at least 3; the length of the sequences where no more is known.
+        sigma_w: the entries of W are drawn from N(0, sigma_w^2/H).
+
+    Raises:
+        ModelError: a hyper-parameter is not in its range.
+    """
+
+    version: ClassVar[int] = 1
+    family: ClassVar[str] = "gated"
+    paper: ClassVar[str] = "Tallec and Ollivier, ICLR 2018, arXiv 1804.11188"
+    year: ClassVar[int] = 2018
+
+    def __init__(self, input_size: int, hidden_size: int, *, t_max: float = 1000, sigma_w: float = 1.0) -> None:
+        super().__init__(input_size, hidden_size, sigma_w=sigma_w)
+        self.t_max = positive("t_max", t_max)
+        if t_max < 3:
+            raise ModelError(f"t_max must be at least 3, or there is no range to draw from; it is {t_max!r}")
+        _, _, b_ih, _ = self.layer.all_weights[0]
+        b_f = forget_bias(torch.rand(hidden_size), t_max)
+        with torch.no_grad():
+            b_ih.zero_()
+            b_ih[:hidden_size] = -b_f
+            b_ih[hidden_size : 2 * hidden_size] = b_f

@@ -1,0 +1,68 @@
+"""Kronecker recurrent units: a complex recurrent matrix that is a Kronecker product of small ones."""
+
+from functools import reduce
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from asrnn.cells.complex_cell import ComplexCell
+from asrnn.cells.once_a_scan import once_a_scan
+from asrnn.cells.orthogonal import random_unitary
+
+
+class KRU(ComplexCell):
+    """The Kronecker recurrent unit, with N complex units.
+
+    h_t = modReLU(W h_{t-1} + V x_t; b),   W = W_0 (x) W_1 (x) ... (x) W_{F-1}
+
+    Jose, Cisse and Fleuret, ICML 2018, arXiv 1705.10142. The factors are as small as N allows: a p x p matrix for each
+    prime factor p of N, the smallest first, so nine of 2 x 2 for 512 units, and W itself for a prime N. A step
+    multiplies by one factor after the other and never builds W. The authors add to the loss a penalty that draws each
+    factor towards a unitary one. It is left out here: factors start as random unitary matrices and are free to leave.
+    What is not known of the authors' cell is chosen here: modReLU, whose biases the published count of 11k parameters
+    at 512 units allows for and does not need, a readout of real and imaginary parts, and V and b that start as the
+    uRNN's.
+
+    Args:
+        input_size: I.
+        hidden_size: N, the number of complex units.
+
+    Shapes: ``weight_ih`` V ``[2 N, I]``, ``factors`` W_0 to W_{F-1}, real and imaginary parts last, ``[p, p, 2]`` each,
+    ``bias`` b ``[N]``.
+    """
+
+    version: ClassVar[int] = 1
+    family: ClassVar[str] = "Kronecker"
+    paper: ClassVar[str] = "Jose, Cisse and Fleuret, ICML 2018, arXiv 1705.10142"
+    year: ClassVar[int] = 2018
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size, learn_initial=False)
+        self.factors = nn.ParameterList(random_unitary(size) for size in prime_factors(hidden_size))
+
+    @once_a_scan
+    def recurrent_weight(self) -> Tensor:
+        """The matrix W, complex, ``[N, N]``, the first factor being the most significant."""
+        return reduce(torch.kron, map(torch.view_as_complex, self.factors))
+
+    def recur(self, h: Tensor) -> Tensor:
+        """Compute W h, complex, ``[B, N]`` to ``[B, N]``, factor by factor."""
+        for factor in map(torch.view_as_complex, self.factors):
+            # The units are a grid with an axis for each factor. Each product takes the first axis and puts its result
+            # last, so that after all of them the axes are in their order again.
+            grid = h.view(len(h), len(factor), -1)
+            h = (grid.transpose(1, 2) @ factor.T).flatten(1)
+        return h
+
+
+def prime_factors(number: int) -> list[int]:
+    """Return the prime factors of a positive integer, the smallest first, and ``[1]`` for 1."""
+    factors, divisor = [], 2
+    while divisor * divisor <= number:
+        if number % divisor:
+            divisor += 1
+        else:
+            factors.append(divisor)
+            number //= divisor
+    return factors + [number] * (number > 1 or not factors)

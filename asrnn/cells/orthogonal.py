@@ -1,0 +1,71 @@
+"""Orthogonal and unitary matrices as smooth functions of free numbers, and how these numbers start.
+
+A skew-symmetric matrix A (A^T = -A) is stored as the n (n - 1) / 2 entries above its diagonal, as many as an orthogonal
+matrix has degrees of freedom. Its exponential and its Cayley transform are orthogonal whatever the entries are, so that
+any optimiser keeps the constraint. Both reach rotations only, of determinant 1.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from asrnn.cells.antisymmetric import antisymmetric_matrix
+
+
+def exponential(entries: Tensor, size: int) -> Tensor:
+    """Build the orthogonal exp(A), ``[n, n]``, from the entries of A above its diagonal, ``[n (n - 1) / 2]``."""
+    return torch.matrix_exp(antisymmetric_matrix(entries, size))
+
+
+def cayley(entries: Tensor, size: int) -> Tensor:
+    """Build the orthogonal (I + A)^-1 (I - A), ``[n, n]``, from the entries of A, ``[n (n - 1) / 2]``.
+
+    It has no eigenvalue -1. ``torch.nn.utils.parametrizations`` has (I - A/2)^-1 (I + A/2), the transform of -A/2.
+    """
+    A = antisymmetric_matrix(entries, size)
+    identity = torch.eye(size, dtype=A.dtype, device=A.device)
+    orthogonal: Tensor = torch.linalg.solve(identity + A, identity - A)
+    return orthogonal
+
+
+def skew_hermitian(weight: Tensor) -> Tensor:
+    """Build the complex A = -A^H, ``[N, N]``, from as many real numbers as it has degrees of freedom, ``[N, N]``.
+
+    Those above the diagonal are the real parts of A above its own; those on and below the diagonal are the imaginary
+    parts of A there.
+    """
+    re, im = weight.triu(1), weight.tril()
+    return torch.complex(re - re.T, im + im.tril(-1).T)
+
+
+def block_rotations(size: int, init: str) -> Tensor:
+    """Draw entries, ``[n (n - 1) / 2]``, of an A that turns units (0, 1), (2, 3), ... against each other and no others.
+
+    The blocks of A are [[0, d], [-d, 0]]; an odd unit is left over, and stands still.
+
+    Args:
+        size: n.
+        init: ``henaff`` draws d from U(-pi, pi), so that exp(A) turns each pair by any angle (Henaff, Szlam and LeCun,
+            ICML 2016, arXiv 1602.06662). ``cayley`` draws d = -tan(u / 2) with u from U(0, pi / 2), so that the Cayley
+            transform turns each pair by u (Helfrich, Willmott and Ye, ICML 2018, arXiv 1707.09520).
+    """
+    uniform = torch.rand(size // 2)
+    turns = math.pi * (2 * uniform - 1) if init == "henaff" else -torch.tan(math.pi / 4 * uniform)
+    first = torch.arange(0, size - 1, 2)
+    A = torch.zeros(size, size)
+    A[first, first + 1] = turns
+    rows, columns = torch.triu_indices(size, size, offset=1)
+    return A[rows, columns]
+
+
+def random_orthogonal(size: int) -> Tensor:
+    """Draw an orthogonal matrix, ``[n, n]``, all of them being equally likely."""
+    return torch.nn.init.orthogonal_(torch.empty(size, size))
+
+
+def random_unitary(size: int) -> Tensor:
+    """Draw a unitary matrix as real and imaginary parts, ``[n, n, 2]``, all matrices being equally likely."""
+    Q, R = torch.linalg.qr(torch.view_as_complex(torch.randn(size, size, 2)))
+    # Gram-Schmidt's R has a positive diagonal. LAPACK's has not, and its Q prefers some matrices.
+    return torch.view_as_real(Q * torch.sgn(R.diagonal()))

@@ -1,0 +1,56 @@
+"""scoRNN: an orthogonal recurrent matrix, the scaled Cayley transform of a skew-symmetric one."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from asrnn.cells.hyperparameters import share
+from asrnn.cells.initialization import zero_bias
+from asrnn.cells.modrelu_cell import ModReLUCell
+from asrnn.cells.once_a_scan import once_a_scan
+from asrnn.cells.orthogonal import block_rotations, cayley
+from asrnn.cells.uniform import uniform
+
+
+class ScoRNN(ModReLUCell):
+    """The scaled Cayley orthogonal RNN.
+
+    h_t = modReLU(W h_{t-1} + V x_t; b),   W = (I + A)^-1 (I - A) D,   A = U - U^T
+
+    Helfrich, Willmott and Ye, ICML 2018, arXiv 1707.09520. D is diagonal and fixed: 1, but -1 for the last round(rho H)
+    units, which lets W have the eigenvalue -1. It starts as their code does: V from U(-0.01, 0.01), b 0, and A of 2 x 2
+    blocks for which (I + A)^-1 (I - A) turns pairs of units by an angle from U(0, pi/2).
+
+    Args:
+        input_size: I.
+        hidden_size: H.
+        rho: the share of -1 in D, from 0 to 1. The authors have 0.1 for pixel MNIST, 0.5 for the copying task and, as
+            reported by others, for permuted MNIST.
+
+    Shapes: ``weight_ih`` V ``[H, I]``, ``weight_hh`` U ``[H (H - 1) / 2]``, ``bias`` b ``[H]``.
+
+    Raises:
+        ModelError: ``rho`` is not from 0 to 1.
+    """
+
+    version: ClassVar[int] = 1
+    family: ClassVar[str] = "orthogonal"
+    paper: ClassVar[str] = "Helfrich, Willmott and Ye, ICML 2018, arXiv 1707.09520"
+    year: ClassVar[int] = 2018
+
+    def __init__(self, input_size: int, hidden_size: int, *, rho: float = 0.1) -> None:
+        super().__init__(
+            input_size,
+            hidden_size,
+            weight_ih=uniform(hidden_size, input_size, bound=0.01),
+            weight_hh=block_rotations(hidden_size, "cayley"),
+            bias=zero_bias(hidden_size),
+        )
+        self.num_negative = round(share("rho", rho) * hidden_size)
+
+    @once_a_scan
+    def recurrent_weight(self) -> Tensor:
+        """The orthogonal matrix W, ``[H, H]``."""
+        kept, negated = cayley(self.weight_hh, self.hidden_size).tensor_split([self.hidden_size - self.num_negative], 1)
+        return torch.cat((kept, -negated), dim=1)

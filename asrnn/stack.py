@@ -1,0 +1,216 @@
+"""Stacks of recurrent layers, each with the norm, gate, dropout and skip connection that published models have."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from asrnn.errors import ModelError, UnknownNameError
+from asrnn.layers import layer_num_parameters, layer_output_size, layer_scan_backend, num_elements, run_layer
+from asrnn.shapes import positive_size
+
+NORMS = ("none", "layer", "batch", "rms")
+
+
+@dataclass(frozen=True)
+class StackOptions:
+    """What stands around the recurrent layers of a stack; the defaults are one layer with nothing around it.
+
+    Args:
+        num_layers: how many layers, each with weights of its own; all have the same hyper-parameters.
+        residual: add each layer's input to what comes out of it; a linear map I -> H then begins the stack.
+        norm: ``none``, ``layer`` (:class:`torch.nn.LayerNorm`), ``rms`` (:class:`torch.nn.RMSNorm`), both over the
+            numbers of one step; or ``batch`` (:class:`torch.nn.BatchNorm1d`), over samples and time together: in
+            training a sample then sees its batch and its own future, in evaluation neither.
+        norm_first: normalise the input of each layer, not what comes out after the skip connection. The first layer's
+            is the data themselves where the stack is not residual.
+        glu: put the output of each layer through GELU, dropout, and a linear map to twice its size whose second half
+            gates the first (:class:`torch.nn.GLU`).
+        dropout: the probability at which a channel is dropped after each layer, the last included, 0 or above and
+            below 1; drawn once for each sample and channel, for all steps (:class:`TiedDropout`).
+
+    Raises:
+        ModelError: a value is out of its range.
+        UnknownNameError: there is no such norm.
+    """
+
+    num_layers: int = 1
+    residual: bool = False
+    norm: str = "none"
+    norm_first: bool = False
+    glu: bool = False
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        positive_size("num_layers", self.num_layers)
+        for name in ("residual", "norm_first", "glu"):
+            if not isinstance(getattr(self, name), bool):
+                raise ModelError(f"{name} must be true or false, not {getattr(self, name)!r}")
+        if self.norm not in NORMS:
+            raise UnknownNameError("norm", str(self.norm), NORMS)
+        if self.norm_first and self.norm == "none":
+            raise ModelError("norm_first needs a norm to put first: norm must be layer, batch or rms")
+        is_number = isinstance(self.dropout, int | float) and not isinstance(self.dropout, bool)
+        if not is_number or not 0 <= self.dropout < 1:
+            raise ModelError(f"dropout must be a number of at least 0 and below 1, not {self.dropout!r}")
+
+
+class TiedDropout(nn.Module):
+    """Dropout whose mask is one for all steps of a sample: y_t = m * x_t, m 0 with probability p, else 1 / (1 - p).
+
+    Gal and Ghahramani, NeurIPS 2016, arXiv 1512.05287, drop recurrent networks so. It takes sequences ``[B, T, H]``
+    and single steps ``[B, H]``, and draws the same mask for either.
+
+    Args:
+        p: the probability of 0, at least 0 and below 1.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop channels in training; return ``x`` itself in evaluation, or where p is 0."""
+        if not self.training or self.p == 0:
+            return x
+        one_step = x[:, :1] if x.ndim == 3 else x
+        return x * F.dropout(x.new_ones(one_step.shape), self.p)
+
+    def extra_repr(self) -> str:
+        """Show p."""
+        return f"p={self.p}"
+
+
+class Block(nn.Module):
+    """One layer of a stack and what stands around it, in the order of S4D's block and of the LRU's.
+
+    y = x + dropout(glu(layer(norm(x)))) with ``norm_first``, or y = norm(x + dropout(glu(layer(x)))),
+    glu(z) = a * sigmoid(b), (a, b) = W dropout(gelu(z)) + c, each part where the options ask for it.
+
+    S4D: Gu et al., NeurIPS 2022, arXiv 2206.11893, with a layer norm; LRU: Orvieto et al., ICML 2023, arXiv
+    2303.06349, with a batch norm first.
+
+    Args:
+        layer: a cell, or a module that returns its states ``[B, T, output_size]``.
+        input_size: I.
+        output_size: the size of what the layer gives out at a step; I too, where ``residual`` is asked for.
+        options: what stands around the layer; their ``num_layers`` is not read.
+    """
+
+    def __init__(self, layer: nn.Module, input_size: int, output_size: int, options: StackOptions) -> None:
+        super().__init__()
+        self.output_size = output_size
+        self.residual = options.residual
+        self.norm_first = options.norm_first
+        self.norm_over_time = options.norm == "batch"
+        self.layer = layer
+        self.norm = _norm(options.norm, input_size if options.norm_first else output_size)
+        self.glu = nn.Linear(output_size, 2 * output_size) if options.glu else None
+        self.dropout = TiedDropout(options.dropout)
+
+    def forward(self, x: Tensor, *, return_sequence: bool = True) -> Tensor:
+        """Map ``[B, T, I]`` to ``[B, T, output_size]``, or to the last step of it, ``[B, output_size]``."""
+        # After the last step nothing depends on those before it, but for statistics over all of them.
+        whole = return_sequence or (self.norm_over_time and not self.norm_first)
+        before = self._normalized(x) if self.norm_first else x
+        y = run_layer(self.layer, before, self.output_size, return_sequence=whole)
+        if self.glu is not None:
+            y = F.glu(self.glu(self.dropout(F.gelu(y))), dim=-1)
+        y = self.dropout(y)
+        if self.residual:
+            y = y + (x if whole else x[:, -1])
+        if not self.norm_first:
+            y = self._normalized(y)
+        return y[:, -1] if whole and not return_sequence else y
+
+    def _normalized(self, x: Tensor) -> Tensor:
+        if self.norm is None:
+            return x
+        # [B T, H] has the same statistics, but torch sums them 30 times less exactly in float32.
+        normalized: Tensor = self.norm(x.transpose(1, 2)).transpose(1, 2) if self.norm_over_time else self.norm(x)
+        return normalized
+
+
+class Stack(nn.Module):
+    """Recurrent layers, each run over what the one before it gives out, ``[B, T, I]`` to ``[B, T, output_size]``.
+
+    >>> import torch
+    >>> from asrnn import build_cell
+    >>> options = StackOptions(num_layers=3, residual=True, norm="layer", glu=True, dropout=0.1)
+    >>> stack = Stack(lambda size: build_cell("antisymmetric", size, 16), 1, 16, options)
+    >>> stack(torch.zeros(2, 7, 1)).shape
+    torch.Size([2, 7, 16])
+
+    Args:
+        build_layer: makes a layer for inputs of a given size: a cell, or a module whose states are ``[B, T, H]``.
+        input_size: I.
+        hidden_size: H.
+        options: how many layers, and what stands around each.
+
+    Raises:
+        ModelError: a skip connection or a norm cannot stand where it is asked for.
+    """
+
+    def __init__(
+        self, build_layer: Callable[[int], nn.Module], input_size: int, hidden_size: int, options: StackOptions
+    ) -> None:
+        super().__init__()
+        size = positive_size("input_size", input_size)
+        positive_size("hidden_size", hidden_size)
+        self.encoder = None
+        if options.residual:
+            self.encoder, size = nn.Linear(input_size, hidden_size), hidden_size
+        self.blocks = nn.ModuleList()
+        for _ in range(options.num_layers):
+            layer = build_layer(size)
+            output_size = layer_output_size(layer, hidden_size)
+            if options.residual and output_size != hidden_size:
+                raise ModelError(
+                    f"a residual stack adds a layer's output to its input, of hidden_size = {hidden_size} numbers, "
+                    f"but {type(layer).__name__} gives out {output_size}: build it with residual=False"
+                )
+            self.blocks.append(Block(layer, size, output_size, options))
+            size = output_size
+        self.output_size = size
+
+    @property
+    def layers(self) -> list[nn.Module]:
+        """The recurrent layers alone, the first one first."""
+        return [cast("Block", block).layer for block in self.blocks]
+
+    @property
+    def scan_backend(self) -> str:
+        """What runs the layers, each name once, as in ``compiled+loop``."""
+        return "+".join(dict.fromkeys(layer_scan_backend(layer) for layer in self.layers))
+
+    def forward(self, x: Tensor, *, return_sequence: bool = True) -> Tensor:
+        """Return the outputs of the last layer, or with ``return_sequence=False`` that of its last step alone."""
+        if self.encoder is not None:
+            x = self.encoder(x)
+        *lower, top = self.blocks
+        for block in lower:
+            x = block(x)
+        output: Tensor = top(x, return_sequence=return_sequence)
+        return output
+
+    def num_parameters(self) -> int:
+        """Count the degrees of freedom that are learnt, each cell's as it counts them itself."""
+        return num_elements(self) + sum(layer_num_parameters(layer) - num_elements(layer) for layer in self.layers)
+
+
+def _norm(name: str, size: int) -> nn.Module | None:
+    if name in ("layer", "rms") and size == 1:
+        raise ModelError(
+            f"norm='{name}' of a single number leaves its sign at most: use norm='batch', "
+            "or residual=True where it is the input that has one"
+        )
+    match name:
+        case "layer":
+            return nn.LayerNorm(size)
+        case "rms":
+            return nn.RMSNorm(size)
+        case "batch":
+            return nn.BatchNorm1d(size)
+    return None
