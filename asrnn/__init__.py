@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from asrnn.cells import RecurrentCell as RecurrentCell
+    from asrnn.description import ModelDescription as ModelDescription
+    from asrnn.description import describe as describe
     from asrnn.models import RecurrentModel as RecurrentModel
     from asrnn.models import build_cell as build_cell
     from asrnn.models import build_model as build_model
@@ -20,12 +22,14 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOME = {
+    "ModelDescription": "asrnn.description",
     "ModelSource": "asrnn.registry",
     "RecurrentCell": "asrnn.cells",
     "RecurrentModel": "asrnn.models",
     "SequenceClassifier": "asrnn.training",
     "build_cell": "asrnn.models",
     "build_model": "asrnn.models",
+    "describe": "asrnn.description",
     "find_model": "asrnn.registry",
     "list_models": "asrnn.registry",
     "load_model": "asrnn.registry",

@@ -7,18 +7,17 @@ Finding a model reads source text and never runs it, so that planning needs neit
 import ast
 import json
 import re
-import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.machinery import ModuleSpec, SourceFileLoader
-from importlib.util import module_from_spec
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
+from asrnn.adapters import adapter_of, layer_called, layer_in
 from asrnn.errors import AsrnnError, ModelError, UnknownNameError, UsageError
+from asrnn.importing import failures_named, import_file
 from asrnn.source_code import (
     class_names,
     module_code,
@@ -36,6 +35,9 @@ if TYPE_CHECKING:
     import torch
 
 ENTRY_POINT_GROUP = "asrnn.cells"
+MODEL_VERSION = 1
+"""Raised by hand when stacks or readouts give other numbers (:mod:`asrnn.stack`, :mod:`asrnn.models`)."""
+
 _CELLS = Path(__file__).with_name("cells")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _WORD_BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_+")
@@ -46,7 +48,8 @@ class ModelSource:
     """A model that was found, not yet imported: what it is called, where it is, and which code it is.
 
     Args:
-        name: the slug it has in plans, records and leaderboards; a class ``MyCell`` is called ``my-cell``.
+        name: the slug it has in plans, records and leaderboards; a class ``MyCell`` is called ``my-cell``, and a
+            layer ``torch.nn:GRU`` ``torch-nn-gru``.
         origin: how it was found.
         target: ``package.module:Class``, or ``/absolute/file.py:Class`` where the origin is a file.
         code: the identity of its code: ``version`` of a built-in cell; ``sha256`` of a file;
@@ -70,10 +73,12 @@ class ModelSource:
 def find_model(ref: str) -> ModelSource:
     """Find a model by its registered name, ``FILE.py:Class`` or ``package.module:Class``.
 
+    A layer of ``torch.nn`` or torchrecurrent is found as ``torch.nn:GRU`` and by its name ``torch-nn-gru`` alike.
+
     Raises:
         UnknownNameError: nothing is registered under this name.
-        UsageError: the reference lacks its class, or the model would take a built-in cell's name.
-        ModelError: the file or module is not there, cannot be parsed, or does not hold the class.
+        UsageError: the reference lacks its class, or the model would take a built-in cell's or a layer's name.
+        ModelError: the file or module is not there or not installed, cannot be parsed, or does not hold the class.
     """
     place, colon, class_name = ref.rpartition(":")
     if colon:
@@ -84,6 +89,9 @@ def find_model(ref: str) -> ModelSource:
     source = _built_in(ref)
     if source is not None:
         return source
+    layer = layer_called(ref)
+    if layer is not None:
+        return _in_module(layer[0].package, layer[1])
     for entry in _entry_points():
         if entry.name == ref:
             return _at_entry_point(entry)
@@ -117,7 +125,11 @@ def load_model(source: ModelSource) -> "type[torch.nn.Module]":
             ``torch.nn.Module``.
     """
     place, _, class_name = source.target.rpartition(":")
-    module = _import_file(Path(place), source) if source.origin == "file" else _import_module(place, source)
+    module = (
+        import_file(Path(place), source.code.get("sha256"), source.name)
+        if source.origin == "file"
+        else _import_module(place, source)
+    )
     import torch  # only here: whoever finds models without loading them does not pay for torch
 
     model = getattr(module, class_name, None)
@@ -161,6 +173,11 @@ def _in_module(module: str, class_name: str) -> ModelSource:
     built_in = _built_in(module.removeprefix("asrnn.cells.").replace("_", "-"))
     if built_in is not None and built_in.target == target:
         return built_in
+    layer = layer_in(module, class_name)
+    if layer is not None:
+        package = layer[0].package
+        code = module_code(package, module_file(package, class_name))
+        return ModelSource(layer[0].name_of(class_name), "module", f"{package}:{class_name}", code)
     code = module_code(module, module_file(module, class_name))
     return ModelSource(_name_of(class_name, target), "module", target, code)
 
@@ -168,6 +185,9 @@ def _in_module(module: str, class_name: str) -> ModelSource:
 def _at_entry_point(entry: "EntryPoint") -> ModelSource:
     if _built_in(entry.name) is not None:
         raise UsageError(f"'{entry.name}' is the name of a built-in model")
+    adapter = adapter_of(entry.name)
+    if adapter is not None:
+        raise UsageError(f"names that begin with '{adapter.prefix}' are those of {adapter.package}'s layers")
     module, colon, class_name = entry.value.partition(":")
     if not colon or entry.dist is None:
         raise ModelError(f"its entry point '{entry.value}' is not of the form package.module:Class")
@@ -187,63 +207,31 @@ def _entry_points() -> "list[EntryPoint]":
 
 
 def _name_of(class_name: str, target: str) -> str:
-    """Turn a class name into kebab-case, and keep it off the built-in cells' names."""
+    """Turn a class name into kebab-case, and keep it off the names of built-in cells and of layers."""
     name = _WORD_BOUNDARY.sub("-", class_name).strip("-").lower()
+    adapter = adapter_of(name)
+    if adapter is not None:
+        raise UsageError(f"{target} would be called '{name}', as a layer of {adapter.package} is: rename the class")
     if _built_in(name) is not None:
         raise UsageError(f"{target} would be called '{name}', as a built-in model is: rename the class")
     return name
 
 
-class _VerbatimLoader(SourceFileLoader):
-    """Runs the very bytes that were digested, without the bytecode cache: that one can miss a quick edit."""
-
-    def __init__(self, fullname: str, path: str, source: bytes) -> None:
-        super().__init__(fullname, path)
-        self.source = source
-
-    def get_code(self, fullname: str) -> CodeType:
-        return self.source_to_code(self.source, self.path)
-
-
-def _import_file(path: Path, found: ModelSource) -> ModuleType:
-    source = read_source(path)
-    digest = sha256(source)
-    if digest != found.code.get("sha256"):
-        raise ModelError(f"{path} was changed since model '{found.name}' was planned: plan it anew")
-    name = f"asrnn_model_{digest[:16]}"
-    if name in sys.modules:  # a second class object of the same code would not unpickle as the first
-        return sys.modules[name]
-    loader = _VerbatimLoader(name, str(path), source)
-    spec = ModuleSpec(name, loader, origin=str(path))
-    spec.has_location = True
-    module = sys.modules[name] = module_from_spec(spec)
-    try:
-        loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        raise _import_failure(path, error) from error
-    return module
-
-
 def _import_module(module: str, found: ModelSource) -> ModuleType:
-    present = find_model(found.target if found.origin == "module" else found.name)
-    if present != found:
+    present = _at_target(found)
+    if (present.target, present.code) != (found.target, found.code):
         planned, here = (f"{source.target} ({dict(source.code)})" for source in (found, present))
         raise ModelError(f"model '{found.name}' was planned as {planned}, here is {here}: plan it anew")
-    try:
+    with failures_named(module_file(module, found.target.rpartition(":")[2])):
         return import_module(module)
-    except (Exception, SystemExit) as error:
-        raise _import_failure(module_file(module, found.target.rpartition(":")[2]), error) from error
 
 
-def _import_failure(path: Path, error: BaseException) -> ModelError:
-    """Say in one line what went wrong, and on which line of the user's file it did."""
-    line, trace = None, error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path):
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    where = f"{path}, line {line}" if line else str(path)
-    alone = "; a model's file travels alone: install what it needs, or make it a package and name package.module:Class"
-    hint = alone if isinstance(error, ModuleNotFoundError) else ""
-    return ModelError(f"{where}: importing failed: {type(error).__name__}: {' '.join(str(error).split())}{hint}")
+def _at_target(found: ModelSource) -> ModelSource:
+    """Find what stands now where a model was found; its name may be one that a suite gave it."""
+    if found.origin != "entry-point":
+        return find_model(found.target)
+    entries = [entry for entry in _entry_points() if entry.value == found.target or entry.name == found.name]
+    if not entries:
+        package = found.code.get("distribution", "a plug-in")
+        raise ModelError(f"model '{found.name}' is {found.target} of {package}, which is not installed here")
+    return _at_entry_point(next((entry for entry in entries if entry.value == found.target), entries[0]))

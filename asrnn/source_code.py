@@ -66,15 +66,26 @@ def module_file(module: str, class_name: str) -> Path:
     Raises:
         ModelError: there is no such module, it has no file, or it plainly binds no such name.
     """
-    spec = _module_spec(module, class_name)
-    if spec.origin is None or not spec.has_location:
-        raise ModelError(f"module '{module}' has no file to take {class_name} from")
-    path = Path(spec.origin)
+    path = _file_of(module, class_name)
     if path.suffix == ".py":
-        names = set(_bound_names(parse_source(read_source(path), path)))
+        names = _names_in(path)
         if class_name not in names and not names & {"*", "__getattr__"}:
             raise no_class(f"module '{module}'", class_name, (name for name in names if name[:1].isupper()))
     return path
+
+
+def exported_names(module: str) -> set[str]:
+    """Return the names that a module's text binds at its top level, and ``*`` where only running it can tell.
+
+    Raises:
+        ModelError: there is no such module, or it has no file.
+    """
+    return _names_in(_file_of(module, "classes"))
+
+
+def is_importable(package: str) -> bool:
+    """Return whether a package, one without dots, is installed or on the path."""
+    return find_spec(package) is not None
 
 
 def module_code(module: str, path: Path) -> dict[str, str | int]:
@@ -110,6 +121,17 @@ def import_root(target: str) -> Path:
     module, _, class_name = target.rpartition(":")
     path = module_file(module, class_name)
     return path.parents[module.count(".") + (path.stem == "__init__")]
+
+
+def _file_of(module: str, class_name: str) -> Path:
+    spec = _module_spec(module, class_name)
+    if spec.origin is None or not spec.has_location:
+        raise ModelError(f"module '{module}' has no file to take {class_name} from")
+    return Path(spec.origin)
+
+
+def _names_in(path: Path) -> set[str]:
+    return set(_bound_names(parse_source(read_source(path), path)))
 
 
 def _module_spec(module: str, class_name: str) -> ModuleSpec:

@@ -1,7 +1,7 @@
 """How models learn: one LightningModule for classification."""
 
 import math
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch
 from lightning.pytorch import LightningModule
@@ -11,9 +11,10 @@ from torch.nn import functional as F
 from torchmetrics import MeanMetric, SumMetric
 from torchmetrics.classification import MulticlassAccuracy
 
+from asrnn.cells import RecurrentCell
 from asrnn.errors import UnknownNameError, UsageError
 
-OptimizerName = Literal["sgd", "adagrad", "adam", "adamw"]
+OptimizerName = Literal["sgd", "adagrad", "rmsprop", "adam", "adamw"]
 ScheduleName = Literal["constant", "cosine"]
 Batch = tuple[Tensor, Tensor]
 
@@ -31,8 +32,10 @@ class SequenceClassifier(LightningModule):
     Args:
         model: maps sequences ``[B, T, I]`` to logits ``[B, C]``.
         num_classes: C.
-        optimizer: ``sgd``, ``adagrad``, ``adam`` or ``adamw``.
+        optimizer: ``sgd``, ``adagrad``, ``rmsprop``, ``adam`` or ``adamw``.
         learning_rate: at the first step.
+        structured_learning_rate: that of the parameters which the model's cells call
+            :attr:`asrnn.RecurrentCell.structured`, which then have no weight decay; None trains them as all others.
         momentum: of ``sgd`` only.
         weight_decay: decoupled from the gradient in ``adamw``, added to it in the others, as torch does.
         gradient_clip_norm: scale gradients whose joint 2-norm is above this; None leaves them.
@@ -50,6 +53,7 @@ class SequenceClassifier(LightningModule):
         num_classes: int = 10,
         optimizer: OptimizerName = "adam",
         learning_rate: float = 1e-3,
+        structured_learning_rate: float | None = None,
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         gradient_clip_norm: float | None = None,
@@ -57,9 +61,11 @@ class SequenceClassifier(LightningModule):
         schedule_steps: int | None = None,
     ) -> None:
         super().__init__()
-        _check_known("optimizer", optimizer, ("sgd", "adagrad", "adam", "adamw"))
-        _check_known("schedule", schedule, ("constant", "cosine"))
+        _check_known("optimizer", optimizer, get_args(OptimizerName))
+        _check_known("schedule", schedule, get_args(ScheduleName))
         _check(learning_rate > 0, "learning_rate", "above 0", learning_rate)
+        if structured_learning_rate is not None:
+            _check(structured_learning_rate > 0, "structured_learning_rate", "above 0, or None", structured_learning_rate)
         _check(0 <= momentum < 1, "momentum", "at least 0 and below 1", momentum)
         _check(weight_decay >= 0, "weight_decay", "at least 0", weight_decay)
         if gradient_clip_norm is not None:
@@ -69,6 +75,7 @@ class SequenceClassifier(LightningModule):
         self.model = model
         self.optimizer_name = optimizer
         self.learning_rate = learning_rate
+        self.structured_learning_rate = structured_learning_rate
         self.momentum = momentum
         self.weight_decay = weight_decay
         self.gradient_clip_norm = gradient_clip_norm
@@ -120,16 +127,30 @@ class SequenceClassifier(LightningModule):
         self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def _optimizer(self) -> torch.optim.Optimizer:
-        parameters, rate, decay = self.model.parameters(), self.learning_rate, self.weight_decay
+        parameters, rate, decay = self._groups(), self.learning_rate, self.weight_decay
         match self.optimizer_name:
             case "sgd":
                 return torch.optim.SGD(parameters, rate, momentum=self.momentum, weight_decay=decay)
             case "adagrad":
                 return torch.optim.Adagrad(parameters, rate, weight_decay=decay)
+            case "rmsprop":
+                return torch.optim.RMSprop(parameters, rate, weight_decay=decay)
             case "adam":
                 return torch.optim.Adam(parameters, rate, weight_decay=decay)
             case "adamw":
                 return torch.optim.AdamW(parameters, rate, weight_decay=decay)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Return the model's parameters, those with a learning rate of their own apart."""
+        everything, own_rate = list(self.model.parameters()), self.structured_learning_rate
+        if own_rate is None:
+            return [{"params": everything}]
+        cells = [module for module in self.model.modules() if isinstance(module, RecurrentCell)]
+        structured = [cell.get_parameter(name) for cell in cells for name in cell.structured]
+        if not structured:
+            raise UsageError("structured_learning_rate is for models whose cells have structured parameters; remove it")
+        others = [parameter for parameter in everything if all(parameter is not each for each in structured)]
+        return [{"params": others}, {"params": structured, "lr": own_rate, "weight_decay": 0.0}]
 
     def _evaluate(self, stage: str, metrics: "_Metrics", batch: Batch) -> None:
         x, labels = batch

@@ -63,6 +63,9 @@ class RecurrentCell(nn.Module, ABC):
     year: ClassVar[int | None] = None
     """When it was published."""
 
+    structured: ClassVar[tuple[str, ...]] = ()
+    """Parameters that a matrix on a manifold or a spectrum is made of, which papers train with a rate of their own."""
+
     state_names: ClassVar[tuple[str, ...]] = ("h",)
     """What the tensors of the state are called."""
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from asrnn.cells.antisymmetric import antisymmetric_matrix
 from asrnn.cells.hyperparameters import one_of
 from asrnn.cells.modrelu_cell import ModReLUCell
 from asrnn.cells.once_a_scan import once_a_scan
@@ -38,6 +39,7 @@ class ExpRNN(ModReLUCell):
     family: ClassVar[str] = "orthogonal"
     paper: ClassVar[str] = "Lezcano-Casado and Martinez-Rubio, ICML 2019, arXiv 1901.08428"
     year: ClassVar[int] = 2019
+    structured: ClassVar[tuple[str, ...]] = ("weight_hh",)
 
     def __init__(self, input_size: int, hidden_size: int, *, init: str = "cayley") -> None:
         init = one_of("init", init, ("cayley", "henaff"))
@@ -52,4 +54,4 @@ class ExpRNN(ModReLUCell):
     @once_a_scan
     def recurrent_weight(self) -> Tensor:
         """The orthogonal matrix B, ``[H, H]``."""
-        return exponential(self.weight_hh, self.hidden_size)
+        return exponential(antisymmetric_matrix(self.weight_hh, self.hidden_size))

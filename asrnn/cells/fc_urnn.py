@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from asrnn.cells.complex_cell import ComplexCell
 from asrnn.cells.fourier_unitary import draw_angles, draw_reflections, fourier_unitary
 from asrnn.cells.once_a_scan import once_a_scan
-from asrnn.cells.orthogonal import skew_hermitian
+from asrnn.cells.orthogonal import exponential, skew_hermitian
 
 
 class FCURNN(ComplexCell):
@@ -33,6 +33,7 @@ class FCURNN(ComplexCell):
     family: ClassVar[str] = "unitary"
     paper: ClassVar[str] = "Wisdom et al., NeurIPS 2016, arXiv 1611.00035"
     year: ClassVar[int] = 2016
+    structured: ClassVar[tuple[str, ...]] = ("weight_hh",)
 
     base: Tensor
 
@@ -46,4 +47,4 @@ class FCURNN(ComplexCell):
     @once_a_scan
     def recurrent_weight(self) -> Tensor:
         """The unitary matrix W, complex, ``[N, N]``."""
-        return torch.view_as_complex(self.base) @ torch.matrix_exp(skew_hermitian(self.weight_hh))
+        return torch.view_as_complex(self.base) @ exponential(skew_hermitian(self.weight_hh))

@@ -5,6 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from asrnn.cells.antisymmetric import antisymmetric_matrix
 from asrnn.cells.hyperparameters import share
 from asrnn.cells.initialization import zero_bias
 from asrnn.cells.modrelu_cell import ModReLUCell
@@ -38,6 +39,7 @@ class ScoRNN(ModReLUCell):
     family: ClassVar[str] = "orthogonal"
     paper: ClassVar[str] = "Helfrich, Willmott and Ye, ICML 2018, arXiv 1707.09520"
     year: ClassVar[int] = 2018
+    structured: ClassVar[tuple[str, ...]] = ("weight_hh",)
 
     def __init__(self, input_size: int, hidden_size: int, *, rho: float = 0.1) -> None:
         super().__init__(
@@ -52,5 +54,6 @@ class ScoRNN(ModReLUCell):
     @once_a_scan
     def recurrent_weight(self) -> Tensor:
         """The orthogonal matrix W, ``[H, H]``."""
-        kept, negated = cayley(self.weight_hh, self.hidden_size).tensor_split([self.hidden_size - self.num_negative], 1)
+        orthogonal = cayley(antisymmetric_matrix(self.weight_hh, self.hidden_size))
+        kept, negated = orthogonal.tensor_split([self.hidden_size - self.num_negative], dim=1)
         return torch.cat((kept, -negated), dim=1)

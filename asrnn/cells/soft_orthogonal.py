@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from asrnn.cells.antisymmetric import antisymmetric_matrix
 from asrnn.cells.base import State
 from asrnn.cells.fused import FusedCell
 from asrnn.cells.hyperparameters import one_of, share
@@ -55,6 +56,7 @@ class SoftOrthogonal(FusedCell):
     family: ClassVar[str] = "orthogonal"
     paper: ClassVar[str] = "Vorontsov et al., ICML 2017, arXiv 1702.00071"
     year: ClassVar[int] = 2017
+    structured: ClassVar[tuple[str, ...]] = ("weight_hh",)
     recurrence_class: ClassVar[type[Recurrence]] = Rectified
 
     base_u: Tensor
@@ -84,7 +86,7 @@ class SoftOrthogonal(FusedCell):
     def recurrent_weight(self) -> Tensor:
         """The matrix W, ``[H, H]``."""
         U, V = (
-            base @ exponential(entries, self.hidden_size)
+            base @ exponential(antisymmetric_matrix(entries, self.hidden_size))
             for base, entries in zip((self.base_u, self.base_v), self.weight_hh, strict=True)
         )
         return (U if self.p is None else U * self.singular_values(self.p)) @ V.T

@@ -39,7 +39,8 @@ def run(
 
     Args:
         suite: a shipped suite or a TOML file.
-        models: registered names, ``FILE.py:Class``, ``package.module:Class``, or classes that stand in a file.
+        models: registered names, rows of the suite, ``FILE.py:Class``, ``package.module:Class``, or classes that stand
+            in a file.
         tasks: tasks of the suite; empty means all.
         seeds: empty means those of the budget.
         budget: how long a job trains; the suite's default one unless it is named.

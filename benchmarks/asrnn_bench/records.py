@@ -4,10 +4,21 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+    model_validator,
+)
 
-SCHEMA_VERSION = 1
-READABLE_SCHEMAS = (1,)
+SCHEMA_VERSION = 2
+READABLE_SCHEMAS = (1, 2)
+
+NEW_IN_SCHEMA_2 = (("model", "assembly"), ("training", "structured_learning_rate"))
+"""What a job of schema 1 has not, and must not have when it is written again: its key is the digest of what it has."""
 
 Status = Literal["done", "diverged", "failed", "no-data"]
 
@@ -47,7 +58,8 @@ class TaskConfig(Frozen):
 class ModelConfig(Frozen):
     """A model as a job sees it: where its code is, what identifies that code, and its hyper-parameters.
 
-    ``target`` is ``module:Class``, or ``file.py:Class`` for a file that travels in the job directory.
+    ``target`` is ``module:Class``, or ``file.py:Class`` for a file that travels in the job directory. ``assembly``
+    is the version of how a model is put together from its cell, in stacks and with a readout.
     """
 
     name: Slug
@@ -56,13 +68,15 @@ class ModelConfig(Frozen):
     code: dict[str, str | int]
     hidden_size: int | None
     hyper: dict[str, float | int | str | bool] = {}
+    assembly: int = 1
 
 
 class TrainingConfig(Frozen):
     """How a job trains: optimiser, budget in optimiser steps, and the interval of its validations in steps."""
 
-    optimizer: Literal["sgd", "adagrad", "adam", "adamw"] = "adam"
+    optimizer: Literal["sgd", "adagrad", "rmsprop", "adam", "adamw"] = "adam"
     learning_rate: float = Field(default=1e-3, gt=0)
+    structured_learning_rate: float | None = Field(default=None, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=0.0, ge=0)
     gradient_clip_norm: float | None = Field(default=None, gt=0)
@@ -90,6 +104,13 @@ class Job(Frozen):
     tested: bool = True
     seed: int = Field(ge=0)
     threads: int = Field(gt=0)
+
+    @model_serializer(mode="wrap")
+    def _as_its_schema_has_it(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        value: dict[str, Any] = serialize(self)
+        for part, name in NEW_IN_SCHEMA_2 if self.schema_version < 2 else ():
+            value.get(part, {}).pop(name, None)
+        return value
 
     @property
     def key(self) -> str:

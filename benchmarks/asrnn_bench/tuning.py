@@ -152,8 +152,8 @@ def _trial(job: Job, settings: Settings, search: Search) -> Job:
 
 
 def _changed(job: Job) -> dict[str, Plain]:
-    names = ("optimizer", "learning_rate", "momentum", "weight_decay", "gradient_clip_norm", "schedule")
-    training = job.training.model_dump(include=set(names), exclude_defaults=True)
+    names = set(Settings.model_fields) - {"origin", "hyper"}
+    training = job.training.model_dump(include=names, exclude_defaults=True)
     return {
         "optimizer": job.training.optimizer,
         "learning_rate": job.training.learning_rate,

@@ -4,6 +4,7 @@ import hashlib
 import importlib.metadata
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,17 @@ def test_a_plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [model.name for model in list_models()] == sorted([*BUILT_IN, "their-cell"])
     assert find_model("plugged_in:MyCell").code == code
     assert load_model(source).__name__ == "MyCell"
+    under_another_name = replace(source, name="a-row-of-a-suite")
+    assert load_model(under_another_name) is load_model(source)
+    with pytest.raises(ModelError, match=r"'version': '2.4'.* here is .*: plan it anew$"):
+        load_model(replace(under_another_name, code={**code, "version": "2.4"}))
     del sys.modules["plugged_in"]
+
+
+def test_a_plug_in_that_is_not_installed_where_it_should_run() -> None:
+    planned = ModelSource("a-row", "entry-point", "gone:MyCell", {"distribution": "gone-cells", "version": "1.0"})
+    with pytest.raises(ModelError, match=r"^model 'a-row' is gone:MyCell of gone-cells, which is not installed here$"):
+        load_model(planned)
 
 
 def test_an_editable_plug_in_is_known_by_its_digest_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,6 +116,7 @@ def test_an_editable_plug_in_is_known_by_its_digest_too(tmp_path: Path, monkeypa
         ("their-cell = gone:MyCell", "there is no module 'gone'"),
         ("their-cell = plugged_in", "is not of the form package.module:Class"),
         ("lstm = plugged_in:MyCell", "'lstm' is the name of a built-in model"),
+        ("torch-nn-gru = plugged_in:MyCell", "names that begin with 'torch-nn-' are those of torch.nn's layers"),
         ("Their Cell = plugged_in:MyCell", "cannot be a model's name"),
     ],
 )

@@ -42,10 +42,10 @@ def classifier(**options) -> SequenceClassifier:
     return SequenceClassifier(model, num_classes=C, **options)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "adam", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "rmsprop", "adam", "adamw"])
 def test_it_learns(optimizer: str) -> None:
     torch.manual_seed(0)
-    rate = {"sgd": 0.1, "adagrad": 0.1, "adam": 0.02, "adamw": 0.02}[optimizer]
+    rate = {"sgd": 0.1, "adagrad": 0.1}.get(optimizer, 0.02)
     module, run = classifier(optimizer=optimizer, learning_rate=rate), trainer(max_epochs=8)
     before = trainer().test(module, loader(100, 32, seed=2), verbose=False)[0]
     run.fit(module, loader(200, 25, seed=1), loader(50, 20, seed=3))
@@ -53,6 +53,32 @@ def test_it_learns(optimizer: str) -> None:
     after = run.test(module, loader(100, 32, seed=2), verbose=False)[0]
     assert after["test/loss"] < 0.7 * before["test/loss"]
     assert after["test/accuracy"] > 0.8  # chance is 0.33; each of the four reaches 0.95 or more
+
+
+def test_structured_parameters_have_a_rate_of_their_own_and_no_decay() -> None:
+    """Two layers, trained by plain gradient descent: each change is the gradient times the rate, plus the decay."""
+    model = build_model("exprnn", input_size=C, hidden_size=6, num_outputs=C, seed=0, num_layers=2)
+    options = {"momentum": 0.0, "weight_decay": 0.5}
+    module = SequenceClassifier(
+        model, num_classes=C, optimizer="sgd", learning_rate=0.1, structured_learning_rate=0.01, **options
+    )
+    optimizer = module.configure_optimizers()
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    F.cross_entropy(module(torch.randn(4, 5, C)), torch.tensor([0, 1, 2, 0])).backward()
+    optimizer.step()
+    own = [name for name in before if name.endswith("weight_hh")]
+    assert len(own) == 2
+    for name, parameter in model.named_parameters():
+        rate, decay = (0.01, 0.0) if name in own else (0.1, 0.5)
+        expected = before[name] - rate * (parameter.grad + decay * before[name])
+        torch.testing.assert_close(parameter, expected)
+
+
+def test_a_rate_for_structured_parameters_needs_some() -> None:
+    with pytest.raises(UsageError, match="for models whose cells have structured parameters; remove it"):
+        classifier(structured_learning_rate=0.01).configure_optimizers()
+    with pytest.raises(UsageError, match="structured_learning_rate must be above 0, or None, not 0"):
+        classifier(structured_learning_rate=0)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 32, 101, 200])

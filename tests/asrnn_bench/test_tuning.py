@@ -18,7 +18,7 @@ def test_every_model_of_the_suite_had_the_same_number_of_trials_from_the_declare
     search = search_of(suite)
     rows = _trials()
     for task in search.tasks:
-        for model in [*suite.models, "logistic-regression"]:
+        for model in [*suite.names, "logistic-regression"]:
             found = [json.loads(row["settings"]) for row in rows if (row["task"], row["model"]) == (task, model)]
             drawn = [{**s.model_dump(include={"optimizer", "learning_rate"}), **s.hyper} for s in draw(search, model)]
             assert len(found) == search.trials

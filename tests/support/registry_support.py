@@ -7,15 +7,10 @@ import pytest
 
 from asrnn.errors import AsrnnError
 
-BUILT_IN = [
-    "antisymmetric",
-    "antisymmetric-gated",
-    "feedback",
-    "gru",
-    "lstm",
-    "rnn",
-    "unstructured-gated",
-]
+CELLS = Path(__file__).parents[2] / "asrnn" / "cells"
+BUILT_IN = sorted(
+    path.stem.replace("_", "-") for path in CELLS.glob("*.py") if "\n    version: ClassVar[int] = " in path.read_text()
+)
 CELL = """
 from torch import nn
 

@@ -1,27 +1,107 @@
 """``asrnn-bench list``: what there is, a line each."""
 
+import os
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from asrnn.adapters import ADAPTERS
 from asrnn.errors import UnknownNameError
-from asrnn.registry import list_models
+from asrnn.registry import ModelSource, list_models
 from asrnn_bench.cli.app import app
 from asrnn_bench.planning.spec import NOT_RECURRENT, load_suite, shipped_suites
 from asrnn_data.tasks import TASKS
 
+if TYPE_CHECKING:
+    from asrnn.description import ModelDescription
+
 KINDS = ("suites", "tasks", "models")
+UNKNOWN = "—"
+NARROW = 120
+"""On a terminal of fewer columns the papers have a table of their own."""
 
 
 @app.command("list")
 def list_(kind: str = typer.Argument(None, metavar="[suites|tasks|models]")) -> int:
-    """Show the suites, tasks and models there are, plug-ins included."""
+    """Show the suites, tasks and models there are, plug-ins included; of models alone it says more."""
     if kind is not None and kind not in KINDS:
         raise UnknownNameError("kind of thing to list", kind, KINDS)
     console = Console(highlight=False, markup=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = 250  # a line each, for grep
+    if kind == "models":
+        print_models(console)
+        return 0
     for name in [kind] if kind else KINDS:
         console.print({"suites": _suites, "tasks": _tasks, "models": _models}[name]())
+    if not kind:
+        console.print("More of each model: asrnn-bench list models")
     return 0
+
+
+def print_models(console: Console) -> None:
+    """Print what every registered model is, how large, and what runs it here; each is built for that."""
+    from asrnn.description import describe  # only here: it imports torch
+
+    with warnings.catch_warnings(record=True) as left_out:
+        warnings.simplefilter("always")
+        sources = list_models()
+    described = [describe(source) for source in sources]
+    wide = console.width >= NARROW
+    console.print(described_models(described, with_papers=wide))
+    if not wide:
+        console.print()
+        papers = _table("model", "paper")
+        for model in described:
+            papers.add_row(model.source.name, model.paper or UNKNOWN)
+        console.print(papers)
+    console.print()
+    console.print(
+        "parameters: degrees of freedom, and state: numbers that a sample carries from step to step; at H=128 and I=1, "
+        "without a readout. scan: what can run it on this machine, the fastest first."
+    )
+    for adapter in ADAPTERS:
+        there = ", ".join(adapter.layers()) if adapter.is_installed() else f"not installed; {adapter.advice}"
+        console.print(f"models too, as {adapter.package}:NAME: {there}")
+    faults = [f"{model.source.name} cannot be used: {model.fault}" for model in described if model.fault]
+    for fault in [*(str(warning.message) for warning in left_out), *faults]:
+        console.print(f"warning: {fault}", soft_wrap=True)
+
+
+def described_models(described: "Iterable[ModelDescription]", *, with_papers: bool) -> Table:
+    """Return the table of models, a row each."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("model", "family", "year"):
+        table.add_column(column, no_wrap=True)
+    if with_papers:
+        table.add_column("paper", min_width=20)
+    for column in ("parameters", "state"):
+        table.add_column(column, no_wrap=True, justify="right")
+    for column in ("scan", "origin"):
+        table.add_column(column, min_width=8)
+    for model in described:
+        paper = [model.paper or UNKNOWN] if with_papers else []
+        numbers = (_number(model.parameters), _number(model.state_size))
+        what = (model.source.name, model.family or UNKNOWN, _number(model.year, ""))
+        table.add_row(*what, *paper, *numbers, ", ".join(model.backends) or UNKNOWN, _origin(model.source))
+    for name in NOT_RECURRENT:
+        paper = ["a row of every task"] if with_papers else []
+        table.add_row(name, UNKNOWN, UNKNOWN, *paper, *[UNKNOWN] * 3, "built in")
+    return table
+
+
+def _number(value: int | None, separator: str = ",") -> str:
+    return UNKNOWN if value is None else f"{value:{separator}}"
+
+
+def _origin(source: ModelSource) -> str:
+    if source.origin == "entry-point":
+        return f"entry point of {source.code['distribution']} {source.code['version']}"
+    return source.origin.replace("-", " ")
 
 
 def _table(*columns: str) -> Table:

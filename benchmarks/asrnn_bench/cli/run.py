@@ -32,7 +32,10 @@ def run(
         str | None, typer.Option(help="How long each job trains; in long-range quick, short or paper.")
     ] = None,
     models: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Registered models, FILE.py:Class or package.module:Class.")
+        str | None,
+        typer.Option(
+            metavar="A,B", help="Registered models, rows of the suite, FILE.py:Class or package.module:Class."
+        ),
     ] = None,
     tasks: Annotated[str | None, typer.Option(metavar="A,B", help="Tasks of the suite.")] = None,
     seeds: Annotated[str | None, typer.Option(metavar="0,1", help="Seeds.")] = None,

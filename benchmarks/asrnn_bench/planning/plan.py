@@ -1,12 +1,13 @@
 """From a suite to its jobs: a pure function of the suite, of what was asked for, and of the code of the models."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 
+from asrnn.adapters import may_be_a_layer
 from asrnn.errors import UnknownNameError, UsageError
-from asrnn.registry import ModelSource, find_model, list_models
+from asrnn.registry import MODEL_VERSION, ModelSource, find_model, list_models
 from asrnn_bench.planning.spec import NOT_RECURRENT, Budget, Settings, SuiteSpec
 from asrnn_bench.records import Job, ModelConfig, TaskConfig, TrainingConfig
 from asrnn_data.tasks import Task, find_task
@@ -57,11 +58,11 @@ def make_plan(suite: SuiteSpec, request: Request) -> Plan:
     if request.max_steps is not None:
         budget_name = f"{budget_name}-{request.max_steps}-steps"
     tasks = [_task(suite, name) for name in dict.fromkeys(request.tasks or suite.tasks)]
-    sources = [find_model(name) for name in dict.fromkeys(request.models or suite.models) if name not in NOT_RECURRENT]
+    names = [name for name in request.models or suite.models if name not in NOT_RECURRENT]
+    sources = list(dict.fromkeys(_find(suite, name) for name in names))
     _names_differ(sources)
-    for source in sources:
-        _settings_are_meant(suite, source.name)
-    sources.sort(key=lambda source: source.origin == "built-in")
+    _settings_are_meant(suite, [source.name for source in sources])
+    sources.sort(key=lambda source: source.origin == "built-in" or source.name in suite.names)
     jobs = [
         Job(
             suite=suite.name,
@@ -80,6 +81,16 @@ def make_plan(suite: SuiteSpec, request: Request) -> Plan:
     ]
     files = {source.name: Path(source.target.rpartition(":")[0]) for source in sources if source.origin == "file"}
     return Plan(suite, budget_name, jobs, files)
+
+
+def _find(suite: SuiteSpec, name: str) -> ModelSource:
+    """Find a row of the suite, under its own name, or any other model."""
+    if name in suite.rows:
+        return replace(find_model(suite.rows[name].model), name=name)
+    try:
+        return find_model(name)
+    except UnknownNameError as error:
+        raise UnknownNameError("model", name, (*error.known, *suite.rows)) from error
 
 
 def _task(suite: SuiteSpec, name: str) -> Task:
@@ -125,6 +136,7 @@ def _model(suite: SuiteSpec, budget: Budget, task: str, source: ModelSource) -> 
         code=dict(source.code),
         hidden_size=(own.hidden_size.get(source.name) if own else None) or budget.hidden_size,
         hyper=_settings(suite, task, source.name).hyper,
+        assembly=MODEL_VERSION,
     )
 
 
@@ -135,13 +147,14 @@ def _not_recurrent(name: str) -> ModelConfig:
     )
 
 
-def _settings_are_meant(suite: SuiteSpec, model: str) -> None:
+def _settings_are_meant(suite: SuiteSpec, models: list[str]) -> None:
     """Refuse settings of a model that is all but called as one of the plan: they would be left out in silence."""
     named = {name for settings in suite.settings.values() for name in settings}
-    known = {*suite.models, *NOT_RECURRENT, *(source.name for source in list_models())}
-    near = [] if model in named else get_close_matches(model, named - known, n=1, cutoff=0.8)
-    if near:
-        raise UsageError(f"suite {suite.name} has settings of '{near[0]}' and none of '{model}'; mend the name")
+    known = {*suite.names, *NOT_RECURRENT, *(source.name for source in list_models()), *filter(may_be_a_layer, named)}
+    for model in models:
+        near = [] if model in named else get_close_matches(model, named - known, n=1, cutoff=0.8)
+        if near:
+            raise UsageError(f"suite {suite.name} has settings of '{near[0]}' and none of '{model}'; mend the name")
 
 
 def _names_differ(sources: list[ModelSource]) -> None:

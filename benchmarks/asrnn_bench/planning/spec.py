@@ -7,15 +7,22 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from asrnn.adapters import adapter_of, may_be_a_layer, name_of_layer
 from asrnn.errors import UnknownNameError, UsageError
 from asrnn.registry import list_models
+from asrnn_bench.planning.faults import first_fault
 from asrnn_bench.records import Slug
 from asrnn_data.image_sets import IMAGE_SETS
 from asrnn_data.tasks import TASKS
 
 Plain = float | int | str | bool
+
+Reference = Annotated[
+    str, StringConstraints(pattern=r"^([a-z0-9][a-z0-9._-]{0,63}|(torch\.nn|torchrecurrent):[A-Za-z][A-Za-z0-9]*)$")
+]
+"""A model that a suite may name: a registered one, or a layer of torch.nn or torchrecurrent, such as torch.nn:GRU."""
 
 NOT_RECURRENT = {"chance": 1, "logistic-regression": 1}
 """The rows that every task has and that train nothing recurrent, with the version of their code."""
@@ -51,12 +58,19 @@ class Budget(Strict):
     tasks: dict[Slug, TaskBudget] = {}
 
 
+class Row(Strict):
+    """A model under a name of its own, so that a suite can hold it twice, at two sizes or with two settings."""
+
+    model: Reference
+
+
 class Settings(Strict):
     """A model's hyper-parameters on a task: those of its training, and in ``hyper`` those of its cell."""
 
     origin: str
-    optimizer: Literal["sgd", "adagrad", "adam", "adamw"] = "adam"
+    optimizer: Literal["sgd", "adagrad", "rmsprop", "adam", "adamw"] = "adam"
     learning_rate: float = Field(default=1e-3, gt=0)
+    structured_learning_rate: float | None = Field(default=None, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=0.0, ge=0)
     gradient_clip_norm: float | None = Field(default=None, gt=0)
@@ -78,13 +92,18 @@ class Search(Strict):
 
 
 class SuiteSpec(Strict):
-    """A versioned list of tasks, models, seeds and budgets; a changed protocol is a new version, never an edit."""
+    """A versioned list of tasks, models, seeds and budgets; a changed protocol is a new version, never an edit.
+
+    ``models`` names registered models, layers of other packages, and ``rows``; hidden sizes, settings and search spaces
+    are keyed by the name that a model has in tables: a row's own.
+    """
 
     name: Slug
     version: int = Field(gt=0)
     summary: str
     tasks: list[Slug] = Field(min_length=1)
-    models: list[Slug] = Field(min_length=1)
+    models: list[Reference] = Field(min_length=1)
+    rows: dict[Slug, Row] = {}
     variants: dict[Slug, dict[str, str]] = {}
     budgets: dict[Slug, Budget] = Field(min_length=1)
     default_budget: Slug
@@ -112,10 +131,16 @@ class SuiteSpec(Strict):
         _require(f"task of suite {self.name}", tasks, self.tasks)
         for budget in self.budgets.values():
             _require("image set", [*budget.images, *budget.images.values()], IMAGE_SETS)
+        _rows_agree(self.rows, self.models)
         models = [model for settings in self.settings.values() for model in settings]
         models += [m for b in self.budgets.values() for task in b.tasks.values() for m in task.hidden_size]
-        _no_typing_error(models + (list(search.space) if search else []), self.models)
+        _no_typing_error(models + (list(search.space) if search else []), self.names)
         return self
+
+    @property
+    def names(self) -> list[str]:
+        """What the suite's models are called in tables, in its order."""
+        return [name_of_layer(model) or model for model in self.models]
 
     def budget(self, name: str | None) -> tuple[str, Budget]:
         """Return the budget called ``name`` (by default the suite's default one) with its name."""
@@ -133,6 +158,22 @@ def _require(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
             raise ValueError(str(UnknownNameError(kind, name, known)))
 
 
+def _rows_agree(rows: dict[str, Row], models: list[str]) -> None:
+    """Refuse a row that is not among the models, that has another model's name, or whose model nothing carries."""
+    registered = [*(source.name for source in list_models()), *NOT_RECURRENT] if rows else []
+    for name, row in rows.items():
+        if name in registered or adapter_of(name) is not None:
+            raise ValueError(f"rows.{name}: a model is called '{name}' already; give the row another name")
+        if name not in models:
+            near = get_close_matches(name, models, n=1, cutoff=0.5)
+            hint = f", which has '{near[0]}'" if near else ""
+            raise ValueError(f"rows.{name}: it is not in models{hint}; list it there, or remove the row")
+        if row.model in NOT_RECURRENT:
+            raise ValueError(f"rows.{name}: every task has the row '{row.model}' already; remove this one")
+        if name_of_layer(row.model) is None and adapter_of(row.model) is None and row.model not in registered:
+            raise ValueError(f"rows.{name}: {UnknownNameError('model', row.model, registered)}")
+
+
 def _no_typing_error(names: Iterable[str], models: list[str]) -> None:
     """Refuse a model that nothing carries if its name is all but that of one there is.
 
@@ -141,7 +182,7 @@ def _no_typing_error(names: Iterable[str], models: list[str]) -> None:
     known = {*models, *(source.name for source in list_models()), *NOT_RECURRENT, "default"}
     for name in names:
         near = get_close_matches(name, known, n=1, cutoff=0.8)
-        if name not in known and near:
+        if name not in known and near and not may_be_a_layer(name):
             raise ValueError(f"no model is called '{name}'; did you mean '{near[0]}'?")
 
 
@@ -171,44 +212,7 @@ def load_suite(name_or_file: str) -> SuiteSpec:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not a TOML file: {error}") from error
     except ValidationError as error:
-        raise UsageError(f"{path}: {_first_fault(error)}") from error
+        raise UsageError(f"{path}: {first_fault(error, SuiteSpec)}") from error
     if path not in shipped.values() and suite.name in shipped and suite != load_suite(suite.name):
         raise UsageError(f"{path} is called '{suite.name}' as a shipped suite is, and differs from it; give it a name")
     return suite
-
-
-def _first_fault(error: ValidationError) -> str:
-    """Say in one line what the first fault is, and how many more there are."""
-    faults = error.errors(include_url=False)
-    # A mistyped key is at once unknown and missing; that it is unknown says more.
-    first = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
-    place = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        text = f"unknown key '{place}'{_near_key(first['loc'])}"
-    elif first["type"] == "missing":
-        text = f"the key '{place}' is missing"
-    elif first["type"] == "string_pattern_mismatch":
-        text = f"{place}: a name is made of a-z, 0-9, '.', '_' and '-' (found {first['input']!r})"
-        if place.startswith("models."):
-            text += "; a suite names registered models, and a run adds files with --models"
-    else:
-        found = "" if isinstance(first["input"], dict) else f" (found {first['input']!r})"
-        text = f"{place + ': ' if place else ''}{first['msg'].removeprefix('Value error, ')}{found}"
-    return text + (f"; and {len(faults) - 1} more" if len(faults) > 1 else "")
-
-
-def _near_key(location: tuple[int | str, ...]) -> str:
-    """Find the key that was probably meant, by walking the models along the location of the fault."""
-    fields: dict[str, Any] = dict(SuiteSpec.model_fields)
-    for part in location[:-1]:
-        model = next((m for m in _models_in(fields[part].annotation)), None) if part in fields else None
-        fields = dict(model.model_fields) if model else fields
-    near = get_close_matches(str(location[-1]), list(fields), n=1, cutoff=0.5)
-    return f"; did you mean '{near[0]}'?" if near else f"; the keys here are: {', '.join(fields)}"
-
-
-def _models_in(annotation: Any) -> list[type[Strict]]:
-    """Return the models that a field's annotation holds, however deep."""
-    if isinstance(annotation, type) and issubclass(annotation, Strict):
-        return [annotation]
-    return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]

@@ -43,6 +43,8 @@ PEERS = {
 def choose_contenders(names: Sequence[str]) -> tuple[Contender, ...]:
     """Return the contenders under these names, or all there are where there is no name; ``nn.LSTM`` always.
 
+    A peer is known by its name and, as in suites, by its reference: ``nn.GRU`` is ``torch.nn:GRU``.
+
     Raises:
         UnknownNameError: a name is neither a registered model's nor a peer's.
         UsageError: a peer that was asked for is not installed, or two contenders have one name.
@@ -73,10 +75,11 @@ def missing_peers() -> list[str]:
 
 
 def _contender(name: str) -> Contender:
-    if name in PEERS:
-        if _version(PEERS[name]) is None:
-            raise UsageError(f"{name} is not installed; {_advice(_package(PEERS[name]))}")
-        return _peer(name)
+    peer = next((peer for peer, target in PEERS.items() if name in (peer, target)), None)
+    if peer is not None:
+        if _version(PEERS[peer]) is None:
+            raise UsageError(f"{peer} is not installed; {_advice(_package(PEERS[peer]))}")
+        return _peer(peer)
     try:
         return _model(find_model(name))
     except UnknownNameError as error:

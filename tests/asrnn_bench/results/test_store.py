@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from bench_support import done
 
-from asrnn_bench.records import Job, Record, read_record, without_result
+from asrnn_bench.records import SCHEMA_VERSION, Job, Record, read_record, without_result
 from asrnn_bench.results.store import merge, read_records, write_records
 
 
@@ -73,7 +73,7 @@ def test_what_is_not_a_record_is_left_out_left_alone_and_named(tmp_path: Path, j
     truncated, altered, newer, copied, good = files
     truncated.write_bytes(truncated.read_bytes()[:100])
     altered.write_text(re.sub(r'"threads": 1', '"threads": 3', altered.read_text()))
-    newer.write_text(newer.read_text().replace('"schema_version": 1', '"schema_version": 99'))
+    newer.write_text(newer.read_text().replace(f'"schema_version": {SCHEMA_VERSION}', '"schema_version": 99'))
     copied.write_text(good.read_text().replace('"test_accuracy": 0.5', '"test_accuracy": 0.9'))
     before = {path: path.read_bytes() for path in files}
     found, faults = read_records(tmp_path)
@@ -108,9 +108,13 @@ def test_a_record_that_cannot_be_true_or_is_hostile_is_refused(jobs: list[Job], 
         read_record(text.replace(old, new))
 
 
-def test_a_record_of_schema_1_is_still_read() -> None:
-    text = (Path(__file__).parent / "records" / "schema-1.json").read_text()
+@pytest.mark.parametrize("schema", [1, 2])
+def test_a_record_of_an_older_schema_is_still_read(schema: int) -> None:
+    """And written again as it was, byte for byte: its key is the digest of what it has."""
+    text = (Path(__file__).parent / "records" / f"schema-{schema}.json").read_text()
     record = read_record(text)
+    assert record.schema_version == record.job.schema_version == schema
+    assert record.job.key == record.key
     assert record.status == "done"
     assert record.test_accuracy == 0.5
     assert record.text() == text

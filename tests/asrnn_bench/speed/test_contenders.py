@@ -36,8 +36,9 @@ def test_a_missing_peer_is_one_line_that_says_what_to_install() -> None:
     assert "torchrecurrent.LEM" in line
     assert "torchrecurrent.AntisymmetricRNN" in line
     assert "pip install torchrecurrent, or pip install asrnn-bench[peers]" in line
-    with pytest.raises(UsageError, match="torchrecurrent.LEM is not installed; pip install torchrecurrent"):
-        choose_contenders(["torchrecurrent.LEM"])
+    for name in ("torchrecurrent.LEM", "torchrecurrent:LEM"):
+        with pytest.raises(UsageError, match="torchrecurrent.LEM is not installed; pip install torchrecurrent"):
+            choose_contenders([name])
 
 
 @pytest.mark.usefixtures("_all_installed")
@@ -48,6 +49,20 @@ def test_the_lstm_is_timed_with_whatever_was_named_and_once() -> None:
         "nn.LSTM",
     ]
     assert [one.name for one in choose_contenders(["nn.LSTM", "rnn", "rnn"])] == ["nn.LSTM", "rnn"]
+
+
+@pytest.mark.usefixtures("_all_installed")
+def test_a_peer_is_known_by_the_reference_that_suites_name_it_by() -> None:
+    assert choose_contenders(["torch.nn:LSTM", "torchrecurrent:LEM"]) == choose_contenders(
+        ["nn.LSTM", "torchrecurrent.LEM"]
+    )
+
+
+def test_another_layer_of_a_peers_package_is_timed_as_the_model_that_suites_train() -> None:
+    pytest.importorskip("torchrecurrent")
+    (layer, _) = choose_contenders(["torchrecurrent:MGU"])
+    assert (layer.name, layer.kind, layer.target) == ("torchrecurrent-mgu", "model", "torchrecurrent:MGU")
+    assert layer.package.startswith("torchrecurrent ")
 
 
 def test_an_unknown_name_is_told_the_nearest_of_models_and_peers() -> None:
