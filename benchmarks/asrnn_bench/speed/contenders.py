@@ -1,12 +1,13 @@
 """Who is timed: the registered models, and the peers that are installed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 from asrnn.errors import UnknownNameError, UsageError
-from asrnn.registry import ModelSource, find_model, list_models
+from asrnn.registry import ModelSource, find_model
+from asrnn_bench.planning.spec import load_suite
 
 
 @dataclass(frozen=True)
@@ -18,13 +19,18 @@ class Contender:
         kind: a model that ``asrnn.build_model`` makes, or a layer of a peer, taken raw as its users take it.
         target: what ``build_model`` takes, or ``module:Class``.
         package: where its code comes from, with the version.
+        backend: what runs its scans, as :func:`asrnn.ops.scan_with` names it.
     """
 
     name: str
     kind: Literal["model", "layer"]
     target: str
     package: str
+    backend: str = "auto"
 
+
+SUITE = "long-range"
+"""The suite whose models are timed where none is named."""
 
 REFERENCE = "nn.LSTM"
 """The peer that all others are compared with; it is always timed."""
@@ -41,16 +47,18 @@ PEERS = {
 
 
 def choose_contenders(names: Sequence[str]) -> tuple[Contender, ...]:
-    """Return the contenders under these names, or all there are where there is no name; ``nn.LSTM`` always.
+    """Return the contenders under these names, or by default the suite's models and the peers; ``nn.LSTM`` always.
 
-    A peer is known by its name and, as in suites, by its reference: ``nn.GRU`` is ``torch.nn:GRU``.
+    A peer is known by its name and, as in suites, by its reference: ``nn.GRU`` is ``torch.nn:GRU``. ``lem@loop`` is a
+    model whose scans a certain back end runs.
 
     Raises:
         UnknownNameError: a name is neither a registered model's nor a peer's.
         UsageError: a peer that was asked for is not installed, or two contenders have one name.
         ModelError: a file or module is not there, cannot be parsed, or does not hold the class.
     """
-    chosen = [_contender(name) for name in names] or [*map(_model, list_models()), *installed_peers()]
+    chosen = [_contender(name) for name in names or load_suite(SUITE).models]
+    chosen += [] if names else installed_peers()
     if REFERENCE not in [contender.name for contender in chosen]:
         chosen.append(_peer(REFERENCE))
     unique = list(dict.fromkeys(chosen))
@@ -74,7 +82,10 @@ def missing_peers() -> list[str]:
     return [f"not installed, so not timed: {', '.join(peers)}; {_advice(name)}" for name, peers in missing.items()]
 
 
-def _contender(name: str) -> Contender:
+def _contender(reference: str) -> Contender:
+    name, at, backend = reference.partition("@")
+    if at:
+        return replace(_contender(name), name=reference, backend=backend)
     peer = next((peer for peer, target in PEERS.items() if name in (peer, target)), None)
     if peer is not None:
         if _version(PEERS[peer]) is None:

@@ -8,8 +8,11 @@ SQUARE = 4096
 INPUT_PROJECTIONS = {
     "antisymmetric": 1,
     "antisymmetric-gated": 2,
+    "exprnn": 1,
+    "fastrnn": 1,
     "feedback": 1,
     "rnn": 1,
+    "scornn": 1,
     "unstructured-gated": 2,
     "nn.RNN": 1,
     "torchrecurrent.AntisymmetricRNN": 1,
@@ -34,7 +37,7 @@ def training_operations(model: str, size: Size) -> int | None:
     Returns:
         the count, or ``None`` for a recurrence that is not one matrix.
     """
-    projections = INPUT_PROJECTIONS.get(model)
+    projections = INPUT_PROJECTIONS.get(model.partition("@")[0])
     if projections is None:
         return None
     steps = size.batch_size * size.num_steps

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asrnn.models import RecurrentModel, build_model
+from asrnn.ops import scan_with
 from asrnn_bench.speed.contenders import Contender
 from asrnn_bench.speed.sizes import Size
 
@@ -48,7 +49,9 @@ class TrainingStep:
     def __call__(self, x: Tensor, y: Tensor) -> None:
         """Train on inputs ``[B, T, I]`` with labels ``[B]``."""
         self.optimizer.zero_grad()
-        torch.autograd.backward(F.cross_entropy(self.model(x), y))
+        with scan_with(self.contender.backend):
+            loss = F.cross_entropy(self.model(x), y)
+        torch.autograd.backward(loss)
         self.optimizer.step()
         if self.device == "cuda":
             torch.cuda.synchronize()

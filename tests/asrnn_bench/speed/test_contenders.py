@@ -21,9 +21,10 @@ def _all_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_all_installed")
-def test_without_names_every_registered_model_and_every_peer_is_timed() -> None:
+def test_without_names_the_suites_models_and_every_peer_are_timed() -> None:
     chosen = [one.name for one in choose_contenders([])]
     assert {"antisymmetric", "antisymmetric-gated", "lstm", "unstructured-gated", *PEERS} <= set(chosen)
+    assert "urnn" not in chosen
     assert len(chosen) == len(set(chosen))
     assert missing_peers() == []
 
@@ -49,6 +50,12 @@ def test_the_lstm_is_timed_with_whatever_was_named_and_once() -> None:
         "nn.LSTM",
     ]
     assert [one.name for one in choose_contenders(["nn.LSTM", "rnn", "rnn"])] == ["nn.LSTM", "rnn"]
+
+
+def test_a_model_is_timed_with_a_back_end_that_is_named() -> None:
+    with_loop, best, _ = choose_contenders(["lem@loop", "lem"])
+    assert (with_loop.name, with_loop.backend, best.backend) == ("lem@loop", "loop", "auto")
+    assert with_loop.target == best.target
 
 
 @pytest.mark.usefixtures("_all_installed")
