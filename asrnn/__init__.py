@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from asrnn.cells import RecurrentCell as RecurrentCell
+    from asrnn.contract import check_model as check_model
     from asrnn.description import ModelDescription as ModelDescription
     from asrnn.description import describe as describe
     from asrnn.models import RecurrentModel as RecurrentModel
@@ -29,6 +30,7 @@ _HOME = {
     "SequenceClassifier": "asrnn.training",
     "build_cell": "asrnn.models",
     "build_model": "asrnn.models",
+    "check_model": "asrnn.contract",
     "describe": "asrnn.description",
     "find_model": "asrnn.registry",
     "list_models": "asrnn.registry",

@@ -38,7 +38,8 @@ def complex_mod_relu(re: Tensor, im: Tensor, bias: Tensor) -> tuple[Tensor, Tens
     """
     # By the squares: a modulus whose square is 0 in this precision is too small to divide by.
     away_from_zero = re * re + im * im > 0
-    # hypot, as the derivative of a square root grows with 1/|z| and may overflow; at 0 it has none, hence the 1.
+    # hypot has no derivative at 0, hence the 1. That of a square root would grow with 1/|z| and overflow, as would that
+    # of relu(|z| + b) / |z|.
     modulus = torch.hypot(torch.where(away_from_zero, re, 1.0), im)
-    scale = torch.where(away_from_zero, F.relu(modulus + bias) / modulus, 0.0)
-    return scale * re, scale * im
+    size = torch.where(away_from_zero, F.relu(modulus + bias), 0.0)
+    return size * (re / modulus), size * (im / modulus)

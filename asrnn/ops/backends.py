@@ -19,7 +19,7 @@ from asrnn.ops.runner import Runner, StepRunner
 from asrnn.ops.triton_reach import chip_of, precision_for, why_not
 from asrnn.ops.triton_runner import triton_runner
 
-BACKENDS = ("auto", "loop", "fused", "compiled", "triton")
+BACKENDS = ("auto", "loop", "fused", "compiled", "triton", "parallel")
 
 _FIRST_SIZE = 21  # units; the C code is the same for all sizes, and this one has rows to pad
 
@@ -41,7 +41,8 @@ def scan_with(name: str) -> Iterator[None]:
 
     Args:
         name: ``auto``, the fastest there is; ``loop`` over ``step``, recorded by autograd; ``fused``, in-place
-            steps in Python; ``compiled``, in C on the CPU; ``triton``, a kernel on a CUDA device.
+            steps in Python; ``compiled``, in C on the CPU; ``triton``, a kernel on a CUDA device; ``parallel``, all
+            steps at once, where the step is linear in the state.
 
     Raises:
         UnknownNameError: there is no such back end.
@@ -56,6 +57,11 @@ def scan_with(name: str) -> Iterator[None]:
         _asked.reset(token)
 
 
+def back_end_asked() -> str:
+    """Return the name that :func:`scan_with` was given, ``auto`` outside of it."""
+    return _asked.get()
+
+
 def runner_for(recurrence: Recurrence | None, operands: Operands) -> Runner | None:
     """Return what runs this scan, or None for the loop.
 
@@ -67,6 +73,8 @@ def runner_for(recurrence: Recurrence | None, operands: Operands) -> Runner | No
         return None
     if recurrence is None:
         return _only(None, asked, "no fused recurrence computes it with these hyper-parameters")
+    if asked == "parallel":
+        return _only(None, asked, "its step is not linear in the state")
     reason = _why_loop(recurrence, operands)
     if reason:
         return _only(None, asked, reason)

@@ -16,6 +16,7 @@ from asrnn_bench.planning.plan import Plan
 from asrnn_bench.records import Job, Record, Status, without_result
 from asrnn_bench.results.store import merge, read_records, write_records
 from asrnn_bench.results.tables import write_leaderboards
+from asrnn_bench.running.admission import admit
 from asrnn_bench.running.display import Display
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.launchers.local import run_local
@@ -85,10 +86,12 @@ def run_jobs(plan: Plan, places: Places, machine: Machine, console: Console) -> 
     make_writable(places.output, "--output")
     with _alone(places.output):
         directories = [JobDirectory.of(places.output, job) for job in plan.jobs]
-        todo = list(_prepare(plan, directories, places.data_dir))
+        waiting = list(_prepare(plan, directories, places.data_dir))
+        environment = _environment(plan, places)
+        todo = admit(waiting, plan.files, places.output, {**environment, **dict(slots[0].environment)}, console)
         display = Display(Observer(directories, plan.jobs), console, len(slots))
         with display.open():
-            run_local(todo, slots, _environment(plan, places), display.refresh)
+            run_local(todo, slots, environment, display.refresh)
     return Outcome(plan, [_record(d, job) for d, job in zip(directories, plan.jobs, strict=True)], len(todo), [])
 
 
@@ -125,8 +128,8 @@ def _record(directory: JobDirectory, job: Job) -> Record:
     return found or without_result(job, "failed", "its process was ended from outside; run the same command again")
 
 
-def _prepare(plan: Plan, directories: list[JobDirectory], data_dir: Path | None) -> Iterator[JobDirectory]:
-    """Write every job, and yield those that are to start."""
+def _prepare(plan: Plan, directories: list[JobDirectory], data_dir: Path | None) -> Iterator[tuple[JobDirectory, Job]]:
+    """Write every job, and yield those that have no result and whose data are there."""
     unusable = _unusable_images(plan, data_dir)
     for directory, job in zip(directories, plan.jobs, strict=True):
         directory.write_job(job, plan.files.get(job.model.name))
@@ -136,7 +139,7 @@ def _prepare(plan: Plan, directories: list[JobDirectory], data_dir: Path | None)
             directory.skip(*unusable[job.task.images])
         else:
             directory.wait()
-            yield directory
+            yield directory, job
 
 
 def _environment(plan: Plan, places: Places) -> dict[str, str]:

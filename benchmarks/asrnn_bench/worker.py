@@ -5,7 +5,6 @@ are damaged or wrong, 66 there are no data, 70 an exception, 71 out of memory, 1
 in the attempt's ``exit.json``.
 """
 
-import ctypes
 import os
 import signal
 import sys
@@ -17,7 +16,8 @@ from asrnn.errors import AsrnnError, MissingDataError, UsageError
 from asrnn_bench.records import Job
 from asrnn_bench.running.attempts import EX_NO_INPUT, EX_TERMINATED, Attempt
 from asrnn_bench.running.job_directory import JobDirectory
-from asrnn_bench.running.launchers.environment import CORES_VARIABLE, RUNNER_VARIABLE, WORKER_VARIABLE
+from asrnn_bench.running.launchers.environment import CORES_VARIABLE, WORKER_VARIABLE
+from asrnn_bench.running.launchers.parents import end_with_parent
 
 EX_USAGE, EX_DATA, EX_SOFTWARE, EX_MEMORY = 2, 65, 70, 71
 
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     except UsageError as error:
         sys.stderr.write(f"{error}\n")
         return EX_USAGE
-    _end_with_parent()
+    end_with_parent()
     _pin()
     os.environ[WORKER_VARIABLE] = str(directory.path)
     attempt = directory.claim()
@@ -101,16 +101,6 @@ def _pin() -> None:
     cores = os.environ.get(CORES_VARIABLE)
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
-
-
-def _end_with_parent() -> None:
-    """Ask Linux to end this process when the one that started it is gone, so that no orphan holds a device."""
-    parent = int(os.environ.get(RUNNER_VARIABLE) or os.getppid())
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended before the request
-            os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

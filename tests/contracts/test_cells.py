@@ -8,16 +8,15 @@ import pickle
 import pytest
 import torch
 from scan_support import FUSED, PARALLEL, SOURCES, fold, gradients, random_cell, random_run
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from asrnn import RecurrentCell, load_model
+from asrnn.contract.cost import Cost
 from asrnn.ops import free_buffers, scan_with
 
 EVERY = pytest.mark.parametrize("name", SOURCES)
 # float64; scan and step differ only in the grouping of sums of at most 20 products over at most 17 steps. The backward
-# of torch.matrix_exp errs in proportion to the square of the gradient that it is given: of 100, by up to 4e-12.
-TOLERANCE = {"rtol": 1e-11, "atol": 1e-11}
+# of torch.matrix_exp errs in proportion to the square of the gradient that it is given: of 300, by up to 7e-11.
+TOLERANCE = {"rtol": 1e-11, "atol": 1e-10}
 
 
 @EVERY
@@ -168,22 +167,6 @@ def test_version_and_vocabulary(name: str) -> None:
     assert "Args:" in documented
 
 
-class Cost(TorchDispatchMode):
-    """Counts operations, and the bytes of the tensors that they give out."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.operations = self.bytes = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        self.operations += 1
-        outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
-        if not func.is_view:  # a view costs no memory, however long the tensor it looks at
-            self.bytes += sum(tensor.numel() * tensor.element_size() for tensor in outputs)
-        return result
-
-
 def cost(scan, cell: RecurrentCell, num_steps: int) -> tuple[int, int]:
     x = torch.zeros(2, num_steps, cell.input_size)
     free_buffers()  # or a second scan allocates nothing
@@ -216,7 +199,7 @@ def test_cost_is_linear_in_time(name: str, backend: str, return_sequence: bool) 
         found = slopes(lambda cell, x: cell.scan(x, return_sequence=return_sequence)[0], cell)
     assert max(found) <= 1.15, found
     if backend != "parallel":  # which takes about as many operations for any length, and bytes that go with none
-        assert min(found) >= 0.85, found  # a matrix that is built once a scan costs as much as 30 fused steps
+        assert min(found) >= 0.8, found  # a matrix that is built once a scan costs as much as 40 fused steps
 
 
 def test_a_quadratic_scan_would_be_seen() -> None:

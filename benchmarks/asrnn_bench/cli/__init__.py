@@ -1,7 +1,8 @@
 """The command line: ``asrnn-bench --suite long-range``, and a verb for everything else.
 
-Exit status: 0 all jobs done; 1 a job failed, or had no data with ``--strict``, or data could not be fetched; 2 wrong
-usage, in one line; 130 interrupted; 143 ended by SIGTERM. Nothing in this package imports torch.
+Exit status: 0 all jobs done; 1 a job failed, or had no data with ``--strict``, or data could not be fetched, or a
+checked model breaks the contract; 2 wrong usage, in one line; 130 interrupted; 143 ended by SIGTERM. Nothing in this
+package imports torch before it is needed.
 """
 
 import signal
@@ -11,11 +12,11 @@ from types import FrameType
 import typer
 
 from asrnn.errors import AsrnnError, DataError
-from asrnn_bench.cli import doctor, leaderboard, listing, prepare, run, speed, status, tune
+from asrnn_bench.cli import check, doctor, leaderboard, listing, prepare, run, speed, status, tune
 from asrnn_bench.cli.app import app
 
 # Each module entered its verb when it was imported.
-VERBS = (run, listing, prepare, doctor, status, leaderboard, tune, speed)
+VERBS = (run, listing, check, prepare, doctor, status, leaderboard, tune, speed)
 
 # Typer's own base of wrong usage, which it does not export.
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]

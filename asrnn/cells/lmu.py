@@ -1,0 +1,112 @@
+"""The Legendre memory unit: a linear memory that holds a window of the past as polynomials, and a nonlinear state."""
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from asrnn.cells.base import RecurrentCell, State
+from asrnn.cells.hyperparameters import one_of, positive
+from asrnn.cells.once_a_scan import once_a_scan
+from asrnn.cells.uniform import uniform
+from asrnn.shapes import positive_size
+
+
+def legendre_memory(order: int, theta: float) -> tuple[Tensor, Tensor]:
+    """Solve theta m' = A m + B u for one step with a constant u, in float64.
+
+    A_ij = (2i + 1) (-1 if i < j else (-1)^(i-j+1)),   B_i = (2i + 1) (-1)^i,   i, j = 0 to d - 1
+
+    Returns:
+        exp(A/theta) ``[d, d]`` and A^-1 (exp(A/theta) - I) B ``[d]``.
+    """
+    i = torch.arange(order, dtype=torch.float64)
+    signs = 1 - 2 * (i % 2)
+    # A step of (m, u), with u kept as it is, needs no inverse of A.
+    generator = torch.zeros(order + 1, order + 1, dtype=torch.float64)
+    generator[:-1, :-1] = torch.where(i[:, None] < i, -1.0, -signs[:, None] * signs)
+    generator[:-1, -1] = signs
+    generator[:-1] *= (2 * i[:, None] + 1) / theta
+    solution = torch.linalg.matrix_exp(generator)
+    return solution[:-1, :-1].contiguous(), solution[:-1, -1].contiguous()
+
+
+class LMU(RecurrentCell):
+    """The Legendre memory unit.
+
+    u_t = e_x . x_t + e_h . h_{t-1} + e_m . m_{t-1},   m_t = A m_{t-1} + B u_t
+
+    h_t = tanh(W_x x_t + W_h h_{t-1} + W_m m_t)
+
+    Voelker, Kajic and Eliasmith, NeurIPS 2019. m holds the last theta steps of the one number u as d Legendre
+    polynomials; A and B discretise its ODE exactly and are not learnt. The defaults are those of the published model of
+    permuted MNIST, which has 212 units: the order goes with the window, not with the hidden size. There is no bias.
+
+    Args:
+        input_size: I.
+        hidden_size: H.
+        order: d, the number of polynomials.
+        theta: the length of the window in steps, above 0; that of the sequence where all of it matters.
+        init: how weights start. ``psmnist``, as the published model of permuted MNIST: e_x is 1, W_m is Glorot normal,
+            and the others are 0. ``general``, as elsewhere in the paper: e_x and e_h are uniform of variance 1/I and
+            1/H, e_m is 0, and the matrices are Glorot normal.
+
+    Shapes: ``e_x`` ``[I]``, ``e_h`` ``[H]``, ``e_m`` ``[d]``; ``weight_ih`` W_x ``[H, I]``, ``weight_hh`` W_h
+    ``[H, H]``, ``weight_mh`` W_m ``[H, d]``; the constants ``A`` ``[d, d]`` and ``B`` ``[d]`` are float64 until the
+    cell is cast. The state is h ``[B, H]`` and m ``[B, d]``.
+
+    Raises:
+        ModelError: a hyper-parameter is not in its range.
+    """
+
+    version: ClassVar[int] = 1
+    family: ClassVar[str] = "memory"
+    paper: ClassVar[str] = "Voelker, Kajic and Eliasmith, NeurIPS 2019"
+    year: ClassVar[int] = 2019
+    state_names: ClassVar[tuple[str, ...]] = ("h", "m")
+    A: Tensor
+    B: Tensor
+
+    def __init__(
+        self, input_size: int, hidden_size: int, *, order: int = 256, theta: float = 784.0, init: str = "psmnist"
+    ) -> None:
+        super().__init__(input_size, hidden_size)
+        self.order = positive_size("order", order)
+        self.theta = positive("theta", theta)
+        general = one_of("init", init, ("psmnist", "general")) == "general"
+        self.e_x = (
+            uniform(input_size, bound=math.sqrt(3 / input_size)) if general else nn.Parameter(torch.ones(input_size))
+        )
+        self.e_h = uniform(hidden_size, bound=math.sqrt(3 / hidden_size) if general else 0.0)
+        self.e_m = nn.Parameter(torch.zeros(order))
+        self.weight_ih = nn.Parameter(torch.zeros(hidden_size, input_size))
+        self.weight_hh = nn.Parameter(torch.zeros(hidden_size, hidden_size))
+        self.weight_mh = nn.Parameter(torch.zeros(hidden_size, order))
+        for weight in (self.weight_ih, self.weight_hh, self.weight_mh) if general else (self.weight_mh,):
+            nn.init.xavier_normal_(weight)
+        A, B = legendre_memory(order, self.theta)
+        self.register_buffer("A", A)
+        self.register_buffer("B", B)
+
+    @once_a_scan
+    def memory(self) -> tuple[Tensor, Tensor]:
+        """A and B in the weights' precision."""
+        return self.A.to(self.e_m.dtype), self.B.to(self.e_m.dtype)
+
+    def initial_state(self, batch_size: int) -> State:
+        """Return zeros, h ``[B, H]`` and m ``[B, d]``."""
+        return self.e_m.new_zeros(batch_size, self.hidden_size), self.e_m.new_zeros(batch_size, self.order)
+
+    def project(self, x: Tensor) -> Tensor:
+        """Compute e_x . x and W_x x, ``[..., I]`` to ``[..., 1 + H]``."""
+        return F.linear(x, torch.cat([self.e_x[None], self.weight_ih]))
+
+    def step(self, u: Tensor, state: State) -> State:
+        """Advance the memory, and h by the new memory, ``u`` ``[B, 1 + H]``, h ``[B, H]`` and m ``[B, d]``."""
+        h, m = state
+        A, B = self.memory
+        e, v = torch.split(u, [1, self.hidden_size], dim=-1)
+        m = m @ A.T + (e + (h @ self.e_h + m @ self.e_m)[:, None]) * B
+        return torch.tanh(v + h @ self.weight_hh.T + m @ self.weight_mh.T), m

@@ -1,0 +1,42 @@
+"""The minGRU: a GRU whose gate and candidate do not see the state."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from asrnn.cells.linear_gated import LinearGatedCell
+
+
+class MinGRU(LinearGatedCell):
+    """The minimal gated recurrent unit.
+
+    h_t = (1 - z_t) * h_{t-1} + z_t * g(V_h x_t + b_h),   z_t = sigmoid(V_z x_t + b_z)
+
+    g(u) = u + 1/2 for u >= 0, sigmoid(u) for u < 0
+
+    Feng et al., 2024, arXiv 2410.01201. The paper computes the positive states of this form through their logarithms;
+    the direct recurrence is as exact, and here the state starts from 0, or from any other number. As the gate does not
+    see the state, one layer cannot choose what to forget by what it remembers; the paper stacks several, with
+    normalisation and skips. V starts from N(0, 1/I) and biases from 0.
+
+    Args:
+        input_size: I.
+        hidden_size: H.
+        positive: pass the candidate through g; without it the candidate is V_h x_t + b_h, which is the paper's form
+            without logarithms, and another function.
+
+    Shapes: ``weight_ih`` the rows of V_z and V_h ``[2 H, I]``, ``bias`` in the same order ``[2 H]``.
+    """
+
+    version: ClassVar[int] = 1
+    family: ClassVar[str] = "linear"
+    paper: ClassVar[str] = "Feng et al., 2024, arXiv 2410.01201"
+    year: ClassVar[int] = 2024
+    num_rows: ClassVar[int] = 2
+
+    def coefficients(self, *u: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute 1 - z and z * g(V_h x + b_h), each ``[..., H]``."""
+        u_z, u_h = u
+        z = torch.sigmoid(u_z)
+        return 1 - z, z * self.candidate(u_h)

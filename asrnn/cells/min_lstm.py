@@ -1,0 +1,42 @@
+"""The minLSTM: an LSTM whose gates and candidate do not see the state."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from asrnn.cells.linear_gated import LinearGatedCell
+
+
+class MinLSTM(LinearGatedCell):
+    """The minimal long short-term memory, with normalised gates.
+
+    h_t = f_t / (f_t + i_t) * h_{t-1} + i_t / (f_t + i_t) * g(V_h x_t + b_h)
+
+    (f_t, i_t) = sigmoid(V_{f,i} x_t + b_{f,i}),   g(u) = u + 1/2 for u >= 0, sigmoid(u) for u < 0
+
+    Feng et al., 2024, arXiv 2410.01201. The paper computes the positive states of this form through their logarithms;
+    the direct recurrence is as exact, and here the state starts from 0, or from any other number. The gates are
+    normalised through logarithms, as f + i may underflow. V starts from N(0, 1/I) and biases from 0.
+
+    Args:
+        input_size: I.
+        hidden_size: H.
+        positive: pass the candidate through g; without it the candidate is V_h x_t + b_h, which is the paper's form
+            without logarithms, and another function.
+
+    Shapes: ``weight_ih`` the rows of V_f, V_i and V_h ``[3 H, I]``, ``bias`` in the same order ``[3 H]``.
+    """
+
+    version: ClassVar[int] = 1
+    family: ClassVar[str] = "linear"
+    paper: ClassVar[str] = "Feng et al., 2024, arXiv 2410.01201"
+    year: ClassVar[int] = 2024
+    num_rows: ClassVar[int] = 3
+
+    def coefficients(self, *u: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute f / (f + i) and i / (f + i) * g(V_h x + b_h), each ``[..., H]``."""
+        u_f, u_i, u_h = u
+        odds = F.logsigmoid(u_f) - F.logsigmoid(u_i)
+        return torch.sigmoid(odds), torch.sigmoid(-odds) * self.candidate(u_h)

@@ -1,0 +1,91 @@
+"""Work and memory grow with the length and no faster, by counting and not by the clock."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+from asrnn.cells.fused import FusedCell
+from asrnn.contract.check import Check
+from asrnn.contract.report import Verdict, failed, passed
+from asrnn.contract.subject import INPUT_SIZE, Subject, noise, run
+from asrnn.ops import free_buffers, scan_with
+
+LENGTHS = (64, 256)
+STEEPEST = 1.3
+"""The log-log slope up to which a cost counts as linear: a scan in parallel, T log T, has 1.21 from 64 to 256
+steps; what grows with the square of T has 1.5 or more there, beside its linear part."""
+
+
+class Cost(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts operations, the bytes of the tensors that they give out, and the multiplications of matrix products."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.operations = self.bytes = self.multiplications = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Run an operation, and count it."""
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        self.operations += 1
+        if not func.is_view:  # a view costs no memory, however long the tensor it looks at
+            outputs = (result,) if isinstance(result, Tensor) else tree_leaves(result)
+            self.bytes += sum(leaf.numel() * leaf.element_size() for leaf in outputs if isinstance(leaf, Tensor))
+        count = flop_registry.get(func.overloadpacket)
+        if count is not None:
+            self.multiplications += count(*args, **kwargs, out_val=result)
+        return result
+
+
+def growth(scan: Callable[[int], Tensor], short: int, long: int) -> dict[str, float]:
+    """Return the log-log slope of each cost of a training step against the length.
+
+    Args:
+        scan: gives the outputs of a scan of some length; its backward is counted too.
+        short: a length.
+        long: a longer one.
+    """
+    before, after = _cost(scan, short), _cost(scan, long)
+    return {
+        what: math.log(max(getattr(after, what), 1) / max(getattr(before, what), 1)) / math.log(long / short)
+        for what in ("operations", "bytes", "multiplications")
+    }
+
+
+def _cost(scan: Callable[[int], Tensor], num_steps: int) -> Cost:
+    free_buffers()  # or a second scan allocates nothing
+    # The fused kernels of attention hide their [T, T] weights; its mathematics written out shows them.
+    counted = Cost()
+    with sdpa_kernel(SDPBackend.MATH), counted:
+        scan(num_steps).sum().backward()  # type: ignore[no-untyped-call]
+    return counted
+
+
+def _linear(subject: Subject) -> Verdict:
+    model = subject.build().train()
+    fused = any(isinstance(module, FusedCell) for module in model.recurrence.modules())
+    short, long = LENGTHS
+    found: list[tuple[float, str]] = []
+    for backend in ("loop", "auto") if fused else ("auto",):
+        with scan_with(backend):
+            slopes = growth(lambda num_steps: run(model, noise(2, num_steps, INPUT_SIZE)).outputs, short, long)
+        found += [(slope, what) for what, slope in slopes.items()]
+    slope, what = max(found)
+    if slope > STEEPEST:
+        return failed(
+            f"the {what} of a training step grow as T^{slope:.2f} from T={short} to {long}",
+            "look for u[:, t] of a tensor that needs a gradient (take u.unbind(1) once instead), for torch.cat of what "
+            "grows, and for [T, T] matrices",
+        )
+    return passed(f"{what} grow the fastest, as T^{slope:.2f} from T={short} to {long}")
+
+
+CHECKS = (Check("linear-cost", "hard", "work and memory grow no faster than the length", _linear, ("builds",)),)

@@ -1,0 +1,98 @@
+"""The recurrence is one: it goes on from a state that it handed out, and a scan is its step again and again."""
+
+import torch
+from torch import Tensor
+
+from asrnn.cells import RecurrentCell
+from asrnn.cells.base import State
+from asrnn.contract.check import TOLERANCE, Check
+from asrnn.contract.report import Verdict, failed, passed, skipped
+from asrnn.contract.subject import (
+    INPUT_SIZE,
+    Subject,
+    largest_change,
+    noise,
+    run,
+    takes_state,
+    tensors_of,
+    trained_parameters,
+)
+
+STEPS, CUTS = 17, (1, 8)
+
+
+@torch.no_grad()
+def _carried_state(subject: Subject) -> Verdict:
+    model, x = subject.build(), noise(3, STEPS, INPUT_SIZE)
+    whole = run(model, x)
+    name = type(model.recurrence).__name__
+    if not takes_state(model.recurrence):
+        return skipped(f"no state exposed: {name}.forward takes nothing but the sequence")
+    if not tensors_of(whole.state):
+        return skipped(f"no state exposed: {name} returns its outputs alone")
+    worst = 0.0
+    for cut in CUTS:
+        head = run(model, x[:, :cut])
+        tail = run(model, x[:, cut:], head.state)
+        pairs = [(tail.last, whole.last)]
+        if whole.sequence is not None and tail.sequence is not None:
+            pairs.append((tail.sequence, whole.sequence[:, cut:]))
+        pairs += zip(tensors_of(tail.state), tensors_of(whole.state), strict=True)
+        worst = max(worst, *(largest_change(found, expected) for found, expected in pairs))
+        if worst > TOLERANCE:
+            return failed(
+                f"cut after step {cut}, the rest differs by {worst:.2g} times the largest output",
+                f"start from the state that {name} is given, and return the state after the last step; where the "
+                "second argument of forward is no state, make it keyword-only",
+            )
+    return passed(f"cut after steps {' and '.join(map(str, CUTS))}, largest difference {worst:.1g}")
+
+
+def _scan_is_step(subject: Subject) -> Verdict:
+    model, x = subject.build(), noise(3, STEPS, INPUT_SIZE).requires_grad_()
+    cell = model.recurrence
+    if not isinstance(cell, RecurrentCell):
+        return skipped(f"{type(cell).__name__} is no RecurrentCell: it has no step")
+    watched = {"the input": x, **trained_parameters(model)}
+    scanned, final = cell.scan(x, return_sequence=True)
+    stepped, last_state = _fold(cell, x)
+    pairs = {"outputs": (scanned, stepped), "last output alone": (cell.scan(x)[0], stepped[:, -1])}
+    pairs |= {
+        f"final state {name}": pair
+        for name, pair in zip(cell.state_names, zip(final, last_state, strict=True), strict=True)
+    }
+    of_scan, of_step = (
+        torch.autograd.grad(outputs.square().sum(), list(watched.values()), allow_unused=True, materialize_grads=True)
+        for outputs in (scanned, stepped)
+    )
+    pairs |= {
+        f"gradient of {name}": pair for name, pair in zip(watched, zip(of_scan, of_step, strict=True), strict=True)
+    }
+    for what, (found, expected) in pairs.items():
+        change = largest_change(found, expected)
+        if change > TOLERANCE:
+            return failed(
+                f"{what}: off by {change:.2g} times the largest number",
+                f"step is what defines {type(cell).__name__}: make scan give its numbers, or leave scan out",
+            )
+    return passed(f"outputs, state and {len(watched)} gradients agree; scanned by: {cell.scan_backend}")
+
+
+def _fold(cell: RecurrentCell, x: Tensor) -> tuple[Tensor, State]:
+    state, outputs = cell.initial_state(x.shape[0]), []
+    for x_t in x.unbind(1):
+        state = cell.step(cell.project(x_t), state)
+        outputs.append(cell.output(state))
+    return torch.stack(outputs, dim=1), state
+
+
+CHECKS = (
+    Check(
+        "carried-state",
+        "hard",
+        "a sequence in two pieces, with the state carried over, gives what it gives in one",
+        _carried_state,
+        ("builds", "deterministic"),
+    ),
+    Check("scan-is-step", "hard", "scan gives the numbers of step", _scan_is_step, ("builds", "deterministic")),
+)
