@@ -1,0 +1,54 @@
+"""``asrnn-bench check``: the contract, on any model, a line for each check."""
+
+import re
+import tomllib
+from typing import Annotated
+
+import typer
+
+from asrnn.errors import UsageError
+from asrnn.registry import find_model
+from asrnn_bench.cli.app import app
+
+_WORD = re.compile(r"[A-Za-z][\w.-]*")
+
+
+@app.command()
+def check(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A registered name, FILE.py:Class or package.module:Class.")
+    ],
+    hyper: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="A hyper-parameter of it, its value as in TOML; may be repeated."),
+    ] = None,
+) -> int:
+    """Check a model against the contract of the leaderboards; exit 1 if a run would refuse it."""
+    given = dict(_pair(text) for text in hyper or ())
+    source = find_model(model)
+    from asrnn.contract import Report, Subject, look  # only here: it imports torch
+
+    subject = Subject(source, given)
+    findings = []
+    for finding in look(subject):
+        typer.echo(finding.line)
+        findings.append(finding)
+    report = Report(subject.name, tuple(findings))
+    typer.echo(report.verdict)
+    return 0 if report.passed else 1
+
+
+def _pair(text: str) -> tuple[str, object]:
+    """Read ``key=value``; a value that is a bare word is a string, without the quotes that a shell would swallow.
+
+    Raises:
+        UsageError: it is not of this form.
+    """
+    key, equals, value = (part.strip() for part in text.partition("="))
+    if equals and key.isidentifier():
+        try:
+            return key, tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            if _WORD.fullmatch(value):
+                return key, value
+    raise UsageError(f"--hyper takes a name and a value as in TOML, such as epsilon=0.1 or norm=layer; found '{text}'")

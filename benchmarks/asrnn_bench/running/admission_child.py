@@ -1,0 +1,41 @@
+"""The process that looks at a model before a run takes it: ``python -m asrnn_bench.running.admission_child``.
+
+It is given a request as JSON and the name of a file for the answer: the ``source`` of a model and a list of ``hypers``
+lead to a list with ``null`` for what keeps the contract, and for the rest the line that says why not.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from asrnn.contract import HARD, Subject, look
+from asrnn.errors import AsrnnError
+from asrnn.registry import ModelSource
+from asrnn_bench.atomic import replace
+from asrnn_bench.running.launchers.environment import WORKER_VARIABLE
+from asrnn_bench.running.launchers.parents import end_with_parent
+
+
+def main(words: list[str]) -> int:
+    """Look at one model with each of its settings, and write the answer."""
+    end_with_parent()
+    request, answer = json.loads(words[0]), Path(words[1])
+    os.environ[WORKER_VARIABLE] = "admission"
+    source = ModelSource(**request["source"])
+    replace(answer, json.dumps([_refusal(source, hyper) for hyper in request["hypers"]]), durable=False)
+    return 0
+
+
+def _refusal(source: ModelSource, hyper: dict[str, Any]) -> str | None:
+    try:
+        refusing = (finding for finding in look(Subject(source, hyper), HARD) if finding.refuses)
+        first = next(refusing, None)  # a run needs no more: the others are for whoever mends the model
+    except AsrnnError as error:
+        return str(error)
+    return None if first is None else f"{first.name}: {first.words}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

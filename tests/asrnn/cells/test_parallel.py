@@ -1,0 +1,136 @@
+"""Cells that are scanned in parallel: which back end runs, and what they do where others cannot."""
+
+import pytest
+import torch
+
+from asrnn import build_cell
+from asrnn.cells.linear_gated import LinearGatedCell
+from asrnn.cells.lru import LRU
+from asrnn.cells.min_gru import MinGRU
+from asrnn.errors import ModelError
+from asrnn.ops import scan_with
+
+NAMES = ["lru", "min-gru", "min-lstm", "s4d"]
+EVERY = pytest.mark.parametrize("name", NAMES)
+
+
+def small_cell(name: str):
+    torch.manual_seed(1)
+    return build_cell(name, 3, 4)
+
+
+@EVERY
+def test_back_ends(name: str) -> None:
+    cell, x = small_cell(name), torch.ones(2, 5, 3)
+    expected, _ = cell.scan(x)
+    assert cell.scan_backend == "parallel"
+    with scan_with("parallel"):
+        assert torch.equal(cell.scan(x)[0], expected)
+        assert cell.scan_backend == "parallel"
+    with scan_with("loop"):
+        # float32, five steps in another order.
+        torch.testing.assert_close(cell.scan(x)[0], expected, rtol=1e-5, atol=1e-5)
+        assert cell.scan_backend == "loop"
+    for other in ("fused", "compiled", "triton"):
+        message = f"the scan back end '{other}' cannot run this scan: {type(cell).__name__} has parallel and loop"
+        with scan_with(other), pytest.raises(ModelError, match=message):
+            cell.scan(x)
+
+
+def test_the_loop_runs_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    step = LinearGatedCell.step
+    monkeypatch.setattr(LinearGatedCell, "step", lambda *arguments: calls.append(1) or step(*arguments))
+    cell = small_cell("min-gru")
+    cell.scan(torch.ones(2, 5, 3))
+    assert not calls
+    with scan_with("loop"):
+        cell.scan(torch.ones(2, 5, 3))
+    assert len(calls) == 5
+
+
+def test_cells_that_are_not_linear_have_no_parallel_scan() -> None:
+    with (
+        scan_with("parallel"),
+        pytest.raises(ModelError, match="'parallel' cannot run this scan: its step is not linear"),
+    ):
+        build_cell("antisymmetric", 3, 4).scan(torch.ones(2, 5, 3))
+
+
+class Squashed(MinGRU):
+    """Another step, which is no longer linear."""
+
+    def step(self, u, state):
+        return (torch.tanh(super().step(u, state)[0]),)
+
+
+class Doubled(LRU):
+    """Another output of the same state."""
+
+    def output(self, state):
+        return 2 * super().output(state)
+
+
+class Summed(MinGRU):
+    """A scan of its own."""
+
+    def scan(self, x, state=None, *, return_sequence=False):
+        return super().scan(x.cumsum(1), state, return_sequence=return_sequence)
+
+
+@pytest.mark.parametrize("changed", [Squashed, Doubled])
+def test_a_subclass_with_another_meaning_is_scanned_by_the_loop(changed) -> None:
+    torch.manual_seed(1)
+    cell, x = changed(3, 4), torch.ones(2, 5, 3)
+    assert cell.scan_backend == "loop"
+    state = cell.initial_state(2)
+    for x_t in x.unbind(1):
+        state = cell.step(cell.project(x_t), state)
+    assert torch.equal(cell.scan(x)[0], cell.output(state))
+    with scan_with("parallel"), pytest.raises(ModelError, match=f"cannot run this scan: {changed.__name__} has loop$"):
+        cell.scan(x)
+
+
+def test_a_subclass_with_another_scan_says_so() -> None:
+    assert Summed(3, 4).scan_backend == "custom"
+
+
+@EVERY
+@pytest.mark.parametrize("backend", ["parallel", "loop"])
+def test_autocast_does_not_round_the_inside(name: str, backend: str) -> None:
+    cell, x = small_cell(name), torch.randn(2, 9, 3, generator=torch.Generator().manual_seed(2))
+    with scan_with(backend):
+        expected, _ = cell.scan(x.bfloat16().float(), return_sequence=True)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            outputs, _ = cell.scan(x.bfloat16(), return_sequence=True)
+    assert torch.equal(outputs, expected)
+
+
+@EVERY
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:FutureWarning")  # of torch.func.jvp itself
+def test_under_the_transforms_of_torch(name: str) -> None:
+    cell, x = small_cell(name).double(), torch.randn(2, 5, 3, dtype=torch.float64).requires_grad_()
+    (expected,) = torch.autograd.grad(cell.scan(x)[0].sum(), x)
+    for return_sequence in (False, True):
+
+        def last_sum(x, whole=return_sequence):
+            outputs, _ = cell.scan(x, return_sequence=whole)
+            return (outputs[:, -1] if whole else outputs).sum()
+
+        # float64, five steps in another order.
+        torch.testing.assert_close(torch.func.grad(last_sum)(x), expected, rtol=1e-12, atol=1e-12)
+        _, slope = torch.func.jvp(last_sum, (x,), (torch.ones_like(x),))
+        torch.testing.assert_close(slope, expected.sum(), rtol=1e-12, atol=1e-12)
+    jacobian = torch.func.jacrev(lambda x: cell.scan(x)[0])(x)
+    torch.testing.assert_close(jacobian.sum((0, 1)), expected, rtol=1e-12, atol=1e-12)
+
+
+@EVERY
+def test_an_empty_batch_and_wrong_shapes(name: str) -> None:
+    cell = small_cell(name)
+    assert cell.scan(torch.ones(0, 3, 3))[0].shape == (0, 4)
+    assert cell.scan(torch.ones(0, 3, 3), return_sequence=True)[0].shape == (0, 3, 4)
+    with pytest.raises(ModelError, match=r"expected a sequence \[B, T, 3\] with T >= 1, found \[2, 0, 3\]"):
+        cell.scan(torch.ones(2, 0, 3))
+    with pytest.raises(ModelError, match="the state must be a tuple of tensors"):
+        cell.scan(torch.ones(2, 5, 3), (torch.zeros(2, 5),))
