@@ -64,8 +64,9 @@ class SequenceClassifier(LightningModule):
         _check_known("optimizer", optimizer, get_args(OptimizerName))
         _check_known("schedule", schedule, get_args(ScheduleName))
         _check(learning_rate > 0, "learning_rate", "above 0", learning_rate)
-        if structured_learning_rate is not None:
-            _check(structured_learning_rate > 0, "structured_learning_rate", "above 0, or None", structured_learning_rate)
+        own_rate = structured_learning_rate
+        if own_rate is not None:
+            _check(own_rate > 0, "structured_learning_rate", "above 0, or None", own_rate)
         _check(0 <= momentum < 1, "momentum", "at least 0 and below 1", momentum)
         _check(weight_decay >= 0, "weight_decay", "at least 0", weight_decay)
         if gradient_clip_norm is not None:

@@ -48,6 +48,7 @@ class LRU(StateSpaceCell):
     family: ClassVar[str] = "state space"
     paper: ClassVar[str] = "Orvieto et al., ICML 2023, arXiv 2303.06349"
     year: ClassVar[int] = 2023
+    structured: ClassVar[tuple[str, ...]] = ("nu", "theta", "gl", "B")
 
     def __init__(
         self,

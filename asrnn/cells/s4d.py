@@ -50,6 +50,7 @@ class S4D(StateSpaceCell):
     family: ClassVar[str] = "state space"
     paper: ClassVar[str] = "Gu et al., NeurIPS 2022, arXiv 2206.11893"
     year: ClassVar[int] = 2022
+    structured: ClassVar[tuple[str, ...]] = ("log_dt", "log_A_real", "A_imag")
 
     def __init__(
         self,

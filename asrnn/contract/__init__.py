@@ -29,6 +29,7 @@ from asrnn.contract.check import Check as Check
 from asrnn.contract.report import Finding as Finding
 from asrnn.contract.report import Report as Report
 from asrnn.contract.report import Verdict as Verdict
+from asrnn.contract.spawned import refuse_there
 from asrnn.contract.subject import Subject as Subject
 
 CHECKS: tuple[Check, ...] = (
@@ -79,8 +80,9 @@ def check_model(model: Model, /, **hyper: object) -> Report:
         what was found; ``report.passed`` says whether a run would take the model, ``print(report.text)`` why not.
 
     Raises:
-        UsageError: it is not to be found.
+        UsageError: it is not to be found, or a script that lacks the line above is imported by the spawned process.
         ModelError: it cannot be imported.
     """
+    refuse_there()
     subject = Subject(model, hyper)
     return Report(subject.name, tuple(look(subject)))

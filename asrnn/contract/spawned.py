@@ -18,6 +18,7 @@ from asrnn.errors import UsageError
 from asrnn.ops import free_buffers
 from asrnn.registry import ModelSource, load_model
 
+NAME = "asrnn-contract"
 TIMEOUT_SECONDS = 120.0
 WARM_UP_STEPS, ROUNDS = 8, 3
 
@@ -33,6 +34,16 @@ class _Child:
 
 
 _child: _Child | None = None
+
+
+def refuse_there() -> None:
+    """Stop a script that calls a check where the other process imports it to begin with, as it would without end.
+
+    Raises:
+        UsageError: this is the other process.
+    """
+    if multiprocessing.current_process().name == NAME:
+        raise UsageError("a script that checks a model does so under: if __name__ == '__main__':")
 
 
 def outputs_there(source: ModelSource | None, module: nn.Module, x: Tensor) -> Tensor:
@@ -94,7 +105,7 @@ def _running_child() -> _Child:
     if _child is None or not _child.process.is_alive():
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
-        process = context.Process(target=_serve, args=(there,), daemon=True, name="asrnn-contract")
+        process = context.Process(target=_serve, args=(there,), daemon=True, name=NAME)
         process.start()
         there.close()
         child = _Child(process, here)
@@ -103,7 +114,7 @@ def _running_child() -> _Child:
         except (EOFError, OSError) as error:
             _end(child)
             raise UsageError(
-                "no process can be spawned from here: the calls of a script stand in a file, and there under "
+                "no process can be spawned from here: what a script does must stand in a file, and there under: "
                 "if __name__ == '__main__':"
             ) from error
         _child = child

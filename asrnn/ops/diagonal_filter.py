@@ -70,8 +70,13 @@ class DiagonalFilter:
             _real((self.C[..., None] * powers[..., 1:]).conj()),
         )
         if y.requires_grad:  # or products with a gradient in another order are taken feature by feature
-            y.register_hook(Tensor.contiguous)  # type: ignore[no-untyped-call]
+            y.register_hook(_in_rows)  # type: ignore[no-untyped-call]
         return y.view(num_features, number, batch_size, length).permute(1, 3, 2, 0).flatten(0, 1), after[-1]
+
+
+def _in_rows(grad: Tensor | None) -> Tensor | None:
+    """Lay out a gradient as what it is the gradient of; there may be none, where nobody asked for it."""
+    return None if grad is None else grad.contiguous()
 
 
 def _real(weights: Tensor) -> Tensor:

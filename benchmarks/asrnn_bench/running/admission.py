@@ -82,7 +82,7 @@ def _key(model: ModelConfig) -> str:
 
 
 class Passes:
-    """The models that kept the contract, remembered for as long as nothing changes that they or the checks depend on."""
+    """The models that kept the contract, remembered until something changes that they or the checks depend on."""
 
     def __init__(self, output: Path) -> None:
         self.folder = output / ".admitted"

@@ -1,0 +1,81 @@
+"""``asrnn-bench check``: what a user sees of the contract, for each way to name a model."""
+
+import shutil
+from pathlib import Path
+
+import broken_models
+import pytest
+from bench_support import one_line
+
+from asrnn.contract import CHECKS
+from asrnn_bench.cli import invoke
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "my_cell.py"
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(EXAMPLE, tmp_path / "my_cell.py")
+    shutil.copy(broken_models.__file__, tmp_path / "broken.py")
+
+
+def test_a_sound_model_has_a_line_for_each_check_and_exit_status_0(capfd: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["check", "my_cell.py:LeakyCell", "--hyper", "leak=0.2"]) == 0
+    said = capfd.readouterr()
+    *lines, verdict = said.out.splitlines()
+    assert [line.split()[1] for line in lines] == [check.name for check in CHECKS]
+    assert {line.split()[0] for line in lines} <= {"ok", "warn", "info"}
+    assert verdict.startswith("leaky-cell keeps the contract: ")
+    assert said.err == ""
+
+
+@pytest.mark.parametrize("name", ["broken_models:Transposed", "broken.py:Transposed"])
+def test_a_broken_model_is_told_why_and_has_exit_status_1(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["check", name]) == 1
+    said = capfd.readouterr()
+    line, verdict = said.out.splitlines()
+    assert line.startswith("FAIL  builds              expected: it is built from")
+    assert "found: Transposed must return [B, T, H] = [2, 3, 8]" in line
+    assert verdict.startswith("transposed breaks the contract, and a run would refuse it: builds")
+    assert said.err == ""
+
+
+def test_what_a_model_raises_is_one_line_with_the_line_of_its_file(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text = (tmp_path / "broken.py").read_text()
+    (tmp_path / "raises.py").write_text(
+        text.replace("return torch.tanh(self.W(h) + u)", "return torch.tanh(self.W(h) + u).view(2, 8)", 1)
+    )
+    number = next(n for n, line in enumerate((tmp_path / "raises.py").read_text().splitlines(), 1) if ".view(" in line)
+    assert invoke(["check", "raises.py:Sound"]) == 1
+    said = capfd.readouterr()
+    assert "Traceback" not in said.out + said.err
+    (line,) = [line for line in said.out.splitlines() if line.startswith("FAIL  shapes")]
+    assert f"(line {number} of raises.py)" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("check antisymetric", "unknown model 'antisymetric'; did you mean 'antisymmetric'?"),
+        ("check absent.py:Cell", "there is no file absent.py"),
+        ("check my_cell.py:Leaky", "did you mean 'LeakyCell'?"),
+        ("check", "MODEL"),
+        ("check lstm --hyper sigma_w", "--hyper takes a name and a value as in TOML"),
+        ("check lstm --hyper sigma_w=[1", "--hyper takes a name and a value as in TOML"),
+        ("check lstm --hyper sigma-w=1", "--hyper takes a name and a value as in TOML"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_status_2(words: str, message: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert invoke(words.split()) == 2
+    assert message in one_line(capfd.readouterr().err)
+
+
+def test_hyper_parameters_are_read_as_toml_and_bare_words_as_text(capfd: pytest.CaptureFixture[str]) -> None:
+    words = ["num_layers=2", "residual=true", "norm=layre", "dropout = 0.5"]
+    assert invoke(["check", "rnn", *(part for word in words for part in ("--hyper", word))]) == 1
+    assert "unknown norm 'layre'; did you mean 'layer'?" in capfd.readouterr().out
+    assert invoke(["check", "rnn", "--hyper", "num_layers=2.0"]) == 1
+    assert "num_layers must be a positive integer, not 2.0" in capfd.readouterr().out

@@ -1,0 +1,135 @@
+"""A run takes no model from outside that breaks the contract, says why, and checks none twice."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import broken_models
+import pytest
+from bench_support import TINY, call
+from rich.console import Console
+
+from asrnn_bench.planning.plan import Plan, Request, make_plan
+from asrnn_bench.planning.spec import load_suite
+from asrnn_bench.records import Job, ModelConfig
+from asrnn_bench.running import admission
+from asrnn_bench.running.admission import admit
+from asrnn_bench.running.job_directory import JobDirectory
+
+TWO_SETTINGS = TINY.replace('tasks = ["permuted-mnist"]', 'tasks = ["permuted-mnist", "pixel-mnist"]') + (
+    '\n[settings.pixel-mnist.sound]\norigin = "a test"\nhyper = { gain = 2.0 }\n'
+)
+HARMFUL = "import os\nfrom torch import nn\n\nos._exit(7)\n\n\nclass Harmful(nn.Module):\n    pass\n"
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    (tmp_path / "tiny.toml").write_text(TWO_SETTINGS)
+    shutil.copy(broken_models.__file__, tmp_path / "cells.py")
+    return make_plan(load_suite(str(tmp_path / "tiny.toml")), Request(models=["rnn", f"{tmp_path / 'cells.py'}:Sound"]))
+
+
+class Asked:
+    """Stands where the other process is asked, and refuses some settings."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *refused: dict[str, object]) -> None:
+        self.models: list[ModelConfig] = []
+        self.refused = refused
+        monkeypatch.setattr(admission, "_ask", self)
+
+    def __call__(self, models: Sequence[ModelConfig], *_: object) -> list[str | None]:
+        self.models += models
+        return ["causality: it sees the future" if model.hyper in self.refused else None for model in models]
+
+
+def started(plan: Plan, output: Path) -> list[Job]:
+    """The jobs that would start, after each was written as a runner writes it."""
+    directories = [JobDirectory.of(output, job) for job in plan.jobs]
+    for directory, job in zip(directories, plan.jobs, strict=True):
+        directory.write_job(job, plan.files.get(job.model.name))
+        directory.wait()
+    pairs = list(zip(directories, plan.jobs, strict=True))
+    admitted = admit(pairs, plan.files, output, {}, Console(quiet=True))
+    return [job for directory, job in pairs if directory in admitted]
+
+
+def test_each_model_from_outside_is_asked_about_once_for_each_of_its_settings(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Asked(monkeypatch)
+    assert started(plan, tmp_path / "runs") == plan.jobs
+    assert [(model.name, model.hyper) for model in asked.models] == [("sound", {}), ("sound", {"gain": 2.0})]
+    assert started(plan, tmp_path / "runs") == plan.jobs
+    assert len(asked.models) == 2  # a pass is remembered
+    assert started(plan, tmp_path / "others") == plan.jobs
+    assert len(asked.models) == 4  # in the output folder
+
+
+@pytest.mark.parametrize("change", ["the model's code", "the contract's", "torch"])
+def test_a_pass_is_of_this_code_under_this_contract(
+    change: str, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Asked(monkeypatch)
+    started(plan, tmp_path / "runs")
+    if change == "the model's code":
+        (tmp_path / "cells.py").write_text((tmp_path / "cells.py").read_text() + "\n")
+        plan = make_plan(
+            load_suite(str(tmp_path / "tiny.toml")), Request(models=["rnn", f"{tmp_path / 'cells.py'}:Sound"])
+        )
+    elif change == "torch":
+        monkeypatch.setattr(admission, "version", lambda package: "another")
+    else:
+        monkeypatch.setattr(admission, "source_digest", lambda module, path: "another")
+    started(plan, tmp_path / "runs")
+    assert len(asked.models) == 4
+
+
+def test_only_the_settings_that_break_the_contract_fail_and_are_asked_about_again(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Asked(monkeypatch, {"gain": 2.0})
+    admitted = started(plan, tmp_path / "runs")
+    left_out = [job for job in plan.jobs if job not in admitted]
+    assert [(job.model.name, job.task.name) for job in left_out] == [("sound", "pixel-mnist")]
+    state = JobDirectory.of(tmp_path / "runs", left_out[0]).state()
+    assert state == ("failed", "refused by the contract: causality: it sees the future")
+    asked.refused = ()
+    assert started(plan, tmp_path / "runs") == plan.jobs
+    assert [model.hyper for model in asked.models] == [{}, {"gain": 2.0}, {"gain": 2.0}]
+
+
+def test_a_model_that_ends_its_process_or_hangs_is_refused(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cells.py").write_text(HARMFUL)
+    plan = make_plan(load_suite(str(tmp_path / "tiny.toml")), Request(models=[f"{tmp_path / 'cells.py'}:Harmful"]))
+    (model,) = {job.model.name: job.model for job in plan.jobs if job.model.origin == "file"}.values()
+    assert admission._ask([model], plan.files, {}) == ["the check ended with exit status 7 and no answer"]
+    monkeypatch.setattr(admission, "TIMEOUT_SECONDS", 0.01)
+    assert admission._ask([model], plan.files, {}) == ["the check did not end within 0 minutes"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_run_refuses_the_broken_model_and_goes_on_with_the_others(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(TINY)
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copy(broken_models.__file__, tmp_path / "cells.py")
+    shutil.copy(broken_models.__file__, tmp_path / "elsewhere" / "my_cells.py")
+    models = "cells.py:LeaksTheFuture,my_cells:Sound"
+    words = ["--suite", "tiny.toml", "--max-steps", "2", "--models", models]
+    found = call(*words, cwd=tmp_path, PYTHONPATH=str(tmp_path / "elsewhere"))
+    assert found.returncode == 1, found.stdout + found.stderr
+    for name in ("leaks-the-future", "sound"):
+        assert f"checking {name} against the contract" in found.stdout
+    (line,) = [line for line in found.stdout.splitlines() if "refused by the contract" in line]
+    assert line.startswith("failed, permuted-mnist / leaks-the-future / seed 0: refused by the contract: causality: ")
+    assert "the model sees the future" in line
+    assert "Traceback" not in found.stdout + found.stderr
+    rows = (tmp_path / "leaderboards" / "tiny.tiny-2-steps.csv").read_text().splitlines()
+    reasons = {row.split(",")[1]: "refused by the contract" in row for row in rows[1:]}
+    assert reasons == {"chance": False, "logistic-regression": False, "sound": False, "leaks-the-future": True}
+    again = call(*words, cwd=tmp_path, PYTHONPATH=str(tmp_path / "elsewhere"))
+    assert again.returncode == 1
+    assert "checking sound" not in again.stdout  # its job is done, and its pass is remembered
+    assert "0 of 4 jobs were started now" in again.stdout
