@@ -1,7 +1,7 @@
 # The front door: `make check` is what CI runs and what every commit passes.
 PYTHON ?= python
 
-.PHONY: check format lint types imports test golden
+.PHONY: check format lint types imports test peers
 check: lint types imports test
 
 format:
@@ -19,4 +19,7 @@ imports:
 	lint-imports --no-logo
 
 test:
-	$(PYTHON) -m pytest -n 2
+	$(PYTHON) -m pytest -n 2 -m "not peers"
+
+peers:
+	$(PYTHON) -m pytest -n 2 -m peers

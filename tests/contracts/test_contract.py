@@ -45,7 +45,7 @@ def test_stacks(name: str, hyper: dict) -> None:
     assert unseen == {"train-is-eval", "carried-state", "scan-is-step"}
 
 
-@pytest.mark.slow
+@pytest.mark.peers
 @pytest.mark.skipif(importlib.util.find_spec("torchrecurrent") is None, reason="torchrecurrent is not installed")
 @pytest.mark.parametrize("layer", TORCHRECURRENT.layers() if TORCHRECURRENT.is_installed() else [])
 def test_every_layer_of_torchrecurrent(layer: str) -> None:
