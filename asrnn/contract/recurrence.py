@@ -1,4 +1,7 @@
-"""The recurrence is one: it goes on from a state that it handed out, and a scan is its step again and again."""
+"""The recurrence is one: it goes on from a state that it handed out, and a scan is its step again and again.
+
+A stack hands out no state; what is looked at is one layer of it.
+"""
 
 import torch
 from torch import Tensor
@@ -23,7 +26,7 @@ STEPS, CUTS = 17, (1, 8)
 
 @torch.no_grad()
 def _carried_state(subject: Subject) -> Verdict:
-    model, x = subject.build(), noise(3, STEPS, INPUT_SIZE)
+    model, x = subject.build(alone=True), noise(3, STEPS, INPUT_SIZE)
     whole = run(model, x)
     name = type(model.recurrence).__name__
     if not takes_state(model.recurrence):
@@ -49,7 +52,7 @@ def _carried_state(subject: Subject) -> Verdict:
 
 
 def _scan_is_step(subject: Subject) -> Verdict:
-    model, x = subject.build(), noise(3, STEPS, INPUT_SIZE).requires_grad_()
+    model, x = subject.build(alone=True), noise(3, STEPS, INPUT_SIZE).requires_grad_()
     cell = model.recurrence
     if not isinstance(cell, RecurrentCell):
         return skipped(f"{type(cell).__name__} is no RecurrentCell: it has no step")

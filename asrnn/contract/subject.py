@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +62,11 @@ class Subject:
         self.refusal = cache(self._refusal)
 
     @cached_property
+    def own_hyper(self) -> dict[str, Any]:
+        """The hyper-parameters of the class itself, without those of a stack of it."""
+        return {name: value for name, value in self.hyper.items() if takes(self.model_class, name)}
+
+    @cached_property
     def hidden_size(self) -> int:
         """The smallest of a few sizes that the constructor takes; the first of them where it takes none."""
         taken = (size for size in HIDDEN_SIZES if self.refusal(INPUT_SIZE, size) is None)
@@ -68,15 +74,16 @@ class Subject:
 
     def _refusal(self, input_size: int, hidden_size: int) -> str | None:
         """Return why the constructor refuses a size, or None where it does not."""
-        own = {name: value for name, value in self.hyper.items() if takes(self.model_class, name)}
         try:
-            construct(self.model_class, input_size, hidden_size, own)
+            construct(self.model_class, input_size, hidden_size, self.own_hyper)
         except ModelError as error:
             return str(error)
         return None
 
-    def build(self, input_size: int = INPUT_SIZE, hidden_size: int | None = None, *, seed: int = 0) -> RecurrentModel:
-        """Build the model anew, in float32 and in evaluation mode.
+    def build(
+        self, input_size: int = INPUT_SIZE, hidden_size: int | None = None, *, seed: int = 0, alone: bool = False
+    ) -> RecurrentModel:
+        """Build the model anew, in float32 and in evaluation mode; ``alone``, one layer of it without a stack around.
 
         Raises:
             ModelError: it cannot be built, or returns a wrong shape.
@@ -88,7 +95,7 @@ class Subject:
             hidden_size=size,
             num_outputs=2,
             seed=seed,
-            **self.hyper,
+            **(self.own_hyper if alone else self.hyper),
         )
         return model.eval()
 

@@ -77,7 +77,7 @@ class FusedScan:
         """Return the gradients towards the operands, which were not widened; the traces are spent thereby."""
         size = operands.state[0].shape[1]
         wide = widen(operands, self.runner.width(size))
-        running = [torch.zeros_like(part) for part in wide.state]
+        running = [torch.zeros_like(part, memory_format=torch.contiguous_format) for part in wide.state]
         for part, grad in zip(running, grads, strict=True):
             if grad is not None:
                 part[:, :size].copy_(grad)

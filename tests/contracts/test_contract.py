@@ -42,7 +42,7 @@ def test_stacks(name: str, hyper: dict) -> None:
     report = check_model(name, **hyper)
     assert report.passed, report.text
     unseen = {f.name for f in report.findings if f.verdict.outcome == "skipped"}
-    assert unseen == {"train-is-eval", "carried-state", "scan-is-step"}
+    assert unseen == {"train-is-eval"}
 
 
 @pytest.mark.peers

@@ -82,6 +82,37 @@ def test_at_the_length_of_a_task(nan_memory, name: str, backend: str) -> None:
     assert relative_error(found, expected) < max(1e-5, 10 * relative_error(by_loop, expected))
 
 
+@EVERY
+@pytest.mark.parametrize("backend", ["fused", "compiled"])
+def test_what_is_not_a_number_stays_none(name: str, backend: str) -> None:
+    """A training that diverged must show: no comparison may turn NaN, in an input or a parameter, into a number."""
+    if backend == "compiled":
+        needs_compiler(name)
+    x, state = random_run(random_cell(name, 2, 5, torch.float32), 3, 4)
+    for spoilt in [None, *dict(random_cell(name, 2, 5).named_parameters())]:
+        cell, given = random_cell(name, 2, 5, torch.float32), x.detach().clone()
+        with torch.no_grad():
+            tensor = given if spoilt is None else cell.get_parameter(spoilt)
+            tensor[(0,) * tensor.ndim] = torch.nan
+        found = []
+        for each in ("loop", backend):
+            with scan_with(each), torch.no_grad():
+                found.append(cell.scan(given, tuple(part.detach() for part in state))[0].isnan())
+        assert torch.equal(*found), spoilt
+        assert found[0].any() or (spoilt or "").startswith("initial")
+
+
+@EVERY
+def test_a_state_of_any_layout(name: str) -> None:
+    """Transposed, and as wide as the compiled steps want it, so that nothing copies it on the way."""
+    cell = random_cell(name, 2, 64, torch.float32)
+    x, state = random_run(cell, 5, 3)
+    across = tuple(part.detach().t().contiguous().t().requires_grad_() for part in state)
+    found = [gradients(cell, x, given, *cell.scan(x, given)) for given in (across, state)]
+    # Sums of 64 products, in float32 and perhaps in another order.
+    assert relative_error(found[0], [tensor.double() for tensor in found[1]]) < 1e-4
+
+
 def runs(cell, x, state, backend: str):
     """The outputs and the gradients of a scan."""
     with scan_with(backend):

@@ -124,11 +124,11 @@ class CutsTheGraph(Sound):
 
 
 class TruncatesTheGraph(Sound):
-    """It detaches the state every 50 steps: right at T = 4, and wrong at the length of any task."""
+    """It detaches the state every 100 steps: right at T = 4, and wrong at the length of any task."""
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         pieces, h = [], state
-        for piece in x.split(50, dim=1):
+        for piece in x.split(100, dim=1):
             piece_outputs, h = super().forward(piece, None if h is None else h.detach())
             pieces.append(piece_outputs)
         return torch.cat(pieces, dim=1), h

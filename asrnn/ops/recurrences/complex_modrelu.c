@@ -1,4 +1,5 @@
-/* h_t = relu(|z| + b) z / |z|, z = r + u, all but b complex: real parts first; vectors: b. Kept: z. */
+/* h_t = relu(|z| + b) z / |z|, z = r + u, all but b complex: real parts first; vectors: b. Kept: z. Comparisons with NaN
+ * are false: each is such that NaN stays NaN. */
 INLINE vec root(vec x) {
     vec y;
     for (int i = 0; i < LANES; i++) y[i] = __builtin_sqrtf(x[i]);
@@ -13,7 +14,7 @@ INLINE void activate(int half, const vec *r, vec *u, const vec *h, const vec *ve
 INLINE void advance(int half, const vec *u, vec *h, const vec *vector, const float *scalars) {
     vec square = u[0] * u[0] + u[1] * u[1];
     vec modulus = root(square), size = modulus + vector[0];
-    mask active = (square > constant(0.0f)) & (size > constant(0.0f));
+    mask active = ~((square <= constant(0.0f)) | (size <= constant(0.0f)));
     vec scale = where(active, size / modulus, constant(0.0f));
     h[0] = scale * u[0];
     h[1] = scale * u[1];
@@ -23,7 +24,7 @@ INLINE void go_back(int half, vec *u, const vec *h, const vec *after, vec *grad,
                     vec *vector_grad, const float *scalars) {
     vec square = u[0] * u[0] + u[1] * u[1];
     vec modulus = root(square);
-    mask active = (square > constant(0.0f)) & (modulus + vector[0] > constant(0.0f));
+    mask active = ~((square <= constant(0.0f)) | (modulus + vector[0] <= constant(0.0f)));
     vec re = u[0] / modulus, im = u[1] / modulus, ratio = vector[0] / modulus;
     vec along = re * grad[0] + im * grad[1];
     u[0] = where(active, grad[0] + ratio * (grad[0] - along * re), constant(0.0f));

@@ -1,6 +1,7 @@
 /* h_t = sign(z) relu(|z| + b), z = r + u, r the recurrent product; vectors: b. Kept: z. */
+/* Comparisons with NaN are false: each is such that NaN stays NaN. */
 INLINE vec sign(vec z) {
-    return where(z > constant(0.0f), constant(1.0f), where(z < constant(0.0f), constant(-1.0f), constant(0.0f)));
+    return where(z > constant(0.0f), constant(1.0f), where(z < constant(0.0f), constant(-1.0f), z));
 }
 
 INLINE void activate(int half, const vec *r, vec *u, const vec *h, const vec *vector, const float *scalars) {
@@ -9,13 +10,13 @@ INLINE void activate(int half, const vec *r, vec *u, const vec *h, const vec *ve
 
 INLINE void advance(int half, const vec *u, vec *h, const vec *vector, const float *scalars) {
     vec size = sign(u[0]) * u[0] + vector[0];
-    h[0] = sign(u[0]) * where(size > constant(0.0f), size, constant(0.0f));
+    h[0] = sign(u[0]) * where(size <= constant(0.0f), constant(0.0f), size);
 }
 
 INLINE void go_back(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *delta, const vec *vector,
                     vec *vector_grad, const float *scalars) {
     vec s = sign(u[0]);
-    vec towards_bias = s * where(s * u[0] + vector[0] > constant(0.0f), grad[0], constant(0.0f));
+    vec towards_bias = s * where(s * u[0] + vector[0] <= constant(0.0f), constant(0.0f), grad[0]);
     vector_grad[0] += towards_bias;
     u[0] = s * towards_bias;
     grad[0] = constant(0.0f);

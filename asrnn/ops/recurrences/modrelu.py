@@ -67,11 +67,13 @@ class ComplexModReLU(Recurrence):
     ) -> None:
         """See :meth:`Recurrence.forward`."""
         (h_re, h_im), (z_re, z_im), (re, im, minus_im) = before, u.chunk(2, dim=1), weights
-        modulus, scale, *_ = scratch
+        modulus, scale, square, *_ = scratch
         z_re.addmm_(h_re, re.t()).addmm_(h_im, minus_im.t())
         z_im.addmm_(h_re, im.t()).addmm_(h_im, re.t())
         _modulus(z_re, z_im, modulus)
         torch.add(modulus, vectors[0], out=scale).clamp_min_(0).div_(modulus)
+        torch.mul(z_re, z_re, out=square).addcmul_(z_im, z_im)
+        scale.mul_(torch.gt(square, 0, out=square))
         torch.mul(scale, z_re, out=after[0])
         torch.mul(scale, z_im, out=after[1])
 

@@ -25,7 +25,7 @@ TEN = {
 }
 
 MORE = {
-    "TruncatesTheGraph": ({"gradient-arrives"}, "the input of step 150 of 200, yet its gradient", "detach()"),
+    "TruncatesTheGraph": ({"gradient-arrives"}, "the input of step 100 of 200, yet its gradient", "detach()"),
     "DrawsFromRandom": ({"initialization"}, "V.bias differs between two models built with one seed", "not from random"),
     "KeepsAPlainTensor": ({"state-dict"}, "outputs of another model with the same state dict differ", "nn.Parameter"),
     "Squeezes": ({"shapes"}, "must return [B, T, H] = [1, 6, 5]", "found [6, 5]"),
