@@ -66,7 +66,7 @@ class DiagonalFilter:
         response = ((self.C * self.B)[..., None] * powers[..., :-1]).sum(1).real
         y = torch.baddbmm(
             u @ _triangular(response).transpose(1, 2),
-            torch.view_as_real(before).flatten(-2),
+            torch.stack((before.real, before.imag), dim=-1).flatten(-2),
             _real((self.C[..., None] * powers[..., 1:]).conj()),
         )
         if y.requires_grad:  # or products with a gradient in another order are taken feature by feature
@@ -81,7 +81,8 @@ def _in_rows(grad: Tensor | None) -> Tensor | None:
 
 def _real(weights: Tensor) -> Tensor:
     """Lay out complex rows as real ones, ``[H, N, L]`` to ``[H, 2 N, L]``: a real and an imaginary part a state."""
-    return torch.view_as_real(weights.resolve_conj()).transpose(-1, -2).flatten(1, 2)
+    # Not view_as_real, whose backward in torch 2.7 refuses gradients of some layouts.
+    return torch.stack((weights.real, weights.imag), dim=2).flatten(1, 2)
 
 
 def _complex(parts: Tensor) -> Tensor:
