@@ -75,6 +75,7 @@ def test_losses_are_those_that_were_written(name: str) -> None:
     golden = json.loads((GOLDEN / f"{name}.json").read_text())
     # Another processor or torch may sum in another order: 1e-16 a sum, which 20 steps do not amplify to 1e-9.
     assert curve(name) == pytest.approx(golden, rel=1e-9, abs=0)
+    assert golden[-1] < golden[0]  # it learns
 
 
 def test_no_curve_of_a_cell_that_is_gone() -> None:
