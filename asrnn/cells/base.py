@@ -146,6 +146,16 @@ class RecurrentCell(nn.Module, ABC):
         """Return the outputs of all steps and the final state, as :class:`torch.nn.RNN` does."""
         return self.scan(x, state, return_sequence=True)
 
+    @classmethod
+    def _came_with_step(cls, attribute: str) -> bool:
+        """Whether whoever wrote ``step``, ``project`` or ``output`` last wrote this attribute with it.
+
+        Otherwise what it does is no longer what the cell's ``step`` does.
+        """
+        meaning = {attribute, "step", "project", "output"}
+        nearest = next(base for base in cls.__mro__ if meaning & vars(base).keys())
+        return attribute in vars(nearest)
+
     def num_parameters(self) -> int:
         """Count the degrees of freedom that are learnt."""
         return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)

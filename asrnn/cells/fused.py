@@ -8,9 +8,6 @@ from torch import Tensor
 from asrnn.cells.base import RecurrentCell, State
 from asrnn.ops import FusedScan, Operands, Recurrence, runner_for
 
-_MEANING = {"recurrence_class", "step", "project", "output"}
-"""What says which numbers a cell gives: who writes one of them anew names the recurrence too."""
-
 
 class FusedCell(RecurrentCell):
     """A cell with a fused recurrence that gives the numbers of its ``step``.
@@ -26,8 +23,7 @@ class FusedCell(RecurrentCell):
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        nearest = next(base for base in cls.__mro__ if _MEANING & vars(base).keys())
-        if "recurrence_class" not in vars(nearest):
+        if not cls._came_with_step("recurrence_class"):
             cls.scan = RecurrentCell.scan  # type: ignore[method-assign]
 
     @property

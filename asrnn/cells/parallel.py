@@ -11,9 +11,6 @@ from asrnn.cells.once_a_scan import scanning
 from asrnn.errors import ModelError
 from asrnn.ops import back_end_asked
 
-_MEANING = {"scan_in_parallel", "step", "project", "output"}
-"""What says which numbers a cell gives: who writes one of them anew writes the parallel scan too."""
-
 
 class ParallelCell(RecurrentCell):
     """A cell with a parallel scan that gives the numbers of its ``step``.
@@ -28,7 +25,7 @@ class ParallelCell(RecurrentCell):
         """What runs a scan here and now: ``parallel``, or the ``loop`` within ``asrnn.ops.scan_with("loop")``."""
         if type(self).scan is not ParallelCell.scan:
             return super().scan_backend
-        return "parallel" if back_end_asked() != "loop" and self._is_parallel() else "loop"
+        return "parallel" if back_end_asked() != "loop" and self._came_with_step("scan_in_parallel") else "loop"
 
     @abstractmethod
     def scan_in_parallel(self, x: Tensor, state: State, *, return_sequence: bool) -> tuple[Tensor, State]:
@@ -51,7 +48,7 @@ class ParallelCell(RecurrentCell):
             ModelError: a shape is wrong, or ``asrnn.ops.scan_with`` names another back end than these two.
         """
         asked = back_end_asked()
-        there = ("parallel", "loop") if self._is_parallel() else ("loop",)
+        there = ("parallel", "loop") if self._came_with_step("scan_in_parallel") else ("loop",)
         if asked not in ("auto", *there):
             raise ModelError(
                 f"the scan back end '{asked}' cannot run this scan: {type(self).__name__} has {' and '.join(there)}"
@@ -64,11 +61,6 @@ class ParallelCell(RecurrentCell):
             with scanning():
                 sequence, final = self.scan_in_parallel(x.transpose(0, 1), state, return_sequence=return_sequence)
                 return sequence.transpose(0, 1) if return_sequence else self.output(final), final
-
-    @classmethod
-    def _is_parallel(cls) -> bool:
-        nearest = next(base for base in cls.__mro__ if _MEANING & vars(base).keys())
-        return "scan_in_parallel" in vars(nearest)
 
     def _in_full_precision(self, x: Tensor) -> tuple[Tensor, AbstractContextManager[None]]:
         """Return the input as the parameters are, and a context in which products are not rounded."""

@@ -6,15 +6,16 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from asrnn.errors import UsageError
+from asrnn.memory import peak_mib
 from asrnn.ops import free_buffers
 from asrnn.registry import ModelSource, load_model
 
@@ -172,19 +173,7 @@ def _peak_mib(module: nn.Module, x: Tensor) -> float | None:
     free_buffers()
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)  # what glibc holds of earlier models would be missing from the peak
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the high-water mark starts from here
-    before = _status_mib("VmRSS")
-    _step_seconds(module, x)
-    peak = _status_mib("VmHWM")
-    return None if before is None or peak is None else max(0.0, peak - before)
-
-
-def _status_mib(field: str) -> float | None:
-    with suppress(OSError, IndexError):
-        text = Path("/proc/self/status").read_text(encoding="ascii")
-        return int(text.partition(f"{field}:")[2].split()[0]) / 2**10
-    return None
+    return peak_mib(partial(_step_seconds, module, x), "cpu")
 
 
 def _first(module: nn.Module, x: Tensor) -> Tensor:

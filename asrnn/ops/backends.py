@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 import torch
-from torch.autograd import forward_ad
 
 from asrnn.errors import ModelError, UnknownNameError
 from asrnn.ops.compiled import compiled_runner
+from asrnn.ops.derivatives import under_a_transform
 from asrnn.ops.first_run import distrust
 from asrnn.ops.operands import Operands
 from asrnn.ops.recurrence import Recurrence
@@ -99,8 +99,7 @@ def _why_loop(recurrence: Recurrence, operands: Operands) -> str | None:
         return "there is nothing to compute"
     if any(isinstance(scalar, torch.Tensor) for scalar in recurrence.scalars):
         return "a constant of the recurrence is a tensor"
-    # Neither has a public question; a fused scan knows one derivative, backwards.
-    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+    if under_a_transform():
         return "it is under a transform of torch.func, or forward-mode differentiation"
     one_kind = len(dtypes) == 1 and all(tensor.device == device for tensor in tensors)
     if not one_kind or not dtypes <= {torch.float32, torch.float64} or not (rounded or x.dtype in dtypes):

@@ -4,9 +4,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from asrnn.errors import ModelError
+from asrnn.ops.derivatives import refuse_another, under_a_transform
 
 _FEW_STEPS = 32  # not worth halving: ten operations on short tensors take as long
 
@@ -41,8 +41,7 @@ def linear_recurrence(a: Tensor, b: Tensor, start: Tensor) -> Tensor:
             f"a linear recurrence takes a [T or 1, ...], b [T, ...] and a state like b at one step, "
             f"found {list(a.shape)}, {list(b.shape)} and {list(start.shape)}"
         )
-    # Neither has a public question; the function below knows one derivative, backwards.
-    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+    if under_a_transform():
         return _in_order(a, b, start)
     states: Tensor = _Solution.apply(a, b, start)
     return states
@@ -68,11 +67,7 @@ class _Solution(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:
-        if torch.is_grad_enabled() or _is_batched(grad):
-            raise ModelError(
-                "a parallel scan has no second derivative, nor batched gradients: run it within "
-                "`with asrnn.ops.scan_with('loop'):`, or do without create_graph and is_grads_batched"
-            )
+        refuse_another("parallel", grad)
         a, start, states = ctx.saved_tensors
         towards_a, _, towards_start = ctx.needs_input_grad
         factors = a.conj().resolve_conj()
@@ -86,11 +81,6 @@ class _Solution(torch.autograd.Function):
             towards_b,
             factors[0] * towards_b[0] if towards_start else None,
         )
-
-
-def _is_batched(grad: Tensor) -> bool:
-    """Whether it is a batch of gradients, of ``torch.func.vmap`` or of ``is_grads_batched``."""
-    return torch._C._functorch.is_batchedtensor(grad) or torch._C._functorch.is_legacy_batchedtensor(grad)
 
 
 def _towards_factors(grad: Tensor, start: Tensor, states: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from asrnn.errors import ModelError
+from asrnn.ops.derivatives import refuse_another
 from asrnn.ops.driver import Gradients, add_up, narrow, scan_backward, scan_forward, split, widen
 from asrnn.ops.operands import Operands
 from asrnn.ops.recurrence import Recurrence
@@ -108,11 +108,7 @@ class _Differentiable(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_sequence: Tensor | None, *grads: Tensor | None) -> tuple[Any, ...]:
-        if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
-            raise ModelError(
-                "a fused scan has no second derivative, nor batched gradients: run it within "
-                "`with asrnn.ops.scan_with('loop'):`, or do without create_graph and is_grads_batched"
-            )
+        refuse_another("fused", grad_sequence, *grads)
         operands = Operands.of(ctx.saved_tensors, ctx.scan.recurrence)
         traces, ctx.traces = ctx.traces, None
         with torch.autocast(operands.x.device.type, enabled=False):

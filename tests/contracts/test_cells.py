@@ -163,6 +163,8 @@ def test_version_and_vocabulary(name: str) -> None:
     assert type(cell).version == SOURCES[name].code["version"] >= 1
     assert (cell.input_size, cell.hidden_size) == (3, 5)
     assert cell.num_parameters() == sum(parameter.numel() for parameter in cell.parameters())
+    for structured in type(cell).structured:
+        assert cell.get_parameter(structured).requires_grad
     assert type(cell).family
     assert type(cell).paper
     assert 1980 < type(cell).year < 2030

@@ -15,9 +15,9 @@ from typing import Any, TextIO
 import torch
 
 from asrnn.errors import AsrnnError
+from asrnn.memory import peak_mib
 from asrnn_bench.running.provenance import environment
 from asrnn_bench.speed.contenders import Contender
-from asrnn_bench.speed.memory import peak_mib
 from asrnn_bench.speed.rounds import failure, time_rounds
 from asrnn_bench.speed.sizes import Size
 from asrnn_bench.speed.training_step import TrainingStep, make_batch

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from asrnn.memory import peak_mib
 from asrnn_bench.speed.contenders import Contender, choose_contenders
-from asrnn_bench.speed.memory import peak_mib
 from asrnn_bench.speed.sizes import Size
 from asrnn_bench.speed.training_step import LastState, TrainingStep, make_batch
 

@@ -9,7 +9,7 @@ import torch
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
-def peak_mib(work: Callable[[], None], device: str) -> float | None:
+def peak_mib(work: Callable[[], object], device: str) -> float | None:
     """Run ``work`` and return by how many MiB the memory in use rose above where it was.
 
     On CPU that is the process's resident set, whose high-water mark Linux resets on request; where it refuses, the
