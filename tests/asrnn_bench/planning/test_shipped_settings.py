@@ -1,0 +1,27 @@
+"""Whatever a shipped suite says of a model must be something that the model and its training take."""
+
+import pytest
+
+from asrnn import SequenceClassifier, build_model
+from asrnn_bench.planning.plan import Request, make_plan
+from asrnn_bench.planning.spec import load_suite, shipped_suites
+from asrnn_data.tasks import find_task
+
+SETTINGS = [
+    (suite, task, model)
+    for suite in shipped_suites()
+    for task, models in load_suite(suite).settings.items()
+    for model in models
+    if model != "logistic-regression"
+]
+
+
+@pytest.mark.parametrize(("suite", "task", "model"), SETTINGS)
+def test_a_model_is_built_and_its_optimiser_made(suite: str, task: str, model: str) -> None:
+    jobs = make_plan(load_suite(suite), Request(models=[model], tasks=[task])).jobs
+    job = next(job for job in jobs if job.model.name == model)
+    target = job.model.target.removeprefix("asrnn.cells.").partition(":")[0].replace("_", "-")
+    found = find_task(task)
+    built = build_model(target, input_size=found.input_size, hidden_size=8, num_outputs=10, **job.model.hyper)
+    training = job.training.model_dump(exclude={"batch_size", "max_steps", "validate_every"})
+    SequenceClassifier(built, schedule_steps=job.training.max_steps, **training).configure_optimizers()
