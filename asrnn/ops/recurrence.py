@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -25,6 +26,33 @@ class Product(NamedTuple):
     state: int = 0
     slot: int = 0
     after: bool = False
+
+
+@dataclass(slots=True)
+class Step:
+    """What one time step works on, all of it in place.
+
+    Args:
+        u: the slots, ``[B, S H]``; V x_t + b in the first of them to begin with.
+        before: the state before the step, ``[B, H]`` each.
+        after: the state after the step.
+        weights: the recurrent weights, ``[H, H]`` each.
+        vectors: the vectors, ``[H]`` each.
+        scratch: ``num_scratch`` buffers ``[B, H]``, of any content.
+        grads: on the way back, the gradients towards the state.
+        delta: on the way back, where the gradient towards products without a slot goes, ``[B, H]``.
+        vector_grads: on the way back, the gradients towards the vectors, ``[B, H]`` each.
+    """
+
+    u: Tensor
+    before: Tensors
+    after: Tensors
+    weights: Tensors
+    vectors: Tensors
+    scratch: Tensors
+    grads: Tensors = ()
+    delta: Tensor | None = None
+    vector_grads: Tensors = ()
 
 
 class Recurrence(ABC):
@@ -90,44 +118,14 @@ class Recurrence(ABC):
         return 1 + max((product.weight for product in cls.products), default=-1)
 
     @abstractmethod
-    def forward(
-        self, u: Tensor, before: Tensors, after: Tensors, weights: Tensors, vectors: Tensors, scratch: Tensors
-    ) -> None:
-        """Take one step.
-
-        Args:
-            u: in: V x_t + b, ``[B, G H]``, in its first slots; out: whatever :meth:`backward` needs.
-            before: the state before the step, ``[B, H]`` each.
-            after: where the state after the step goes.
-            weights: the recurrent weights, ``[H, H]`` each.
-            vectors: the vectors, ``[H]`` each.
-            scratch: ``num_scratch`` buffers ``[B, H]``, of any content.
-        """
+    def forward(self, at: Step) -> None:
+        """Take one step: make the state after of that before it, and leave in u whatever :meth:`backward` needs."""
 
     @abstractmethod
-    def backward(
-        self,
-        u: Tensor,
-        before: Tensors,
-        after: Tensors,
-        grads: Tensors,
-        delta: Tensor,
-        weights: Tensors,
-        vectors: Tensors,
-        vector_grads: Tensors,
-        scratch: Tensors,
-    ) -> None:
+    def backward(self, at: Step) -> None:
         """Go back through one step.
 
-        Args:
-            u: in: what :meth:`forward` left; out: the gradient towards V x_t + b, and towards each product that
-                has a slot of its own.
-            before: the state before the step.
-            after: the state after the step.
-            grads: in: the gradients towards ``after``; out: towards ``before``.
-            delta: out: the gradient towards the products that have no slot, ``[B, H]``, where there are any.
-            weights: the recurrent weights.
-            vectors: the vectors.
-            vector_grads: the gradients towards the vectors, ``[B, H]`` each, to add this step's to.
-            scratch: as in :meth:`forward`.
+        In u, put the gradient towards V x_t + b, and towards each product that has a slot of its own, in place of what
+        :meth:`forward` left; in ``grads``, the gradients towards the state before, in place of those towards that
+        after; in ``delta``, the gradient towards the products that have no slot. Add to ``vector_grads``.
         """

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from asrnn.ops.recurrence import Recurrence, Tensors
+from asrnn.ops.recurrence import Recurrence, Step, Tensors
 
 Forward = Callable[[Tensor, Tensors], None]
 """Steps forward: u ``[m, B, S W]`` of S slots, and the states ``[m + 1, B, W]`` each, whose first row is given."""
@@ -73,7 +73,7 @@ class StepRunner(Runner):
             scratch = _scratch(recurrence, states[0])
             rows = list(zip(*(part.unbind(0) for part in states), strict=True))
             for t, u_t in enumerate(u.unbind(0)):
-                recurrence.forward(u_t, rows[t], rows[t + 1], weights, vectors, scratch)
+                recurrence.forward(Step(u_t, rows[t], rows[t + 1], weights, vectors, scratch))
 
         return run
 
@@ -90,7 +90,8 @@ class StepRunner(Runner):
             for t in reversed(range(len(u))):
                 for grad, given in zip(grads, more, strict=False):
                     grad.add_(given[t])
-                recurrence.backward(u_rows[t], rows[t], rows[t + 1], grads, deltas[t], weights, vectors, sums, scratch)
+                before, after = rows[t], rows[t + 1]
+                recurrence.backward(Step(u_rows[t], before, after, weights, vectors, scratch, grads, deltas[t], sums))
             for grad, total in zip(vector_grads, sums, strict=True):
                 grad.add_(total.sum(0))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from asrnn.ops.recurrence import Recurrence, Tensors
+from asrnn.ops.recurrence import Recurrence, Step
 
 _aten = torch.ops.aten
 
@@ -24,29 +24,16 @@ class Activated(Recurrence):
     def go_back(self, grad: Tensor, u: Tensor) -> None:
         """Put the gradient towards what f was taken of in place of its value u."""
 
-    def forward(
-        self, u: Tensor, before: Tensors, after: Tensors, weights: Tensors, vectors: Tensors, scratch: Tensors
-    ) -> None:
+    def forward(self, at: Step) -> None:
         """See :meth:`Recurrence.forward`."""
-        torch.addmm(u, before[0], weights[0].t(), out=u)
-        self.activate(u)
-        after[0].copy_(u)
+        torch.addmm(at.u, at.before[0], at.weights[0].t(), out=at.u)
+        self.activate(at.u)
+        at.after[0].copy_(at.u)
 
-    def backward(
-        self,
-        u: Tensor,
-        before: Tensors,
-        after: Tensors,
-        grads: Tensors,
-        delta: Tensor,
-        weights: Tensors,
-        vectors: Tensors,
-        vector_grads: Tensors,
-        scratch: Tensors,
-    ) -> None:
+    def backward(self, at: Step) -> None:
         """See :meth:`Recurrence.backward`."""
-        self.go_back(grads[0], u)
-        torch.mm(u, weights[0], out=grads[0])
+        self.go_back(at.grads[0], at.u)
+        torch.mm(at.u, at.weights[0], out=at.grads[0])
 
 
 class Rectified(Activated):
@@ -86,29 +73,16 @@ class _Independent(Activated):
     products = ()
     num_vectors = 1
 
-    def forward(
-        self, u: Tensor, before: Tensors, after: Tensors, weights: Tensors, vectors: Tensors, scratch: Tensors
-    ) -> None:
+    def forward(self, at: Step) -> None:
         """See :meth:`Recurrence.forward`."""
-        self.activate(u.addcmul_(before[0], vectors[0]))
-        after[0].copy_(u)
+        self.activate(at.u.addcmul_(at.before[0], at.vectors[0]))
+        at.after[0].copy_(at.u)
 
-    def backward(
-        self,
-        u: Tensor,
-        before: Tensors,
-        after: Tensors,
-        grads: Tensors,
-        delta: Tensor,
-        weights: Tensors,
-        vectors: Tensors,
-        vector_grads: Tensors,
-        scratch: Tensors,
-    ) -> None:
+    def backward(self, at: Step) -> None:
         """See :meth:`Recurrence.backward`."""
-        self.go_back(grads[0], u)
-        vector_grads[0].addcmul_(u, before[0])
-        torch.mul(u, vectors[0], out=grads[0])
+        self.go_back(at.grads[0], at.u)
+        at.vector_grads[0].addcmul_(at.u, at.before[0])
+        torch.mul(at.u, at.vectors[0], out=at.grads[0])
 
 
 class IndependentRectified(_Independent, Rectified):

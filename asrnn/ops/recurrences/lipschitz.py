@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from asrnn.ops.recurrence import Product, Recurrence, Tensors
+from asrnn.ops.recurrence import Product, Recurrence, Step
 
 _aten = torch.ops.aten
 
@@ -21,29 +20,16 @@ class LinearResidual(Recurrence):
     compiled = Path(__file__).with_name("lipschitz.c")
     first_scalars = (0.3,)
 
-    def forward(
-        self, u: Tensor, before: Tensors, after: Tensors, weights: Tensors, vectors: Tensors, scratch: Tensors
-    ) -> None:
+    def forward(self, at: Step) -> None:
         """See :meth:`Recurrence.forward`."""
-        (epsilon,), (W, A), (h,), (y, linear) = self.scalars, weights, before, u.chunk(2, dim=1)
+        (epsilon,), (W, A), (h,), (y, linear) = self.scalars, at.weights, at.before, at.u.chunk(2, dim=1)
         y.addmm_(h, W.t()).tanh_()
         torch.mm(h, A.t(), out=linear)
-        torch.add(h, y, alpha=epsilon, out=after[0]).add_(linear, alpha=epsilon)
+        torch.add(h, y, alpha=epsilon, out=at.after[0]).add_(linear, alpha=epsilon)
 
-    def backward(
-        self,
-        u: Tensor,
-        before: Tensors,
-        after: Tensors,
-        grads: Tensors,
-        delta: Tensor,
-        weights: Tensors,
-        vectors: Tensors,
-        vector_grads: Tensors,
-        scratch: Tensors,
-    ) -> None:
+    def backward(self, at: Step) -> None:
         """See :meth:`Recurrence.backward`."""
-        (epsilon,), (W, A), (g,), (y, linear) = self.scalars, weights, grads, u.chunk(2, dim=1)
+        (epsilon,), (W, A), (g,), (y, linear) = self.scalars, at.weights, at.grads, at.u.chunk(2, dim=1)
         torch.mul(g, epsilon, out=linear)
         _aten.tanh_backward.grad_input(linear, y, grad_input=y)
         g.addmm_(y, W).addmm_(linear, A)

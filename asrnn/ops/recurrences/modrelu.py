@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from asrnn.ops.recurrence import Product, Recurrence, Tensors
+from asrnn.ops.recurrence import Product, Recurrence, Step
 
 
 class ModReLU(Recurrence):
@@ -15,34 +15,21 @@ class ModReLU(Recurrence):
     num_scratch = 2
     compiled = Path(__file__).with_name("modrelu.c")
 
-    def forward(
-        self, u: Tensor, before: Tensors, after: Tensors, weights: Tensors, vectors: Tensors, scratch: Tensors
-    ) -> None:
+    def forward(self, at: Step) -> None:
         """See :meth:`Recurrence.forward`."""
-        torch.addmm(u, before[0], weights[0].t(), out=u)
-        size = torch.abs(u, out=scratch[0]).add_(vectors[0]).clamp_min_(0)
-        torch.sign(u, out=after[0]).mul_(size)
+        torch.addmm(at.u, at.before[0], at.weights[0].t(), out=at.u)
+        size = torch.abs(at.u, out=at.scratch[0]).add_(at.vectors[0]).clamp_min_(0)
+        torch.sign(at.u, out=at.after[0]).mul_(size)
 
-    def backward(
-        self,
-        u: Tensor,
-        before: Tensors,
-        after: Tensors,
-        grads: Tensors,
-        delta: Tensor,
-        weights: Tensors,
-        vectors: Tensors,
-        vector_grads: Tensors,
-        scratch: Tensors,
-    ) -> None:
+    def backward(self, at: Step) -> None:
         """See :meth:`Recurrence.backward`: a unit that is not 0 hands its gradient on, with its sign towards b."""
-        (g,), (towards_bias, sign) = grads, scratch
-        torch.sign(u, out=sign)
-        torch.abs(u, out=towards_bias).add_(vectors[0])
+        (g,), (towards_bias, sign) = at.grads, at.scratch
+        torch.sign(at.u, out=sign)
+        torch.abs(at.u, out=towards_bias).add_(at.vectors[0])
         torch.gt(towards_bias, 0, out=towards_bias).mul_(g).mul_(sign)
-        vector_grads[0].add_(towards_bias)
-        torch.mul(towards_bias, sign, out=u)
-        torch.mm(u, weights[0], out=g)
+        at.vector_grads[0].add_(towards_bias)
+        torch.mul(towards_bias, sign, out=at.u)
+        torch.mm(at.u, at.weights[0], out=g)
 
 
 class ComplexModReLU(Recurrence):
@@ -62,50 +49,37 @@ class ComplexModReLU(Recurrence):
     )
     compiled = Path(__file__).with_name("complex_modrelu.c")
 
-    def forward(
-        self, u: Tensor, before: Tensors, after: Tensors, weights: Tensors, vectors: Tensors, scratch: Tensors
-    ) -> None:
+    def forward(self, at: Step) -> None:
         """See :meth:`Recurrence.forward`."""
-        (h_re, h_im), (z_re, z_im), (re, im, minus_im) = before, u.chunk(2, dim=1), weights
-        modulus, scale, square, *_ = scratch
+        (h_re, h_im), (z_re, z_im), (re, im, minus_im) = at.before, at.u.chunk(2, dim=1), at.weights
+        modulus, scale, square, *_ = at.scratch
         z_re.addmm_(h_re, re.t()).addmm_(h_im, minus_im.t())
         z_im.addmm_(h_re, im.t()).addmm_(h_im, re.t())
         _modulus(z_re, z_im, modulus)
-        torch.add(modulus, vectors[0], out=scale).clamp_min_(0).div_(modulus)
+        torch.add(modulus, at.vectors[0], out=scale).clamp_min_(0).div_(modulus)
         torch.mul(z_re, z_re, out=square).addcmul_(z_im, z_im)
         scale.mul_(torch.gt(square, 0, out=square))
-        torch.mul(scale, z_re, out=after[0])
-        torch.mul(scale, z_im, out=after[1])
+        torch.mul(scale, z_re, out=at.after[0])
+        torch.mul(scale, z_im, out=at.after[1])
 
-    def backward(
-        self,
-        u: Tensor,
-        before: Tensors,
-        after: Tensors,
-        grads: Tensors,
-        delta: Tensor,
-        weights: Tensors,
-        vectors: Tensors,
-        vector_grads: Tensors,
-        scratch: Tensors,
-    ) -> None:
+    def backward(self, at: Step) -> None:
         """See :meth:`Recurrence.backward`.
 
         With n = z/|z| and the real product p = Re(conj(n) g), the gradient towards z of an active unit is
         g + (b/|z|)(g - p n), and towards b it is p; units that are 0 have none.
         """
-        (z_re, z_im), (g_re, g_im), (re, im, minus_im) = u.chunk(2, dim=1), grads, weights
-        modulus, active, along, ratio, part = scratch
+        (z_re, z_im), (g_re, g_im), (re, im, minus_im) = at.u.chunk(2, dim=1), at.grads, at.weights
+        modulus, active, along, ratio, part = at.scratch
         _modulus(z_re, z_im, modulus)
         torch.mul(z_re, z_re, out=part).addcmul_(z_im, z_im)
         torch.gt(part, 0, out=active)
-        torch.add(modulus, vectors[0], out=part)
+        torch.add(modulus, at.vectors[0], out=part)
         active.mul_(torch.gt(part, 0, out=part))
         z_re.div_(modulus)
         z_im.div_(modulus)
         torch.mul(z_re, g_re, out=along).addcmul_(z_im, g_im).mul_(active)
-        vector_grads[0].add_(along)
-        torch.div(vectors[0], modulus, out=ratio).mul_(active)
+        at.vector_grads[0].add_(along)
+        torch.div(at.vectors[0], modulus, out=ratio).mul_(active)
         for z, g in ((z_re, g_re), (z_im, g_im)):
             torch.mul(g, active, out=part)
             g.addcmul_(along, z, value=-1).mul_(ratio)

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from asrnn.ops.recurrence import Product, Recurrence, Tensors
+from asrnn.ops.recurrence import Product, Recurrence, Step
 
 _aten = torch.ops.aten
 
@@ -16,30 +15,17 @@ class Residual(Recurrence):
     compiled = Path(__file__).with_name("residual.c")
     first_scalars = (0.3,)
 
-    def forward(
-        self, u: Tensor, before: Tensors, after: Tensors, weights: Tensors, vectors: Tensors, scratch: Tensors
-    ) -> None:
+    def forward(self, at: Step) -> None:
         """See :meth:`Recurrence.forward`."""
-        (epsilon,), (M,), (h,) = self.scalars, weights, before
-        torch.addmm(u, h, M.t(), out=u)
-        torch.add(h, u.tanh_(), alpha=epsilon, out=after[0])
+        (epsilon,), (M,), (h,) = self.scalars, at.weights, at.before
+        torch.addmm(at.u, h, M.t(), out=at.u)
+        torch.add(h, at.u.tanh_(), alpha=epsilon, out=at.after[0])
 
-    def backward(
-        self,
-        u: Tensor,
-        before: Tensors,
-        after: Tensors,
-        grads: Tensors,
-        delta: Tensor,
-        weights: Tensors,
-        vectors: Tensors,
-        vector_grads: Tensors,
-        scratch: Tensors,
-    ) -> None:
+    def backward(self, at: Step) -> None:
         """See :meth:`Recurrence.backward`: the gradient towards u is epsilon g (1 - y^2)."""
-        (epsilon,), (M,), (g,) = self.scalars, weights, grads
-        _aten.tanh_backward.grad_input(torch.mul(g, epsilon, out=scratch[0]), u, grad_input=u)
-        g.addmm_(u, M)
+        (epsilon,), (M,), (g,) = self.scalars, at.weights, at.grads
+        _aten.tanh_backward.grad_input(torch.mul(g, epsilon, out=at.scratch[0]), at.u, grad_input=at.u)
+        g.addmm_(at.u, M)
 
 
 class GatedResidual(Recurrence):
@@ -54,36 +40,22 @@ class GatedResidual(Recurrence):
     compiled = Path(__file__).with_name("gated_residual.c")
     first_scalars = (0.3,)
 
-    def forward(
-        self, u: Tensor, before: Tensors, after: Tensors, weights: Tensors, vectors: Tensors, scratch: Tensors
-    ) -> None:
+    def forward(self, at: Step) -> None:
         """See :meth:`Recurrence.forward`."""
-        (epsilon,), (M,), (h,) = self.scalars, weights, before
-        z, y = u.chunk(2, dim=1)
-        product = torch.mm(h, M.t(), out=scratch[0])
+        (epsilon,), (M,), (h,) = self.scalars, at.weights, at.before
+        z, y = at.u.chunk(2, dim=1)
+        product = torch.mm(h, M.t(), out=at.scratch[0])
         z.add_(product).sigmoid_()
         y.add_(product).tanh_()
-        torch.addcmul(h, z, y, value=epsilon, out=after[0])
+        torch.addcmul(h, z, y, value=epsilon, out=at.after[0])
 
-    def backward(
-        self,
-        u: Tensor,
-        before: Tensors,
-        after: Tensors,
-        grads: Tensors,
-        delta: Tensor,
-        weights: Tensors,
-        vectors: Tensors,
-        vector_grads: Tensors,
-        scratch: Tensors,
-    ) -> None:
+    def backward(self, at: Step) -> None:
         """See :meth:`Recurrence.backward`: M h_{t-1} adds to both, so its gradient is the sum of theirs."""
-        (epsilon,), (M,), (g,), (step, part) = self.scalars, weights, grads, scratch
-        z, y = u.chunk(2, dim=1)
+        (epsilon,), (M,), (g,), (step, part) = self.scalars, at.weights, at.grads, at.scratch
+        z, y = at.u.chunk(2, dim=1)
         torch.mul(g, epsilon, out=step)
         torch.mul(step, y, out=part)
         step.mul_(z)
         _aten.sigmoid_backward.grad_input(part, z, grad_input=z)
         _aten.tanh_backward.grad_input(step, y, grad_input=y)
-        torch.add(z, y, out=delta)
-        g.addmm_(delta, M)
+        g.addmm_(torch.add(z, y, out=at.delta), M)

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from asrnn.ops.recurrence import Recurrence, Tensors
+from asrnn.ops.recurrence import Recurrence, Step
 
 _aten = torch.ops.aten
 
@@ -16,29 +15,16 @@ class Weighed(Recurrence):
     num_vectors = 2
     compiled = Path(__file__).with_name("weighed.c")
 
-    def forward(
-        self, u: Tensor, before: Tensors, after: Tensors, weights: Tensors, vectors: Tensors, scratch: Tensors
-    ) -> None:
+    def forward(self, at: Step) -> None:
         """See :meth:`Recurrence.forward`."""
-        (h,), (new, old) = before, vectors
-        torch.addmm(u, h, weights[0].t(), out=u).tanh_()
-        torch.mul(h, old, out=after[0]).addcmul_(u, new)
+        (h,), (new, old) = at.before, at.vectors
+        torch.addmm(at.u, h, at.weights[0].t(), out=at.u).tanh_()
+        torch.mul(h, old, out=at.after[0]).addcmul_(at.u, new)
 
-    def backward(
-        self,
-        u: Tensor,
-        before: Tensors,
-        after: Tensors,
-        grads: Tensors,
-        delta: Tensor,
-        weights: Tensors,
-        vectors: Tensors,
-        vector_grads: Tensors,
-        scratch: Tensors,
-    ) -> None:
+    def backward(self, at: Step) -> None:
         """See :meth:`Recurrence.backward`."""
-        (g,), (new, old), (part,) = grads, vectors, scratch
-        vector_grads[0].addcmul_(g, u)
-        vector_grads[1].addcmul_(g, before[0])
-        _aten.tanh_backward.grad_input(torch.mul(g, new, out=part), u, grad_input=u)
-        g.mul_(old).addmm_(u, weights[0])
+        (g,), (new, old), (part,) = at.grads, at.vectors, at.scratch
+        at.vector_grads[0].addcmul_(g, at.u)
+        at.vector_grads[1].addcmul_(g, at.before[0])
+        _aten.tanh_backward.grad_input(torch.mul(g, new, out=part), at.u, grad_input=at.u)
+        g.mul_(old).addmm_(at.u, at.weights[0])
