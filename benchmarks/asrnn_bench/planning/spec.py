@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from asrnn.adapters import adapter_of, may_be_a_layer, name_of_layer
 from asrnn.errors import UnknownNameError, UsageError
@@ -76,6 +76,15 @@ class Settings(Strict):
     gradient_clip_norm: float | None = Field(default=None, gt=0)
     schedule: Literal["constant", "cosine"] = "constant"
     hyper: dict[str, Plain] = {}
+
+    @field_validator("hyper")
+    @classmethod
+    def _leaves_the_rest_to_the_run(cls, hyper: dict[str, Plain]) -> dict[str, Plain]:
+        """Refuse what a run itself gives to every model."""
+        for name in ("model", "input_size", "hidden_size", "num_outputs", "seed"):
+            if name in hyper:
+                raise ValueError(f"'{name}' is what a run gives to every model, and no hyper-parameter; remove it")
+        return hyper
 
 
 class Search(Strict):

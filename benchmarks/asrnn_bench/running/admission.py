@@ -118,11 +118,10 @@ def _ask(models: Sequence[ModelConfig], files: Mapping[str, Path], environment: 
     with tempfile.TemporaryDirectory() as folder:
         answer, log = Path(folder) / "answer.json", Path(folder) / "log"
         end = _run([request, str(answer)], log, environment)
-        if answer.exists():
-            refusals: list[str | None] = json.loads(answer.read_bytes())
-            return refusals
+        refusals: list[str | None] = json.loads(answer.read_bytes()) if answer.exists() else []
         said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return [f"the check {end}{f': {said[-1][:300]}' if said else ''}"] * len(models)
+    missing = len(models) - len(refusals)
+    return refusals + [f"the check {end}{f': {said[-1][:300]}' if said else ''}"] * missing
 
 
 def _run(words: list[str], log: Path, environment: Mapping[str, str]) -> str:

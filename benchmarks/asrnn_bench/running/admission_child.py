@@ -24,7 +24,10 @@ def main(words: list[str]) -> int:
     request, answer = json.loads(words[0]), Path(words[1])
     os.environ[WORKER_VARIABLE] = "admission"
     source = ModelSource(**request["source"])
-    replace(answer, json.dumps([_refusal(source, hyper) for hyper in request["hypers"]]), durable=False)
+    refusals: list[str | None] = []
+    for hyper in request["hypers"]:
+        refusals.append(_refusal(source, hyper))
+        replace(answer, json.dumps(refusals), durable=False)  # what is known so far, should the next one never end
     return 0
 
 

@@ -83,9 +83,13 @@ def missing_peers() -> list[str]:
 
 
 def _contender(reference: str) -> Contender:
-    name, at, backend = reference.partition("@")
-    if at:
-        return replace(_contender(name), name=reference, backend=backend)
+    name, at, backend = reference.rpartition("@")
+    if at and backend.isalpha():  # a path may hold an @ too
+        found = _contender(name)
+        if found.kind == "layer":
+            raise UsageError(f"{name} runs by itself: only models take a back end, as in lem@loop")
+        return replace(found, name=reference, backend=backend)
+    name = reference
     peer = next((peer for peer, target in PEERS.items() if name in (peer, target)), None)
     if peer is not None:
         if _version(PEERS[peer]) is None:

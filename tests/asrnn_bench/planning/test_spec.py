@@ -32,6 +32,11 @@ def test_an_unknown_suite_is_named_with_its_near_match() -> None:
         ("permuted-mnist", "permuted-mnits", "unknown task 'permuted-mnits'; did you mean 'permuted-mnist'"),
         ("mnist = ", "mnits = ", "unknown image set 'mnits'; did you mean 'mnist'"),
         ("[budgets.tiny]", "[settings.permuted-mnist.rnnn]\norigin = 'x'\n[budgets.tiny]", "did you mean 'rnn'"),
+        (
+            "[budgets.tiny]",
+            "[settings.permuted-mnist.rnn]\norigin = 'x'\nhyper = { seed = 3 }\n[budgets.tiny]",
+            "settings.permuted-mnist.rnn.hyper: 'seed' is what a run gives to every model",
+        ),
         ("[budgets.tiny]", "[settings.pixel-mnist.rnn]\norigin = 'x'\n[budgets.tiny]", "unknown task of suite tiny"),
         (
             "[budgets.tiny]",

@@ -22,6 +22,20 @@ TWO_SETTINGS = TINY.replace('tasks = ["permuted-mnist"]', 'tasks = ["permuted-mn
 HARMFUL = "import os\nfrom torch import nn\n\nos._exit(7)\n\n\nclass Harmful(nn.Module):\n    pass\n"
 
 
+TOUCHY = """
+import os
+
+from torch import nn
+
+
+class Touchy(nn.GRU):
+    def __init__(self, input_size, hidden_size, *, fatal=False):
+        if fatal:
+            os._exit(7)
+        super().__init__(input_size, hidden_size, batch_first=True)
+"""
+
+
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
     (tmp_path / "tiny.toml").write_text(TWO_SETTINGS)
@@ -107,6 +121,16 @@ def test_a_model_that_ends_its_process_or_hangs_is_refused(
     assert admission._ask([model], plan.files, {}) == ["the check ended with exit status 7 and no answer"]
     monkeypatch.setattr(admission, "TIMEOUT_SECONDS", 0.01)
     assert admission._ask([model], plan.files, {}) == ["the check did not end within 0 minutes"]
+
+
+def test_what_was_found_of_other_settings_is_kept_when_one_ends_the_process(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(TINY)
+    (tmp_path / "cells.py").write_text(TOUCHY)
+    plan = make_plan(load_suite(str(tmp_path / "tiny.toml")), Request(models=[f"{tmp_path / 'cells.py'}:Touchy"]))
+    model = next(job.model for job in plan.jobs if job.model.origin == "file")
+    fatal = model.model_copy(update={"hyper": {"fatal": True}})
+    found = admission._ask([model, fatal], plan.files, {})
+    assert found == [None, "the check ended with exit status 7 and no answer"]
 
 
 @pytest.mark.slow

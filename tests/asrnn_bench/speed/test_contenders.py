@@ -56,6 +56,8 @@ def test_a_model_is_timed_with_a_back_end_that_is_named() -> None:
     with_loop, best, _ = choose_contenders(["lem@loop", "lem"])
     assert (with_loop.name, with_loop.backend, best.backend) == ("lem@loop", "loop", "auto")
     assert with_loop.target == best.target
+    with pytest.raises(UsageError, match="nn.LSTM runs by itself: only models take a back end, as in lem@loop"):
+        choose_contenders(["nn.LSTM@loop"])
 
 
 @pytest.mark.usefixtures("_all_installed")
