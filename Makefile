@@ -18,8 +18,9 @@ types:
 imports:
 	lint-imports --no-logo
 
+# Two workers with a thread each: with two each, on two cores, OpenMP's threads wait for one another for minutes.
 test:
-	$(PYTHON) -m pytest -n 2 -m "not peers"
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 -m "not peers"
 
 peers:
-	$(PYTHON) -m pytest -n 2 -m peers
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 -m peers

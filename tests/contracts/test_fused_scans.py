@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from scan_support import FUSED, SOURCES, fold, gradients, needs_compiler, random_cell, random_run
+from scan_support import FUSED, SOURCES, backends_of, fold, gradients, needs_compiler, random_cell, random_run
 
 from asrnn import load_model
 from asrnn.ops import scan_with
@@ -48,38 +48,40 @@ def test_in_float64(nan_memory, stretch, name: str, B: int, T: int, I: int, H: i
 
 @EVERY
 @SIZES
-@pytest.mark.parametrize("backend", ["fused", "compiled"])
-def test_in_float32(nan_memory, stretch, threads_of_torch, name, backend, B, T, I, H) -> None:  # noqa: E741
-    if backend == "compiled":
-        needs_compiler(name)
+def test_in_float32(nan_memory, stretch, threads_of_torch, name, B, T, I, H) -> None:  # noqa: E741
     threads_of_torch(3 if stretch else 1)
     exact, cell = random_cell(name, I, H), random_cell(name, I, H, torch.float32)
     x, state = random_run(cell, B, T)
     x64, state64 = x.detach().double().requires_grad_(), tuple(h.detach().double().requires_grad_() for h in state)
     exact.load_state_dict(cell.state_dict())  # the same numbers, not other roundings of them
     expected = runs(exact, x64, state64, "loop")
-    by_loop, found = runs(cell, x, state, "loop"), runs(cell, x, state, backend)
-    assert cell.scan_backend == backend
+    by_loop = runs(cell, x, state, "loop")
     # 70 steps, each rounded at 6e-8 a few times, that these weights (0.7 times normal) pass on enlarged: to 1e-5 and to
     # 1e-4 in most cells, and to more in the loop too where it is more.
-    for some, others, exactly, bound in zip(found, by_loop, expected, (2e-5, 2e-4), strict=True):
-        assert relative_error(some, exactly) < max(bound, 10 * relative_error(others, exactly))
+    bounds = [
+        max(bound, 10 * relative_error(others, exactly))
+        for bound, others, exactly in zip((2e-5, 2e-4), by_loop, expected, strict=True)
+    ]
+    for backend in backends_of(name):
+        found = runs(cell, x, state, backend)
+        assert cell.scan_backend == backend
+        for some, exactly, bound in zip(found, expected, bounds, strict=True):
+            assert relative_error(some, exactly) < bound, backend
 
 
 @EVERY
-@pytest.mark.parametrize("backend", ["fused", "compiled"])
-def test_at_the_length_of_a_task(nan_memory, name: str, backend: str) -> None:
+def test_at_the_length_of_a_task(nan_memory, name: str) -> None:
     """T = 784: every gradient is as close to float64's as the loop's is in float32, within a factor of 10, or 1e-5."""
-    if backend == "compiled":
-        needs_compiler(name)
     torch.manual_seed(5)
     cell = load_model(SOURCES[name])(1, 24)
     exact = copy.deepcopy(cell).double()
     x, state = random_run(cell, 20, 784)
     x64, state64 = x.detach().double().requires_grad_(), tuple(h.detach().double().requires_grad_() for h in state)
     _, expected = runs(exact, x64, state64, "loop")
-    (_, by_loop), (_, found) = runs(cell, x, state, "loop"), runs(cell, x, state, backend)
-    assert relative_error(found, expected) < max(1e-5, 10 * relative_error(by_loop, expected))
+    _, by_loop = runs(cell, x, state, "loop")
+    for backend in backends_of(name):
+        _, found = runs(cell, x, state, backend)
+        assert relative_error(found, expected) < max(1e-5, 10 * relative_error(by_loop, expected)), backend
 
 
 @EVERY
