@@ -23,7 +23,8 @@ class SequenceClassifier(LightningModule):
     """Learns to name the class of a sequence, by cross-entropy.
 
     It logs ``train/loss`` of each step, and over each evaluation ``val/accuracy``, ``val/loss`` and
-    ``val/samples``, likewise ``test/``: means over samples, whatever the batches, and the number of samples.
+    ``val/samples``, likewise ``test/``: means over samples, whatever the batches, and the number of samples. Where
+    several processes train together (DDP), each with an equal share of a batch, all of them log what one alone would.
 
     >>> from asrnn import build_model
     >>> model = build_model("antisymmetric", input_size=1, hidden_size=64, num_outputs=10)
@@ -93,7 +94,8 @@ class SequenceClassifier(LightningModule):
         """Compute the mean cross-entropy of a batch of sequences ``[B, T, I]`` and labels ``[B]``."""
         x, labels = batch
         loss = F.cross_entropy(self(x), labels)
-        self.log("train/loss", loss, batch_size=len(labels), prog_bar=True)
+        # The mean over ranks, so that all of them see the same loss and stop at the same step where it is not finite.
+        self.log("train/loss", loss, batch_size=len(labels), prog_bar=True, sync_dist=True)
         return loss
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
@@ -155,11 +157,12 @@ class SequenceClassifier(LightningModule):
 
     def _evaluate(self, stage: str, metrics: "_Metrics", batch: Batch) -> None:
         x, labels = batch
-        logits = self(x)
-        metrics.accuracy.update(logits, labels)
-        # A loss a sample: torchmetrics 1.9 forgets the weights of a MeanMetric that keeps NaN.
-        metrics.loss.update(F.cross_entropy(logits, labels, reduction="none"))
-        metrics.samples.update(len(labels))
+        if len(labels):  # or another rank has the rest, and this one only logs, as what is logged is gathered from all
+            logits = self(x)
+            metrics.accuracy.update(logits, labels)
+            # A loss a sample: torchmetrics 1.9 forgets the weights of a MeanMetric that keeps NaN.
+            metrics.loss.update(F.cross_entropy(logits, labels, reduction="none"))
+            metrics.samples.update(len(labels))
         self.log(f"{stage}/accuracy", metrics.accuracy, on_step=False, on_epoch=True, prog_bar=True)
         self.log(f"{stage}/loss", metrics.loss, on_step=False, on_epoch=True)
         self.log(f"{stage}/samples", metrics.samples, on_step=False, on_epoch=True)

@@ -9,7 +9,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from asrnn.errors import UsageError
-from asrnn_data.batches import Batch, EvalBatches, TrainBatches, epoch_order
+from asrnn_data.batches import WHOLE, Batch, EvalBatches, Share, TrainBatches, epoch_order
 from asrnn_data.sources import LabelledImages, load_images
 from asrnn_data.splits import split_images
 from asrnn_data.tasks import Task
@@ -19,14 +19,15 @@ class SequenceDataModule(LightningDataModule, ABC):
     """Sequences `[B, T, I]` (float32) with classes `[B]` (int64), under a task's protocol.
 
     The images lie in memory as bytes, on the trainer's device, and become sequences a batch at a time.
-    Training takes one batch an optimiser step, on one device; an epoch drops its incomplete last batch.
+    Training takes one batch an optimiser step; an epoch drops its incomplete last batch. Where several processes train
+    together (DDP), each takes an equal share of the same batch, and of validation and test a share without repetitions.
 
     Args:
         data_dir: a root that torchvision accepts; see `asrnn_data.resolve_data_dir`.
         images: the image set; None for the task's default, the full published set.
-        batch_size: training samples a step.
+        batch_size: training samples a step, over all processes that train together.
         seed: of batch order and training noise; it changes neither split, permutation nor test noise.
-        eval_batch_size: samples a batch of validation and test; it changes no sample.
+        eval_batch_size: samples a batch of validation and test, in each process; it changes no sample.
         variants: the task's settings by name, such as ``noise="shared-v1"``; see `Task.variants`.
 
     Raises:
@@ -126,11 +127,13 @@ class SequenceDataModule(LightningDataModule, ABC):
         Raises:
             MissingDataError: the data is not there.
             DamagedDataError: a file is not the published one.
-            UsageError: the trainer has several devices, each of which would see the same batches.
+            UsageError: the trainer's processes cannot have equal shares of a batch.
         """
-        if self.trainer is not None and self.trainer.world_size > 1:
+        # DDP takes the mean of the ranks' gradients, which is that of the batch if their shares are equal.
+        if self.batch_size % self.share.world_size:
             raise UsageError(
-                f"the trainer has {self.trainer.world_size} devices, and each would see the same batches: use devices=1"
+                f"batch_size is {self.batch_size}, which {self.share.world_size} devices cannot share equally: use a "
+                f"multiple of {self.share.world_size}, or a number of devices that divides {self.batch_size}"
             )
         device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
         if self._sources and self._indices["train"].device == device:
@@ -141,19 +144,27 @@ class SequenceDataModule(LightningDataModule, ABC):
         self._indices = {name: torch.from_numpy(part.indices).to(device) for name, part in self._parts.items()}
         self._order = None
 
-    def train_batch(self, step: int) -> Batch:
-        """Return the batch of a training step, a pure function of (seed, step).
+    @property
+    def share(self) -> Share:
+        """What of each batch, and of validation and test, the trainer's process works on (all without a trainer)."""
+        return WHOLE if self.trainer is None else Share(self.trainer.global_rank, self.trainer.world_size)
+
+    def train_batch(self, step: int, share: Share = WHOLE) -> Batch:
+        """Return the batch of a training step, a pure function of (seed, step), or the share of one rank of it.
 
         Args:
             step: optimiser steps before this one, counted over all epochs.
+            share: what of the batch to return; the shares of all ranks are the batch, bit for bit.
         """
         epoch, position = divmod(step, self.steps_per_epoch)
-        chosen = self._epoch_order(epoch)[position * self.batch_size : (position + 1) * self.batch_size]
-        rows = torch.arange(len(chosen), device=chosen.device)
+        start, stop = share.of(self.batch_size)
+        first = position * self.batch_size
+        chosen = self._epoch_order(epoch)[first + start : first + stop]
+        rows = torch.arange(start, stop, device=chosen.device)
         return self._batch("train", chosen, f"batch/{self.seed}/{step}", rows)
 
     def samples(self, part: str, start: int, stop: int) -> Batch:
-        """Return samples `start` to `stop` of a part, each a function of its place in the source alone."""
+        """Return samples `start` to `stop` of a part, if any, each a function of its place in the source alone."""
         chosen = self._loaded(part)[start:stop]
         return self._batch(part, chosen, f"sample/{self._parts[part].source}", chosen)
 
@@ -162,7 +173,7 @@ class SequenceDataModule(LightningDataModule, ABC):
         return batch
 
     def train_dataloader(self) -> TrainBatches:
-        """Return the training batches, from the trainer's step on.
+        """Return the training batches, or this rank's shares of them, from the trainer's step on.
 
         Raises:
             UsageError: the trainer takes several batches for one optimiser step.
@@ -174,11 +185,11 @@ class SequenceDataModule(LightningDataModule, ABC):
         return TrainBatches(self)
 
     def val_dataloader(self) -> EvalBatches:
-        """Return all validation samples, in order."""
+        """Return all validation samples, or this rank's share of them, in order."""
         return EvalBatches(self, "val")
 
     def test_dataloader(self) -> EvalBatches:
-        """Return all test samples, in order."""
+        """Return all test samples, or this rank's share of them, in order."""
         return EvalBatches(self, "test")
 
     def _loaded(self, part: str) -> Tensor:
@@ -195,5 +206,8 @@ class SequenceDataModule(LightningDataModule, ABC):
 
     def _batch(self, part: str, chosen: Tensor, stream: str, rows: Tensor) -> Batch:
         source = self._sources[self._parts[part].source]
+        if not len(chosen):  # which no transform needs to know
+            sequences = torch.empty(0, self.sequence_length, self.input_size, device=chosen.device)
+            return sequences, source.labels[chosen]
         # index_select, because indexing by brackets copies a byte at a time
         return self.make_sequences(source.images.index_select(0, chosen), stream, rows), source.labels[chosen]

@@ -86,7 +86,8 @@ class Resumed:
         self.built, self.step = built, step
 
     def __iter__(self):
-        self.built.trainer = type("AtStep", (), {"global_step": self.step, "accumulate_grad_batches": 1})()
+        alone = {"global_rank": 0, "world_size": 1, "accumulate_grad_batches": 1}
+        self.built.trainer = type("AtStep", (), {"global_step": self.step, **alone})()
         yield from self.built.train_dataloader()
         self.built.trainer = None
 
@@ -246,18 +247,11 @@ def test_gradient_accumulation_is_refused():
         trainer(2, accumulate_grad_batches=2).fit(Recorder(), PixelMNIST(images=EMBEDDED))
 
 
-def test_several_devices_are_refused():
-    built = PixelMNIST(images=EMBEDDED)
-    built.trainer = type("Pair", (), {"world_size": 2})()
-    with pytest.raises(UsageError, match="has 2 devices"):
-        built.setup()
-
-
 def test_batches_are_made_on_the_trainer_s_device_and_stay_there():
     device = torch.device("meta")  # any that is not the CPU
     built = PermutedMNIST(images=EMBEDDED)
     strategy = type("Strategy", (), {"root_device": device})()
-    built.trainer = type("Elsewhere", (), {"world_size": 1, "strategy": strategy})()
+    built.trainer = type("Elsewhere", (), {"global_rank": 0, "world_size": 1, "strategy": strategy})()
     built.setup()
     batch = built.train_batch(0)
     assert {part.device for part in (*batch, *built.samples("val", 0, 4), built._permutation)} == {device}
