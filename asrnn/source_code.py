@@ -24,6 +24,8 @@ def read_source(path: Path) -> bytes:
         raise ModelError(f"there is no file {path}{_near(path.name, neighbours)}") from None
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ModelError("no file has a NUL character in its name") from error
 
 
 def parse_source(source: bytes, path: Path) -> ast.Module:

@@ -1,6 +1,5 @@
 """What the repository itself promises: its leaderboards and its README."""
 
-import ast
 import inspect
 import math
 import re
@@ -54,19 +53,6 @@ def test_the_readme_names_every_flag_and_every_verb() -> None:
 
 def test_the_example_is_short() -> None:
     assert len((ROOT / "examples" / "my_cell.py").read_text().splitlines()) < 40
-
-
-def test_nothing_unsafe_is_called() -> None:
-    """No pickle is loaded but by torchvision's reader after its digest; no shell; no eval."""
-    for package in ("asrnn", "datamodules", "benchmarks", "examples"):
-        for path in (ROOT / package).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.Call):
-                    name = ast.unparse(node.func)
-                    words = {keyword.arg for keyword in node.keywords}
-                    assert name not in {"eval", "exec", "os.system", "pickle.load", "pickle.loads"}, path
-                    assert name != "torch.load" or "weights_only" in words, path
-                    assert "shell" not in words, path
 
 
 def test_the_lowest_versions_that_ci_runs_are_those_that_the_project_admits() -> None:

@@ -1,8 +1,6 @@
 """What a job is and what comes of it: the two schemas that every floor of the benchmark reads and writes."""
 
-import hashlib
-import json
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -14,11 +12,23 @@ from pydantic import (
     model_validator,
 )
 
-SCHEMA_VERSION = 2
-READABLE_SCHEMAS = (1, 2)
+from asrnn_bench.plain_text import brief, plain
+from asrnn_bench.reading import UnreadableError
+from asrnn_bench.written import digest, file_text, read_as, read_object
 
-NEW_IN_SCHEMA_2 = (("model", "assembly"), ("training", "structured_learning_rate"))
+SCHEMA_VERSION = 3
+"""Of records; one of schema 3 holds the digest of all that it says beside it."""
+
+READABLE_SCHEMAS = (1, 2, 3)
+
+JOB_SCHEMA: Final = 2
+"""Of jobs, in whose keys it is: a new one would make every result that there is one of another job."""
+
+NEW_IN_JOB_SCHEMA_2 = (("model", "assembly"), ("training", "structured_learning_rate"))
 """What a job of schema 1 has not, and must not have when it is written again: its key is the digest of what it has."""
+
+LARGEST_NUMBER = 2**63 - 1
+"""Of whole numbers: what tables can hold."""
 
 Status = Literal["done", "diverged", "failed", "no-data"]
 
@@ -26,17 +36,9 @@ Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 """A name that is safe as a part of a path, in TOML, in CSV and on the command line."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
-
-
-def canonical_json(value: Any) -> str:
-    """Return the one JSON text of ``value``: sorted keys, no spaces, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
-
-
-def digest(value: Any) -> str:
-    """Return the sha256 of the canonical JSON of ``value``, as 64 hexadecimal digits."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+Count = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
+Size = Annotated[int, Field(gt=0, le=LARGEST_NUMBER)]
+Amount = Annotated[float, Field(ge=0, le=1e15)]
 
 
 class Frozen(BaseModel):
@@ -49,7 +51,7 @@ class TaskConfig(Frozen):
     """A task as a job sees it: which images, which variants, and the digest of every protocol asset in use."""
 
     name: Slug
-    version: int
+    version: Count
     images: Slug
     variants: dict[str, str] = {}
     assets: dict[str, str]
@@ -66,9 +68,9 @@ class ModelConfig(Frozen):
     origin: Literal["built-in", "file", "module", "entry-point", "not-recurrent"]
     target: Annotated[str, StringConstraints(pattern=r"^[^/\\:]+:[\w.-]+$")]
     code: dict[str, str | int]
-    hidden_size: int | None
+    hidden_size: Size | None
     hyper: dict[str, float | int | str | bool] = {}
-    assembly: int = 1
+    assembly: Count = 1
 
 
 class TrainingConfig(Frozen):
@@ -81,9 +83,9 @@ class TrainingConfig(Frozen):
     weight_decay: float = Field(default=0.0, ge=0)
     gradient_clip_norm: float | None = Field(default=None, gt=0)
     schedule: Literal["constant", "cosine"] = "constant"
-    batch_size: int = Field(gt=0)
-    max_steps: int = Field(gt=0)
-    validate_every: int = Field(gt=0)
+    batch_size: Size
+    max_steps: Size
+    validate_every: Size
 
 
 class Job(Frozen):
@@ -93,22 +95,22 @@ class Job(Frozen):
     is false for the trials of a search, which see the validation set alone.
     """
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Literal[1, 2] = JOB_SCHEMA
     suite: Slug
-    suite_version: int
+    suite_version: Count
     budget: Slug
     task: TaskConfig
     model: ModelConfig
     training: TrainingConfig
     settings: str
     tested: bool = True
-    seed: int = Field(ge=0)
-    threads: int = Field(gt=0)
+    seed: Count
+    threads: Size
 
     @model_serializer(mode="wrap")
     def _as_its_schema_has_it(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         value: dict[str, Any] = serialize(self)
-        for part, name in NEW_IN_SCHEMA_2 if self.schema_version < 2 else ():
+        for part, name in NEW_IN_JOB_SCHEMA_2 if self.schema_version < 2 else ():
             value.get(part, {}).pop(name, None)
         return value
 
@@ -143,7 +145,7 @@ class Scores(Frozen):
 
     best_step: Count
     val_accuracy: Share
-    val_samples: Annotated[int, Field(gt=0)]
+    val_samples: Size
     test_accuracy: Share | None = None
     test_loss: float | None = None
     test_samples: Count = 0
@@ -152,9 +154,9 @@ class Scores(Frozen):
 class Cost(Frozen):
     """What the training took: seconds, MiB, parameters (degrees of freedom)."""
 
-    step_seconds: float | None
-    train_seconds: float
-    peak_memory_mib: float
+    step_seconds: Amount | None
+    train_seconds: Amount
+    peak_memory_mib: Amount
     parameters_recurrent: Count
     parameters_total: Count
 
@@ -170,7 +172,7 @@ class Record(Frozen):
     job: Job
     status: Status
     reason: str | None = None
-    attempt: int | None = None
+    attempt: Count | None = None
     scores: Scores | None = None
     curve: list[CurvePoint] = []
     cost: Cost | None = None
@@ -194,30 +196,46 @@ class Record(Frozen):
 
     def text(self) -> str:
         """Return the record as it is written to disk: indented JSON with sorted keys and a last line break."""
-        value = self.model_dump(mode="json")
-        return json.dumps(value, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=True) + "\n"
+        return file_text(self.model_dump(mode="json"), with_digest=self.schema_version >= 3)
 
 
 def read_record(text: str | bytes) -> Record:
     """Return the record that is written as ``text``.
 
-    Its key is compared with the digest of its job as it is written, so that a record of an older schema, with fewer
-    fields, keeps its key.
+    Its key and its digest are compared with those of what is written, so that a record of an older schema, with fewer
+    fields, keeps its key, and so that no change goes unnoticed.
 
     Raises:
-        ValueError: it is damaged, altered, or of a schema that this version does not read; the message says which.
+        UnreadableError: it is damaged, altered, or of a schema that this version does not read; the message says which.
     """
-    value = json.loads(text)
-    if not isinstance(value, dict) or not isinstance(value.get("job"), dict):
-        raise ValueError("it is not a record")
-    if value.get("schema_version") not in READABLE_SCHEMAS:
-        raise ValueError(f"it is of schema {value.get('schema_version')}, which this version does not read")
-    record = Record.model_validate(value)
-    if record.key != digest({name: part for name, part in value["job"].items() if name != "settings"}):
-        raise ValueError("it was altered: its key does not belong to its job")
+    value = read_object(text)
+    job = value.get("job")
+    if "schema_version" not in value or not isinstance(job, dict):
+        raise UnreadableError("it is damaged: it is not a record")
+    schema = value["schema_version"]
+    if type(schema) is not int or schema not in READABLE_SCHEMAS:
+        raise UnreadableError(f"it is of schema {brief(schema)}, which this version does not read")
+    record = read_as(Record, value, with_digest=schema >= 3)
+    if record.key != digest({name: part for name, part in job.items() if name != "settings"}):
+        raise UnreadableError("it was altered: its key does not belong to its job")
     return record
+
+
+def job_text(job: Job) -> str:
+    """Return a job as it is written to its directory, with the digest of all of it, its ``settings`` too."""
+    return file_text(job.model_dump(mode="json"), with_digest=True)
+
+
+def read_job(text: str | bytes) -> Job:
+    """Return the job that is written as ``text``; one that was written before there were digests has none.
+
+    Raises:
+        UnreadableError: it is damaged or altered.
+    """
+    value = read_object(text)
+    return read_as(Job, value, with_digest="digest" in value)
 
 
 def without_result(job: Job, status: Literal["failed", "no-data"], reason: str) -> Record:
     """Return the record of a job that came to no result, with the reason."""
-    return Record(key=job.key, job=job, status=status, reason=reason)
+    return Record(key=job.key, job=job, status=status, reason=plain(reason))

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from asrnn.errors import UsageError
 from asrnn_bench.planning.plan import Plan, Request, make_plan
-from asrnn_bench.planning.spec import Plain, Search, Settings, SuiteSpec
+from asrnn_bench.planning.spec import Search, Settings, SuiteSpec
+from asrnn_bench.planning.values import Plain
 from asrnn_bench.records import Job, Record
 
 TRIAL_COLUMNS = ("task", "model", "trial", "status", "val_accuracy", "best_step", "settings")
@@ -104,7 +105,7 @@ def trials_csv(trials: Trials, records: list[Record]) -> str:
     for record in sorted(records, key=lambda r: (r.job.task.name, r.job.model.name, trials.numbers[r.key])):
         scores = record.scores
         accuracy, step = (f"{scores.val_accuracy:.4f}", scores.best_step) if scores else ("", "")
-        words = json.dumps(_changed(record.job), sort_keys=True)
+        words = json.dumps(_changed(record.job), sort_keys=True, allow_nan=False)
         number = trials.numbers[record.key]
         table.writerow([record.job.task.name, record.job.model.name, number, record.status, accuracy, step, words])
     return text.getvalue()
@@ -118,9 +119,9 @@ def settings_toml(settings: dict[str, dict[str, Settings]]) -> str:
             lines += [f"[settings.{task}.{model}]"]
             named = chosen.model_dump(exclude_defaults=True, exclude={"hyper"})
             named |= {"optimizer": chosen.optimizer, "learning_rate": chosen.learning_rate}
-            lines += [f"{name} = {json.dumps(value)}" for name, value in named.items()]
+            lines += [f"{name} = {_toml(value)}" for name, value in named.items()]
             if chosen.hyper:
-                lines.append("hyper = { " + ", ".join(f"{k} = {json.dumps(v)}" for k, v in chosen.hyper.items()) + " }")
+                lines.append("hyper = { " + ", ".join(f"{k} = {_toml(v)}" for k, v in chosen.hyper.items()) + " }")
             lines.append("")
     return "\n".join(lines)
 
@@ -160,3 +161,8 @@ def _changed(job: Job) -> dict[str, Plain]:
         **training,
         **job.model.hyper,
     }
+
+
+def _toml(value: Plain) -> str:
+    """Return a value as TOML has it, which is as JSON has it for those of suites."""
+    return json.dumps(value, allow_nan=False)

@@ -30,5 +30,5 @@ def compute_digest(name: str) -> str:
     elif kind == "noise":
         value = noise_sample(name).numpy().astype("<f4").tobytes()
     else:
-        value = json.dumps(SCALINGS[name].constants(), sort_keys=True, separators=(",", ":")).encode()
+        value = json.dumps(SCALINGS[name].constants(), sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
     return hashlib.sha256(value).hexdigest()

@@ -163,7 +163,7 @@ def _fetch(
             except DamagedDataError as error:
                 damage = error
                 report(str(error))
-            except (EOFError, gzip.BadGzipFile, zlib.error, tarfile.TarError, KeyError) as error:
+            except (EOFError, gzip.BadGzipFile, zlib.error, tarfile.TarError, KeyError, ValueError) as error:
                 reason = f"{url}: what arrived is no whole archive ({error})"
                 report(f"could not fetch {reason}")
     if damage is not None:
@@ -217,7 +217,8 @@ def _members(path: Path, wanted: Sequence[str]) -> Iterator[tuple[str, IO[bytes]
         return
     with tarfile.open(path, "r:gz") as archive:
         for member in wanted:
-            content = archive.extractfile(member)
+            found = archive.getmember(member)
+            content = archive.extractfile(found) if found.isreg() else None  # links may lead in a circle
             if content is None:
                 raise KeyError(f"{member} is no file")
             with content:

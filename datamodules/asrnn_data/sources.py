@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from asrnn.errors import DataError
 from asrnn_data.image_sets import ImageSet, check_images, find_images
 
 
@@ -27,12 +28,20 @@ def load_images(name: str, data_dir: str | Path | None = None) -> dict[str, Labe
     Raises:
         MissingDataError: a file is not there.
         DamagedDataError: a file is not the published one.
+        DataError: a file was right and then could not be read.
         UnknownNameError: there is no such image set.
     """
     check_images(name, data_dir)
     images = find_images(name)
     root = images.root(data_dir)
     assert root is not None  # noqa: S101 - check_images raises otherwise
+    try:
+        return _read(images, root)
+    except (OSError, RuntimeError) as error:  # a disk that fails; torchvision, which looks at its own digests once more
+        raise DataError(f"cannot read the files of '{name}' in {root}: {error}") from error
+
+
+def _read(images: ImageSet, root: Path) -> dict[str, LabelledImages]:
     if images.package is not None:
         return {"train": _read_csv(root / next(iter(images.files)), images)}
     if images.shape[0] == 1:

@@ -54,7 +54,7 @@ class Task:
             raise UnknownNameError(f"image set of task {self.name}", name, self.image_sets)
         return IMAGE_SETS[name]
 
-    def choices(self, **variants: str) -> dict[str, str]:
+    def choices(self, /, **variants: str) -> dict[str, str]:
         """Return the asset of every setting: the given one, else the default.
 
         Raises:

@@ -5,9 +5,12 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from asrnn.adapters import may_be_a_layer
 from asrnn.errors import UnknownNameError, UsageError
 from asrnn.registry import MODEL_VERSION, ModelSource, find_model, list_models
+from asrnn_bench.faults import first_fault
 from asrnn_bench.planning.spec import NOT_RECURRENT, Budget, Settings, SuiteSpec
 from asrnn_bench.records import Job, ModelConfig, TaskConfig, TrainingConfig
 from asrnn_data.tasks import Task, find_task
@@ -52,8 +55,15 @@ def make_plan(suite: SuiteSpec, request: Request) -> Plan:
     """Return the jobs of ``suite`` that ``request`` asks for: task by task, the user's own models first.
 
     Raises:
-        UsageError: a name that nothing carries, with the nearest one.
+        UsageError: a name that nothing carries, with the nearest one; a name or a number that no job can have.
     """
+    try:
+        return _plan(suite, request)
+    except ValidationError as error:
+        raise UsageError(f"suite {suite.name}: {first_fault(error, Job)}") from error
+
+
+def _plan(suite: SuiteSpec, request: Request) -> Plan:
     budget_name, budget = suite.budget(request.budget)
     if request.max_steps is not None:
         budget_name = f"{budget_name}-{request.max_steps}-steps"

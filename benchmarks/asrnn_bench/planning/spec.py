@@ -5,24 +5,20 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from asrnn.adapters import adapter_of, may_be_a_layer, name_of_layer
 from asrnn.errors import UnknownNameError, UsageError
 from asrnn.registry import list_models
-from asrnn_bench.planning.faults import first_fault
-from asrnn_bench.records import Slug
+from asrnn_bench.faults import first_fault
+from asrnn_bench.plain_text import plain
+from asrnn_bench.planning.values import Argument, Plain, Reference, Words
+from asrnn_bench.reading import read_file
+from asrnn_bench.records import Count, Size, Slug
 from asrnn_data.image_sets import IMAGE_SETS
 from asrnn_data.tasks import TASKS
-
-Plain = float | int | str | bool
-
-Reference = Annotated[
-    str, StringConstraints(pattern=r"^([a-z0-9][a-z0-9._-]{0,63}|(torch\.nn|torchrecurrent):[A-Za-z][A-Za-z0-9]*)$")
-]
-"""A model that a suite may name: a registered one, or a layer of torch.nn or torchrecurrent, such as torch.nn:GRU."""
 
 NOT_RECURRENT = {"chance": 1, "logistic-regression": 1}
 """The rows that every task has and that train nothing recurrent, with the version of their code."""
@@ -37,9 +33,9 @@ class Strict(BaseModel):
 class TaskBudget(Strict):
     """What one task changes in a budget: its steps, and hidden sizes by model."""
 
-    max_steps: int | None = Field(default=None, gt=0)
-    validate_every: int | None = Field(default=None, gt=0)
-    hidden_size: dict[Slug, Annotated[int, Field(gt=0)]] = {}
+    max_steps: Size | None = None
+    validate_every: Size | None = None
+    hidden_size: dict[Slug, Size] = {}
 
 
 class Budget(Strict):
@@ -48,13 +44,13 @@ class Budget(Strict):
     ``images`` maps a full image set (``mnist``, ``cifar10``) to the one that this budget takes in its place.
     """
 
-    summary: str
-    max_steps: int = Field(gt=0)
-    validate_every: int = Field(gt=0)
-    batch_size: int = Field(gt=0)
-    hidden_size: int = Field(gt=0)
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
-    images: dict[Slug, str] = {}
+    summary: Words
+    max_steps: Size
+    validate_every: Size
+    batch_size: Size
+    hidden_size: Size
+    seeds: list[Count] = Field(min_length=1)
+    images: dict[Slug, Slug] = {}
     tasks: dict[Slug, TaskBudget] = {}
 
 
@@ -67,7 +63,7 @@ class Row(Strict):
 class Settings(Strict):
     """A model's hyper-parameters on a task: those of its training, and in ``hyper`` those of its cell."""
 
-    origin: str
+    origin: Words
     optimizer: Literal["sgd", "adagrad", "rmsprop", "adam", "adamw"] = "adam"
     learning_rate: float = Field(default=1e-3, gt=0)
     structured_learning_rate: float | None = Field(default=None, gt=0)
@@ -75,7 +71,7 @@ class Settings(Strict):
     weight_decay: float = Field(default=0.0, ge=0)
     gradient_clip_norm: float | None = Field(default=None, gt=0)
     schedule: Literal["constant", "cosine"] = "constant"
-    hyper: dict[str, Plain] = {}
+    hyper: dict[Argument, Plain] = {}
 
     @field_validator("hyper")
     @classmethod
@@ -90,14 +86,14 @@ class Settings(Strict):
 class Search(Strict):
     """How hyper-parameters were found: the same number of trials for every model, each drawn from its space."""
 
-    trials: int = Field(gt=0)
-    max_steps: int = Field(gt=0)
-    validate_every: int = Field(gt=0)
-    seed: int = Field(default=0, ge=0)
+    trials: Size
+    max_steps: Size
+    validate_every: Size
+    seed: Count = 0
     budget: str
     tasks: list[Slug]
     same_as: dict[Slug, Slug] = {}
-    space: dict[Slug, dict[str, list[Plain]]]
+    space: dict[Slug, dict[Argument, list[Plain]]]
 
 
 class SuiteSpec(Strict):
@@ -108,12 +104,12 @@ class SuiteSpec(Strict):
     """
 
     name: Slug
-    version: int = Field(gt=0)
-    summary: str
+    version: Size
+    summary: Words
     tasks: list[Slug] = Field(min_length=1)
     models: list[Reference] = Field(min_length=1)
     rows: dict[Slug, Row] = {}
-    variants: dict[Slug, dict[str, str]] = {}
+    variants: dict[Slug, dict[Slug, Slug]] = {}
     budgets: dict[Slug, Budget] = Field(min_length=1)
     default_budget: Slug
     full_budget: Slug
@@ -124,10 +120,11 @@ class SuiteSpec(Strict):
     @classmethod
     def _first_and_last_budget(cls, value: Any) -> Any:
         """Take the first budget of a file for its default one, and the last for the full one, unless it names them."""
-        budgets = list(value.get("budgets", {})) if isinstance(value, dict) else []
-        if not budgets:
+        budgets = value.get("budgets") if isinstance(value, dict) else None
+        if not isinstance(budgets, dict) or not budgets:
             return value
-        return {"default_budget": budgets[0], "full_budget": budgets[-1], **value}
+        names = list(budgets)
+        return {"default_budget": names[0], "full_budget": names[-1], **value}
 
     @model_validator(mode="after")
     def _names_agree(self) -> "SuiteSpec":
@@ -215,13 +212,22 @@ def load_suite(name_or_file: str) -> SuiteSpec:
     else:
         raise UnknownNameError("suite", name_or_file, shipped)
     try:
-        suite = SuiteSpec.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        suite = SuiteSpec.model_validate(_parse_toml(read_file(path)))
     except OSError as error:
         raise UsageError(f"cannot read suite file {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not a TOML file: {error}") from error
     except ValidationError as error:
         raise UsageError(f"{path}: {first_fault(error, SuiteSpec)}") from error
+    except ValueError as error:
+        raise UsageError(f"{path} is not a TOML file: {plain(str(error))}") from error
     if path not in shipped.values() and suite.name in shipped and suite != load_suite(suite.name):
         raise UsageError(f"{path} is called '{suite.name}' as a shipped suite is, and differs from it; give it a name")
     return suite
+
+
+def _parse_toml(content: bytes) -> dict[str, Any]:
+    try:
+        return tomllib.loads(content.decode())
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is not UTF-8 text, from byte {error.start} on") from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Sequence
 from statistics import NormalDist, fmean, median, stdev
 from typing import TYPE_CHECKING, Any
 
-from asrnn_bench.records import Job, Record, digest
+from asrnn_bench.plain_text import plain
+from asrnn_bench.records import Job, Record
+from asrnn_bench.written import digest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,19 +83,22 @@ def rows(records: Iterable[Record]) -> list[dict[str, Any]]:
 
 def frame(records: Iterable[Record]) -> "pd.DataFrame":
     """Return the leaderboard as a data frame with ``COLUMNS``."""
-    import pandas as pd
-
-    return pd.DataFrame(rows(records), columns=list(COLUMNS))
+    return _frame(rows(records))
 
 
 def csv_text(records: Iterable[Record]) -> str:
     """Return the leaderboard as CSV: fixed columns, six significant digits, text cells safe in a spreadsheet."""
-    table = frame(records)
+    return csv_of(rows(records))
+
+
+def csv_of(table: list[dict[str, Any]]) -> str:
+    """Return rows of the leaderboard as CSV."""
+    columns = _frame(table)
     for column in TEXT_COLUMNS:
-        table[column] = table[column].map(spreadsheet_safe)
+        columns[column] = columns[column].map(spreadsheet_safe)
     for column in ("n_test", "hidden_size", "parameters_recurrent", "parameters_total"):
-        table[column] = table[column].astype("Int64")
-    return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        columns[column] = columns[column].astype("Int64")
+    return columns.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
 def spreadsheet_safe(text: str) -> str:
@@ -120,6 +125,12 @@ def interval(values: Sequence[float], n_test: int) -> tuple[float, float, str]:
     return max(0.0, centre - half), min(1.0, centre + half), "wilson over test samples"
 
 
+def _frame(table: list[dict[str, Any]]) -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.DataFrame(table, columns=list(COLUMNS))
+
+
 def _row(group: list[Record]) -> dict[str, Any]:
     job = group[0].job
     scored = [record.scores for record in group if record.scores is not None]
@@ -141,7 +152,7 @@ def _row(group: list[Record]) -> dict[str, Any]:
         "n_diverged": sum(record.status == "diverged" for record in group),
         "n_failed": sum(record.status == "failed" for record in group),
         "n_no_data": sum(record.status == "no-data" for record in group),
-        "reasons": "; ".join(dict.fromkeys(_one_line(record.reason) for record in group if record.reason)),
+        "reasons": "; ".join(dict.fromkeys(plain(record.reason) for record in group if record.reason)),
         "val_mean": fmean(scores.val_accuracy for scores in scored) if scored else None,
         "n_test": n_test,
         "hidden_size": job.model.hidden_size,
@@ -150,9 +161,9 @@ def _row(group: list[Record]) -> dict[str, Any]:
         "max_steps": job.training.max_steps,
         "batch_size": job.training.batch_size,
         "images": job.task.images,
-        "variants": " ".join(f"{kind}={name}" for kind, name in sorted(job.task.variants.items())),
+        "variants": plain(" ".join(f"{kind}={name}" for kind, name in sorted(job.task.variants.items()))),
         "hyperparameters": hyperparameters(job),
-        "hyperparameters_from": job.settings,
+        "hyperparameters_from": plain(job.settings),
         "step_ms": 1000 * median(steps) if steps else None,
         "train_seconds": median(cost.train_seconds for cost in costs) if costs else None,
         "peak_memory_mib": max(cost.peak_memory_mib for cost in costs) if costs else None,
@@ -182,12 +193,9 @@ def hyperparameters(job: Job) -> str:
     words |= {"weight_decay": training.weight_decay} if training.weight_decay else {}
     words |= {"gradient_clip_norm": training.gradient_clip_norm} if training.gradient_clip_norm else {}
     words |= {"schedule": training.schedule} if training.schedule != "constant" else {}
-    return " ".join(f"{name}={value}" for name, value in (words | dict(sorted(job.model.hyper.items()))).items())
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    words |= dict(sorted(job.model.hyper.items()))
+    return plain(" ".join(f"{name}={value}" for name, value in words.items()))
 
 
 def _each(values: Iterable[object]) -> str:
-    return "; ".join(sorted({str(value) for value in values if value is not None}))
+    return "; ".join(sorted({plain(str(value)) for value in values if value is not None}))

@@ -1,5 +1,6 @@
 """The leaderboard as people see it: a table on the terminal, and Markdown."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from html import escape
@@ -9,11 +10,15 @@ from typing import Any
 from rich.table import Table
 
 from asrnn.errors import UsageError
-from asrnn_bench.atomic import replace
+from asrnn_bench.atomic import holds, replace
 from asrnn_bench.records import Record
-from asrnn_bench.results.leaderboard import csv_text, rows
+from asrnn_bench.results.leaderboard import csv_of, rows
 
 LEGEND = "± half the 95 % interval: of the mean over seeds where there are several, else over the test samples"
+
+# A character reference is text wherever it stands, and a backslash before a pipe is not: "\\|" ends a cell. An
+# underscore within a word is one in every Markdown, as in learning_rate.
+_MARKUP = re.compile(r"[\\`*\[\]|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 
 def title(record: Record) -> str:
@@ -35,9 +40,12 @@ def terminal_table(records: list[Record]) -> Table:
 
 def markdown(records: list[Record]) -> str:
     """Return the leaderboard as Markdown: the table of models and tasks, then each task in full."""
-    table = rows(records)
+    return _markdown(title(records[0]), rows(records))
+
+
+def _markdown(heading: str, table: list[dict[str, Any]]) -> str:
     tasks, models, cells = _matrix(table)
-    lines = [f"# {title(records[0])}", ""]
+    lines = [f"# {heading}", ""]
     lines += [f"Test accuracy in per cent; {LEGEND[0].lower()}{LEGEND[1:]}.", ""]
     lines += _markdown_table(["model", *tasks], [[m, *(cells.get((t, m), "") for t in tasks)] for m in models])
     task_labels, model_labels = _labels(table, "task", "protocol"), _labels(table, "model", "variant")
@@ -68,7 +76,7 @@ def write_leaderboards(leaderboards: Path, records: Iterable[Record]) -> None:
     try:
         leaderboards.mkdir(parents=True, exist_ok=True)
         for path, text in leaderboard_files(leaderboards, records).items():
-            if not path.exists() or path.read_text(encoding="utf-8") != text:
+            if not holds(path, text):
                 replace(path, text)
     except OSError as error:
         raise UsageError(f"cannot write to {leaderboards}: {error.strerror}; choose another --leaderboards") from error
@@ -83,9 +91,11 @@ def leaderboard_files(leaderboards: Path, records: Iterable[Record]) -> dict[Pat
         groups.setdefault(f"{record.job.suite}.{record.job.budget}", []).append(record)
     files: dict[Path, str] = {}
     for name, group in sorted(groups.items()):
-        newest = max(record.job.suite_version for record in group)
-        files[leaderboards / f"{name}.csv"] = csv_text(group)
-        files[leaderboards / f"{name}.md"] = markdown([r for r in group if r.job.suite_version == newest])
+        table = rows(group)
+        newest = max(group, key=lambda record: record.job.suite_version)
+        shown = [row for row in table if row["suite_version"] == newest.job.suite_version]
+        files[leaderboards / f"{name}.csv"] = csv_of(table)
+        files[leaderboards / f"{name}.md"] = _markdown(title(newest), shown)
     return files
 
 
@@ -138,5 +148,9 @@ def _details(row: dict[str, Any], model: str) -> list[str]:
 
 
 def _markdown_table(head: list[str], body: list[list[str]]) -> list[str]:
-    cells = [[escape(cell).replace("|", "\\|") for cell in line] for line in body]
+    cells = [[_MARKUP.sub(_reference, escape(cell)) for cell in line] for line in body]
     return [f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *cells]]
+
+
+def _reference(found: re.Match[str]) -> str:
+    return f"&#{ord(found[0])};"

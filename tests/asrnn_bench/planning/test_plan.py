@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from asrnn.errors import ModelError, UnknownNameError, UsageError
 from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.spec import load_suite
-from asrnn_bench.records import Job, canonical_json
+from asrnn_bench.records import Job
+from asrnn_bench.written import canonical_json
 
 CELL = """
 from torch import nn

@@ -1,9 +1,11 @@
-"""What is wrong with a suite's file, in one line."""
+"""What is wrong with what a file holds, in one line."""
 
 from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+
+from asrnn_bench.plain_text import LONGEST, brief, plain
 
 
 def first_fault(error: ValidationError, schema: type[BaseModel]) -> str:
@@ -16,21 +18,22 @@ def first_fault(error: ValidationError, schema: type[BaseModel]) -> str:
     faults = error.errors(include_url=False)
     # A mistyped key is at once unknown and missing; that it is unknown says more.
     first = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
-    place = ".".join(str(part) for part in first["loc"])
+    place = ".".join(str(part)[:80] for part in first["loc"])
     if first["type"] == "extra_forbidden":
         text = f"unknown key '{place}'{_near_key(first['loc'], schema)}"
     elif first["type"] == "missing":
         text = f"the key '{place}' is missing"
     elif first["type"] == "string_pattern_mismatch":
-        text = f"{place}: a name is made of a-z, 0-9, '.', '_' and '-' (found {first['input']!r})"
+        text = f"{place}: a name is made of up to 64 of a-z, 0-9, '.', '_' and '-' (found {brief(first['input'])})"
         if place.startswith("models.") or place.endswith(".model"):
             text = (
                 f"{place}: a suite names registered models and layers, such as torch.nn:GRU or torchrecurrent:MGU, "
-                f"and a run adds files and modules with --models (found {first['input']!r})"
+                f"and a run adds files and modules with --models (found {brief(first['input'])})"
             )
     else:
-        found = "" if isinstance(first["input"], dict) else f" (found {first['input']!r})"
+        found = "" if isinstance(first["input"], dict) else f" (found {brief(first['input'])})"
         text = f"{place + ': ' if place else ''}{first['msg'].removeprefix('Value error, ')}{found}"
+    text = plain(text)[:LONGEST]
     return text + (f"; and {len(faults) - 1} more" if len(faults) > 1 else "")
 
 

@@ -1,0 +1,37 @@
+"""What may stand in a suite file: numbers that tables can hold, words that stay on one page, names that are safe."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, StringConstraints
+
+from asrnn_bench.plain_text import LONGEST, plain
+from asrnn_bench.records import LARGEST_NUMBER
+
+
+def _of_a_size(value: float | int | str | bool) -> float | int | str | bool:
+    if isinstance(value, int) and abs(value) > LARGEST_NUMBER:
+        raise ValueError("a whole number lies within 2**63 of zero")
+    if isinstance(value, str) and len(value) > 200:
+        raise ValueError("a word has at most 200 characters")
+    return value
+
+
+def _like_an_argument(name: str) -> str:
+    if not (name.isidentifier() and name.isascii() and len(name) <= 64):
+        raise ValueError("a hyper-parameter is an argument of the model's class, and is named like one")
+    return name
+
+
+Plain = Annotated[float | int | str | bool, AfterValidator(_of_a_size)]
+"""The value of a hyper-parameter."""
+
+Argument = Annotated[str, AfterValidator(_like_an_argument)]
+"""The name of a hyper-parameter."""
+
+Words = Annotated[str, StringConstraints(max_length=LONGEST), AfterValidator(plain)]
+"""For people, on one line."""
+
+Reference = Annotated[
+    str, StringConstraints(pattern=r"^([a-z0-9][a-z0-9._-]{0,63}|(torch\.nn|torchrecurrent):[A-Za-z][A-Za-z0-9]*)$")
+]
+"""A model that a suite may name: a registered one, or a layer of torch.nn or torchrecurrent, such as torch.nn:GRU."""
