@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -13,7 +13,9 @@ from asrnn.errors import ModelError, UsageError
 from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.spec import load_suite
 from asrnn_bench.runner import Machine, Places, execute
+from asrnn_bench.running.launchers.choice import known_launcher
 from asrnn_bench.running.launchers.environment import WORKER_VARIABLE
+from asrnn_bench.running.options import make_options
 from asrnn_data.image_sets import resolve_data_dir
 
 if TYPE_CHECKING:
@@ -34,6 +36,12 @@ def run(
     output: str | Path = "runs",
     leaderboards: str | Path = "leaderboards",
     data_dir: str | Path | None = None,
+    launcher: str = "local",
+    slurm_options: Sequence[str] = (),
+    ray_address: str | None = None,
+    retry_failed: bool = False,
+    join: bool = False,
+    **options: Any,
 ) -> "pd.DataFrame":
     """Run a suite and return its leaderboard, as ``asrnn-bench --suite`` does.
 
@@ -51,6 +59,13 @@ def run(
         output: the folder of the job directories.
         leaderboards: the folder of records and leaderboards.
         data_dir: a root that torchvision accepts; ``ASRNN_DATA_DIR`` by default.
+        launcher: ``local``, ``ray`` or ``slurm``.
+        slurm_options: what sbatch is asked for, such as ``["partition=gpu"]``.
+        ray_address: HOST:PORT of a Ray cluster; by default one is started here.
+        retry_failed: give failed jobs another chance.
+        join: help a runner that is at work in the same folder.
+        options: how each job runs: ``devices_per_job``, ``checkpoint_seconds``, ``time_limit_seconds``, ``retries``,
+            ``loggers`` and the other fields of :class:`asrnn_bench.running.options.Options`.
 
     Returns:
         the leaderboard rows of this run; a job without a score is a row with its reason.
@@ -70,7 +85,17 @@ def run(
     places = Places(Path(output), Path(leaderboards), resolve_data_dir(data_dir))
     console = Console(highlight=False, markup=False)
     plan = make_plan(load_suite(suite), request)
-    return frame(execute(plan, places, Machine(devices, jobs_per_device), console).records)
+    machine = Machine(
+        devices=devices,
+        jobs_per_device=jobs_per_device,
+        launcher=known_launcher(launcher),
+        options=make_options(options),
+        slurm_options=tuple(slurm_options),
+        ray_address=ray_address,
+        join=join,
+        retry_failed=retry_failed,
+    )
+    return frame(execute(plan, places, machine, console).records)
 
 
 def class_reference(model: type) -> str:

@@ -2,9 +2,9 @@
 
 import os
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -12,19 +12,20 @@ from rich.console import Console
 
 from asrnn.errors import DataError, MissingDataError, UsageError
 from asrnn.source_code import import_root
+from asrnn_bench.atomic import sync_file_system
+from asrnn_bench.plain_text import plain
 from asrnn_bench.planning.plan import Plan
 from asrnn_bench.records import Job, Record, Status, without_result
-from asrnn_bench.results.store import merge, read_records, write_records
-from asrnn_bench.results.tables import write_leaderboards
+from asrnn_bench.results.publishing import bring_up_to_date
 from asrnn_bench.running.admission import admit
 from asrnn_bench.running.display import Display
 from asrnn_bench.running.job_directory import JobDirectory
-from asrnn_bench.running.launchers.local import run_local
-from asrnn_bench.running.launchers.slots import find_slots
+from asrnn_bench.running.launchers import Launcher
+from asrnn_bench.running.launchers.choice import Launch, choose_launch
+from asrnn_bench.running.loggers import missing_loggers
+from asrnn_bench.running.options import Options
 from asrnn_bench.running.snapshot import Observer
-from asrnn_data.image_sets import DATA_DIR_VARIABLE, check_images
-
-PUBLISH_TIMEOUT_SECONDS = 60.0
+from asrnn_data.image_sets import check_images
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,40 @@ class Places:
 
 @dataclass(frozen=True)
 class Machine:
-    """How much of this machine a run takes; by default every GPU, or every core."""
+    """Where and how a run's jobs run; by default on every GPU, or every core, of this machine.
+
+    ``join`` lets a second runner work in the same folder; ``retry_failed`` gives jobs that failed another chance.
+    """
 
     devices: int | None = None
     jobs_per_device: int = 1
+    launcher: Launcher = "local"
+    options: Options = field(default_factory=Options)
+    slurm_options: tuple[str, ...] = ()
+    ray_address: str | None = None
+    join: bool = False
+    retry_failed: bool = False
+
+    def launch(self, plan: Plan) -> Launch:
+        """Return the launcher, ready to run the jobs of a plan.
+
+        Raises:
+            UsageError: it cannot do what is asked for.
+        """
+        _can_be_shared_out(plan, self.options.world_size)
+        lacking = missing_loggers(self.options.loggers)
+        if lacking is not None:
+            raise UsageError(lacking)
+        return choose_launch(
+            self.launcher,
+            threads=plan.jobs[0].threads,
+            devices=self.devices,
+            jobs_per_device=self.jobs_per_device,
+            devices_per_job=self.options.devices_per_job,
+            nodes_per_job=self.options.nodes_per_job,
+            slurm_options=self.slurm_options,
+            ray_address=self.ray_address,
+        )
 
 
 @dataclass(frozen=True)
@@ -82,73 +113,100 @@ def run_jobs(plan: Plan, places: Places, machine: Machine, console: Console) -> 
     Raises:
         UsageError: the output folder cannot be written or is in use, or more devices are asked for than there are.
     """
-    slots = find_slots(devices=machine.devices, jobs_per_device=machine.jobs_per_device, threads=plan.jobs[0].threads)
+    launch = machine.launch(plan)
     make_writable(places.output, "--output")
-    with _alone(places.output):
+    with _alone(places.output, join=machine.join):
         directories = [JobDirectory.of(places.output, job) for job in plan.jobs]
-        waiting = list(_prepare(plan, directories, places.data_dir))
-        environment = _environment(plan, places)
-        todo = admit(waiting, plan.files, places.output, {**environment, **dict(slots[0].environment)}, console)
-        display = Display(Observer(directories, plan.jobs), console, len(slots))
+        waiting = prepare(plan, directories, places, machine)
+        options = _options(plan, places, machine.options)
+        todo = admit(waiting, plan.files, places.output, {**options.environment(), **launch.check_environment}, console)
+        display = Display(Observer(directories, plan.jobs), console, launch.at_a_time)
         with display.open():
-            run_local(todo, slots, environment, display.refresh)
-    return Outcome(plan, [_record(d, job) for d, job in zip(directories, plan.jobs, strict=True)], len(todo), [])
+            last_words = launch.run(todo, options, display.refresh, console.print)
+    records = [_record(d, job, last_words.get(d)) for d, job in zip(directories, plan.jobs, strict=True)]
+    return Outcome(plan, records, len(todo), [])
 
 
-def record_of(directory: JobDirectory, job: Job) -> Record | None:
-    """Return the record of a job that has ended, one way or another; ``None`` for one that waits or runs."""
+def record_of(directory: JobDirectory, job: Job | None = None) -> Record | None:
+    """Return the record of a job that has ended, one way or another; ``None`` for one that waits or runs.
+
+    Raises:
+        UsageError: the job is not given, has no good result, and cannot be read.
+    """
     if not directory.path.is_dir():
         return None
+    with suppress(UsageError):  # a damaged result, of which the state says so
+        record = directory.result()
+        if record is not None:
+            return record
     state, reason = directory.state()
     if state == "failed" or state == "no-data":
-        return without_result(job, state, reason or "no reason is known")
+        return without_result(job or directory.job(), state, reason or "no reason is known")
     return directory.result()
 
 
-def publish(leaderboards: Path, records: list[Record]) -> list[str]:
+def publish(leaderboards: Path, records: Iterable[Record]) -> list[str]:
     """Add records to those that stand, write the leaderboards, and return what could not be read.
 
     Raises:
         UsageError: the folder cannot be written, or another process holds it for longer than a minute.
     """
-    try:
-        with FileLock(leaderboards / ".lock", timeout=PUBLISH_TIMEOUT_SECONDS):
-            standing, faults = read_records(leaderboards)
-            everything = merge(standing, records)
-            write_records(leaderboards, everything, superseded=standing)
-            write_leaderboards(leaderboards, everything)
-    except Timeout as error:
-        raise UsageError(f"another process holds {leaderboards}; end it, then: asrnn-bench leaderboard") from error
-    return faults
+    return bring_up_to_date(leaderboards, records)[1]
 
 
-def _record(directory: JobDirectory, job: Job) -> Record:
+def _record(directory: JobDirectory, job: Job, last_words: str | None) -> Record:
     """Return the record of a job after all have ended; one without an end was ended by somebody else."""
     found = record_of(directory, job)
-    return found or without_result(job, "failed", "its process was ended from outside; run the same command again")
+    return found or without_result(
+        job, "failed", last_words or "its process was ended from outside; run the same command again"
+    )
 
 
-def _prepare(plan: Plan, directories: list[JobDirectory], data_dir: Path | None) -> Iterator[tuple[JobDirectory, Job]]:
-    """Write every job, and yield those that have no result and whose data are there."""
+def prepare(
+    plan: Plan, directories: list[JobDirectory], places: Places, machine: Machine
+) -> list[tuple[JobDirectory, Job]]:
+    """Write every job, and return those to start; all of it is on disk before the first one starts."""
+    waiting = list(_prepare(plan, directories, places.data_dir, machine))
+    sync_file_system(places.output)
+    return waiting
+
+
+def _prepare(
+    plan: Plan, directories: list[JobDirectory], data_dir: Path | None, machine: Machine
+) -> Iterator[tuple[JobDirectory, Job]]:
+    """Write every job, and yield those that have no result, are not given up, and whose data are there."""
     unusable = _unusable_images(plan, data_dir)
     for directory, job in zip(directories, plan.jobs, strict=True):
         directory.write_job(job, plan.files.get(job.model.name))
         if directory.is_done():
             continue
+        if machine.retry_failed:
+            directory.start_afresh()
         if job.task.images in unusable:
             directory.skip(*unusable[job.task.images])
-        else:
-            directory.wait()
+        elif not directory.is_given_up(machine.options.retries):
+            if directory.state()[0] not in ("waiting", "running") and directory.holder() is None:
+                directory.wait()
             yield directory, job
 
 
-def _environment(plan: Plan, places: Places) -> dict[str, str]:
-    """Return what the workers get: where the data are, and where this process found the models' modules."""
-    data = {DATA_DIR_VARIABLE: str(places.data_dir.resolve())} if places.data_dir else {}
+def _options(plan: Plan, places: Places, options: Options) -> Options:
+    """Return the options with where the data are, and where this process found the models' modules."""
     targets = dict.fromkeys(job.model.target for job in plan.jobs if job.model.origin == "module")
     roots = [str(import_root(target)) for target in targets]
     path = os.pathsep.join([*roots, *filter(None, [os.environ.get("PYTHONPATH")])])
-    return data | ({"PYTHONPATH": path} if roots else {})
+    data_dir = str(places.data_dir.resolve()) if places.data_dir else None
+    return options.model_copy(update={"data_dir": data_dir, "python_path": path if roots else None})
+
+
+def _can_be_shared_out(plan: Plan, processes: int) -> None:
+    """Refuse a batch that cannot be divided among the processes of a job: gradients would be weighed wrongly."""
+    for size in sorted({job.training.batch_size for job in plan.jobs}):
+        if size % processes:
+            raise UsageError(
+                f"batches of {size} cannot be shared out evenly among {processes} devices; "
+                f"choose a --devices-per-job that divides {size}"
+            )
 
 
 def _unusable_images(plan: Plan, data_dir: Path | None) -> dict[str, tuple[Status, str]]:
@@ -165,14 +223,19 @@ def _unusable_images(plan: Plan, data_dir: Path | None) -> dict[str, tuple[Statu
 
 
 @contextmanager
-def _alone(output: Path) -> Iterator[None]:
-    """Keep a second runner out: it would do every job again. The results do not depend on it."""
+def _alone(output: Path, *, join: bool) -> Iterator[None]:
+    """Keep a second runner out, unless it was told to join; no result depends on it."""
     lock, holder = FileLock(output / ".lock", timeout=0), output / ".holder"
+    if join:
+        yield
+        return
     try:
         lock.acquire()
     except Timeout as error:
-        who = holder.read_text(encoding="utf-8") if holder.exists() else "another process"
-        raise UsageError(f"{who} runs jobs in {output}; wait for it, or name another folder with --output") from error
+        who = plain(holder.read_text(encoding="utf-8", errors="replace")) if holder.is_file() else "another process"
+        raise UsageError(
+            f"{who} runs jobs in {output}; wait for it, help it with --join, or name another folder with --output"
+        ) from error
     try:
         holder.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
         yield

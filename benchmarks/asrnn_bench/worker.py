@@ -1,25 +1,39 @@
 """The door that every launcher knocks at: ``python -m asrnn_bench.worker JOBDIR``.
 
 Exit status: 0 the job has its result (this process made it or found it), 2 no job directory, 65 the model or the data
-are damaged or wrong, 66 there are no data, 70 an exception, 71 out of memory, 143 ended by SIGTERM. The reason stands
-in the attempt's ``exit.json``.
+are damaged or wrong, 66 there are no data, 70 an exception, 71 out of memory, 74 the disk is full, 75 asked to stop,
+with all work saved, 76 another attempt has taken over. The reason stands in the attempt's ``exit.json``.
 """
 
+import errno
 import os
-import signal
 import sys
+import time
 import traceback
 from pathlib import Path
-from types import FrameType
 
 from asrnn.errors import AsrnnError, MissingDataError, UsageError
 from asrnn_bench.records import Job
-from asrnn_bench.running.attempts import EX_NO_INPUT, EX_TERMINATED, Attempt
+from asrnn_bench.running.attempts import (
+    EX_DATA,
+    EX_MEMORY,
+    EX_NO_INPUT,
+    EX_NO_SPACE,
+    EX_PREEMPTED,
+    EX_SOFTWARE,
+    EX_SUPERSEDED,
+    KINDS,
+    Attempt,
+    End,
+)
 from asrnn_bench.running.job_directory import JobDirectory
-from asrnn_bench.running.launchers.environment import CORES_VARIABLE, WORKER_VARIABLE
+from asrnn_bench.running.launchers.environment import ATTEMPT_VARIABLE, CORES_VARIABLE, WORKER_VARIABLE
 from asrnn_bench.running.launchers.parents import end_with_parent
+from asrnn_bench.running.options import Options
+from asrnn_bench.running.ranks import Rank
+from asrnn_bench.running.stopping import PreemptedError, StopRequest, SupersededError
 
-EX_USAGE, EX_DATA, EX_SOFTWARE, EX_MEMORY = 2, 65, 70, 71
+EX_USAGE = 2
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,31 +47,60 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     try:
         job = directory.job()
-    except UsageError as error:
+        options = Options.from_environment()
+        rank = Rank.from_environment(options.world_size, options.devices_per_job)
+    except (UsageError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return EX_USAGE
-    end_with_parent()
-    _pin()
-    os.environ[WORKER_VARIABLE] = str(directory.path)
-    attempt = directory.claim()
-    _end_on_sigterm(attempt)
-    _log_to(attempt.path / "worker.log")
-    status, reason = _attempt(directory, job, attempt)
-    attempt.write_end(status, reason)
+    stop = _become_worker(directory, job, rank)
+    given = os.environ.pop(ATTEMPT_VARIABLE, None)
+    if given is None and directory.holder() is not None:
+        sys.stderr.write(f"another process has {directory.path} in hand; wait for it, or end it\n")
+        return EX_SUPERSEDED
+    attempt = directory.attempt(int(given)) if given else directory.claim()
+    if given is None:
+        _log_to(attempt.log)
+    began = time.monotonic()
+    status, reason = _attempt(directory, job, attempt, options, rank, stop)
+    if status != 0 or rank.number == 0:
+        end = End(status, KINDS.get(status, "done"), reason or "", directory.saved_step(), time.monotonic() - began)
+        attempt.write_end(end)
     if reason:
         sys.stderr.write(reason + "\n")
+    if status == 0 and rank.number == 0:
+        directory.clear(keep_checkpoints=options.keep_checkpoints)
     return status
 
 
-def _attempt(directory: JobDirectory, job: Job, attempt: Attempt) -> tuple[int, str | None]:
+def _become_worker(directory: JobDirectory, job: Job, rank: Rank) -> StopRequest:
+    """Set up this process, before torch is imported, and return what it is asked to stop by."""
+    for name in [name for name in os.environ if name.startswith("SLURM_")]:
+        del os.environ[name]  # Lightning would take an allocation around us for its own, and resume what it finds there
+    end_with_parent()
+    stop = StopRequest()
+    stop.listen()
+    _pin(rank, job.threads)
+    os.environ[WORKER_VARIABLE] = str(directory.path)
+    return stop
+
+
+def _attempt(
+    directory: JobDirectory, job: Job, attempt: Attempt, options: Options, rank: Rank, stop: StopRequest
+) -> tuple[int, str | None]:
     """Try the job; every way it can fail becomes an exit status and a line that says why."""
     try:
         # Imported here: torch reads the number of threads and the pinning that were set above.
         from asrnn_bench.running.training import prepare_torch, train
 
         prepare_torch(job.threads)
-        data_dir = os.environ.get("ASRNN_DATA_DIR")
-        directory.publish(train(directory, attempt, Path(data_dir) if data_dir else None), attempt)
+        stop.check()
+        record = train(directory, attempt, options, rank, stop)
+        if record is not None:
+            directory.publish(record, attempt)
+    except PreemptedError as error:
+        return EX_PREEMPTED, str(error)
+    except SupersededError as error:
+        return EX_SUPERSEDED, str(error)
     except MissingDataError as error:
         return EX_NO_INPUT, str(error)
     except AsrnnError as error:
@@ -65,26 +108,30 @@ def _attempt(directory: JobDirectory, job: Job, attempt: Attempt) -> tuple[int, 
         return EX_DATA, str(error)
     except MemoryError:
         return EX_MEMORY, "out of memory"
+    except SystemExit as error:
+        if stop.requested:  # Lightning's own answer to SIGTERM, in the moments when it has the signal
+            return EX_PREEMPTED, "asked to stop while the trainer started"
+        traceback.print_exc()
+        return EX_SOFTWARE, f"the model's code ended the process, with {error.code!r}"
     except Exception as error:  # whatever a model does, the job ends with a reason and the suite goes on
         traceback.print_exc()
-        if type(error).__name__ == "OutOfMemoryError":
-            return EX_MEMORY, f"out of memory: {_first_line(error)}"
-        return EX_SOFTWARE, f"{type(error).__name__}: {_first_line(error)}"
+        return _failure(error)
     return 0, None
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "no message")[:300]
+def _failure(error: Exception) -> tuple[int, str]:
+    """Return the exit status and the reason of what no one expected."""
+    text = str(error)
+    if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in text:
+        return EX_MEMORY, f"out of memory: {_first_line(text)}"
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text:
+        where = getattr(error, "filename", None)
+        return EX_NO_SPACE, f"no space left on the disk{f' for {where}' if where else ''}; make room and run again"
+    return EX_SOFTWARE, f"{type(error).__name__}: {_first_line(text)}"
 
 
-def _end_on_sigterm(attempt: Attempt) -> None:
-    """End at once when asked to; left to itself, Lightning ends the process with exit status 0 and no result."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        attempt.write_end(EX_TERMINATED, "ended by SIGTERM")
-        os._exit(EX_TERMINATED)
-
-    signal.signal(signal.SIGTERM, end)
+def _first_line(text: str) -> str:
+    return next(iter(text.splitlines()), "no message")[:300]
 
 
 def _log_to(path: Path) -> None:
@@ -96,11 +143,12 @@ def _log_to(path: Path) -> None:
     os.close(descriptor)
 
 
-def _pin() -> None:
-    """Keep to the cores that the launcher gave, before torch makes its threads."""
-    cores = os.environ.get(CORES_VARIABLE)
+def _pin(rank: Rank, threads: int) -> None:
+    """Keep to the cores that the launcher gave, each rank to its own, before torch makes its threads."""
+    cores = [int(core) for core in os.environ.get(CORES_VARIABLE, "").split(",") if core]
     if cores and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
+        own = cores[rank.local * threads : (rank.local + 1) * threads]
+        os.sched_setaffinity(0, own or cores)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,12 @@ from asrnn_bench.api import class_reference
 from asrnn_bench.planning.plan import Plan, Request, make_plan
 from asrnn_bench.planning.spec import load_suite
 from asrnn_bench.runner import Machine, Places, execute, publish, record_of
+from asrnn_bench.running import policy, supervision
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.launchers import local
 from asrnn_bench.running.launchers.slots import find_slots
+from asrnn_bench.running.options import Options
+from asrnn_bench.running.processes import Child
 
 
 @pytest.fixture
@@ -38,68 +41,78 @@ def test_a_second_runner_in_the_same_folder_is_told_who_is_there(plan: Plan, pla
 
 
 def _fake_worker(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
-    """Let the launcher start a few lines of Python in the place of the worker."""
-    start = local.subprocess.Popen
+    """Let the supervisor start a few lines of Python in the place of the worker."""
 
-    def popen(words: list[str], **kwargs: object) -> object:
-        return start([sys.executable, "-c", program, words[-1]], **kwargs)  # type: ignore[call-overload]
+    def words(directory: Path) -> list[str]:
+        return [sys.executable, "-c", program, str(directory)]
 
-    monkeypatch.setattr(local.subprocess, "Popen", popen)
+    monkeypatch.setattr(supervision, "worker_words", words)
+    monkeypatch.setattr(local.Template, "start", lambda self, *given: Child(*given))
 
 
-CLAIM = "JobDirectory(Path(sys.argv[1])).claim()"
-IMPORTS = "import os, sys; from pathlib import Path; from asrnn_bench.running.job_directory import JobDirectory; "
+ENDED = "import sys, os; os._exit(0)"
+KILLED = "import os; os.kill(os.getpid(), 9)"
+STOPPED = "import sys; sys.exit(75)"
+IN_VAIN = Options(retries=1)
 
 
 @pytest.mark.parametrize(
-    ("program", "reason"),
+    ("program", "reason", "attempts"),
     [
-        ("sys.exit('no such interpreter')", "the worker did not start (exit status 1): no such interpreter"),
-        (f"{CLAIM}; os._exit(0)", "ended with exit status 0 and no result"),
-        (f"{CLAIM}; os.kill(os.getpid(), 9)", "ended by signal 9 (killed; Linux does so when memory runs out)"),
+        ("import sys; sys.exit('no such thing')", "the worker did not start (exit status 1): no such thing", 1),
+        (ENDED, "ended with exit status 0 and no result", 2),
+        (KILLED, "killed by signal 9", 2),
+        ("import sys; sys.exit(70)", "ended with exit status 70", 1),
         (
-            f"{CLAIM}.write_end(143, 'ended by SIGTERM'); sys.exit(143)",
-            "its process was ended from outside; run the same command again",
+            STOPPED,
+            "preempted again and again without getting any further: ended with exit status 75",
+            policy.MOST_PREEMPTIONS + 1,
         ),
     ],
 )
 def test_a_job_that_ends_without_a_result_is_a_failed_row(
-    plan: Plan, places: Places, monkeypatch: pytest.MonkeyPatch, program: str, reason: str
+    plan: Plan, places: Places, monkeypatch: pytest.MonkeyPatch, program: str, reason: str, attempts: int
 ) -> None:
-    for job in plan.jobs:  # an attempt of an earlier run, which was interrupted
+    monkeypatch.setattr(policy, "MOST_PREEMPTIONS", 2)
+    attempts = min(attempts, 3)
+    for job in plan.jobs:  # an attempt of an earlier run, whose runner was killed with it
         directory = JobDirectory.of(places.output, job)
         directory.write_job(job)
-        directory.claim().write_end(143, "interrupted")
-    _fake_worker(monkeypatch, IMPORTS + program)
-    outcome = execute(plan, places, Machine(), Console(quiet=True))
+        claim = directory.claim().path / "claim.json"
+        claim.write_text(claim.read_text().replace(f'"pid": {os.getpid()}', f'"pid": {2**22 + 1}'))
+    _fake_worker(monkeypatch, program)
+    outcome = execute(plan, places, Machine(options=IN_VAIN), Console(quiet=True))
     assert [(record.status, record.reason) for record in outcome.records] == [("failed", reason)] * 3
     assert "failed" in (places.leaderboards / "tiny.tiny.csv").read_text()
+    expected = attempts if program == STOPPED else attempts + 1  # the lost attempt counts as a preemption
+    assert {len(JobDirectory.of(places.output, job).attempts()) for job in plan.jobs} == {expected}
 
 
-def test_the_end_of_a_child_is_not_written_into_anothers_attempt(plan: Plan, places: Places) -> None:
-    directory = JobDirectory.of(places.output, plan.jobs[0])
-    directory.write_job(plan.jobs[0])
-    ours = directory.claim()
-    theirs = directory.claim()
-    for attempt, pid in ((ours, 123456), (theirs, os.getpid())):
-        text = (attempt.path / "claim.json").read_text()
-        (attempt.path / "claim.json").write_text(text.replace(f'"pid": {os.getpid()}', f'"pid": {pid}'))
+def test_a_failed_job_is_left_alone_until_somebody_asks_for_it(
+    plan: Plan, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fake_worker(monkeypatch, "import sys; sys.exit(70)")
+    quiet = Console(quiet=True)
+    assert [execute(plan, places, Machine(), quiet).started for _ in range(2)] == [3, 0]
+    again = execute(plan, places, Machine(retry_failed=True), quiet)
+    assert (again.started, again.count("failed")) == (3, 3)
 
-    class Process:
-        pid, returncode = 123456, -9
 
-    local._ended(local._Child(directory, Process(), directory.path / "launch.log"))  # type: ignore[arg-type]
-    assert ours.ended() == (-9, "ended by signal 9 (killed; Linux does so when memory runs out)")
-    assert theirs.ended() is None
+@pytest.mark.parametrize("code", [74, 66, 1])
+def test_what_is_mended_outside_of_a_job_is_tried_in_the_next_run(
+    plan: Plan, places: Places, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    _fake_worker(monkeypatch, f"import sys; sys.exit({code})")
+    assert [execute(plan, places, Machine(), Console(quiet=True)).started for _ in range(2)] == [3, 3]
 
 
 def test_a_job_that_cannot_be_started_does_not_stop_the_others(
     plan: Plan, places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def popen(*_: object, **__: object) -> object:
+    def start(*_: object, **__: object) -> object:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(local.subprocess, "Popen", popen)
+    monkeypatch.setattr(local.Template, "start", start)
     outcome = execute(plan, places, Machine(), Console(quiet=True))
     assert {record.reason for record in outcome.records} == {
         "the worker could not be started: [Errno 28] No space left on device"

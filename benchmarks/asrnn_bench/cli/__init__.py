@@ -5,6 +5,7 @@ checked model breaks the contract; 2 wrong usage, in one line; 130 interrupted; 
 package imports torch before it is needed.
 """
 
+import io
 import signal
 import sys
 from types import FrameType
@@ -14,6 +15,7 @@ import typer
 from asrnn.errors import AsrnnError, DataError
 from asrnn_bench.cli import check, doctor, leaderboard, listing, prepare, run, speed, status, tune
 from asrnn_bench.cli.app import app
+from asrnn_bench.plain_text import plain
 
 # Each module entered its verb when it was imported.
 VERBS = (run, listing, check, prepare, doctor, status, leaderboard, tune, speed)
@@ -28,6 +30,10 @@ class _TerminatedError(BaseException):
 
 def main() -> None:
     """Run the command line and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A file's name may hold bytes that are no text, and not every terminal shows a "±".
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(invoke(sys.argv[1:]))
 
 
@@ -53,7 +59,7 @@ def invoke(arguments: list[str]) -> int:
 
 
 def _fault(message: str, status: int) -> int:
-    sys.stderr.write(f"asrnn-bench: {' '.join(message.split())}\n")
+    sys.stderr.write(f"asrnn-bench: {plain(message)}\n")
     return status
 
 

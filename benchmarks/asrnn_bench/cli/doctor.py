@@ -26,6 +26,7 @@ def doctor(
 ) -> int:
     """Show versions, devices, disk and data; exit 1 if something is damaged or not installed."""
     faults = _packages() + _devices() + _data(resolve_data_dir(data_dir))
+    _launchers()
     typer.echo(f"models    {', '.join(source.name for source in list_models())}")
     lacking = [name for name in IMAGE_SETS if not images_present(name, resolve_data_dir(data_dir))]
     ready = f"ready, but for tasks on {', '.join(lacking)}, which will be skipped" if lacking else "ready"
@@ -57,6 +58,24 @@ def _devices() -> int:
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     typer.echo(f"disk      {free:.1f} GiB free here")
     return 0
+
+
+def _launchers() -> None:
+    """Say where jobs can be sent from here, and what the flags need that ask for more."""
+    slurm = f"sbatch is {'' if shutil.which('sbatch') else 'not '}on this machine"
+    needed = {
+        "slurm": ("submitit", f"; {slurm}"),
+        "ray": ("ray", ""),
+        "tensorboard": ("tensorboard", ""),
+        "wandb": ("wandb", ""),
+    }
+    for extra, (package, more) in needed.items():
+        kind = "launcher" if extra in ("slurm", "ray") else "logger"
+        try:
+            found = f"{package} {version(package)}"
+        except PackageNotFoundError:
+            found = f'pip install "asrnn-bench[{extra}]" brings it'
+        typer.echo(f"{kind:<10}{extra}: {found}{more}")
 
 
 def _data(root: Path | None) -> int:

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from asrnn_bench.cli.app import app
-from asrnn_bench.cli.run import names, numbers
+from asrnn_bench.cli.quantities import names, numbers
 from asrnn_bench.runner import make_writable
 from asrnn_bench.speed.column_page import write_column_page
 from asrnn_bench.speed.contenders import missing_peers

@@ -1,17 +1,30 @@
 """``asrnn-bench status DIR``: where a run stands, from any shell."""
 
+import os
 import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.live import Live
+from rich.text import Text
 
 from asrnn.errors import UsageError
 from asrnn_bench.cli.app import app
-from asrnn_bench.running.display import ended_line, render
+from asrnn_bench.plain_text import plain
+from asrnn_bench.running.disk_use import disk_use
+from asrnn_bench.running.display import OTHERS_SECONDS, SHOW_SHARE, render
 from asrnn_bench.running.snapshot import JobView, Observer, count_states
+from asrnn_bench.running.tries import repeated
+from asrnn_bench.running.words import ended_line, size
+
+FOLLOW_SECONDS = 1.0
+
+MOST_LINES = 20
+"""Of one kind on a terminal; into a file or a pipe go all."""
 
 
 @app.command()
@@ -21,19 +34,17 @@ def status(
         bool, typer.Option("--follow", "-f", help="Keep the table up to date until no job runs.")
     ] = False,
 ) -> int:
-    """Show where the jobs below a folder stand."""
+    """Show where the jobs below a folder stand, what they took, and which were tried again."""
     observer, faults = Observer.below(directory)
     if not observer.jobs and not faults:
         raise UsageError(f"there are no jobs below {directory}; name the --output folder of a run")
     console = Console(highlight=False, markup=False)
-    views = observer.look()
-    slots = max(1, count_states(views)["running"])
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = 250  # a line each, for grep
     if follow and console.is_terminal:
-        with Live(console=console, auto_refresh=False, transient=True) as live:
-            while count_states(views)["running"]:
-                live.update(render(views, slots), refresh=True)
-                time.sleep(1.0)
-                views = observer.look()
+        _follow(observer, console)
+    views = observer.views
+    slots = max(1, count_states(views)["running"])
     groups: dict[str, list[JobView]] = {}
     for view in views:
         groups.setdefault(f"{view.job.suite} (version {view.job.suite_version}), budget {view.job.budget}", []).append(
@@ -41,10 +52,43 @@ def status(
         )
     for name, group in groups.items():
         console.print(name)
-        console.print(render(group, slots, is_live=False))
+        console.print(render(group, slots, console, is_live=False))
+    used = disk_use(directory)
+    console.print(f"disk: {size(used.total)}, of which checkpoints {size(used.checkpoints)}")
+    _print_repeated(observer, views, directory, console)
     for fault in faults:
-        console.print(f"warning: {fault}", soft_wrap=True)
-    for view in views:
-        if view.state in ("failed", "diverged"):
-            console.print(ended_line(view), soft_wrap=True)
+        console.print(f"warning: {plain(fault)}", soft_wrap=True)
+    lost = [view for view in views if view.state in ("failed", "diverged")]
+    _print_lines([ended_line(view) for view in lost], "failed or diverged", directory, console)
     return 0
+
+
+def _follow(observer: Observer, console: Console) -> None:
+    """Keep the picture up to date until no job runs, at the cost of a small share of a core."""
+    views, took = observer.views, 0.0
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        while running := count_states(views)["running"]:
+            live.update(render(views, running, console), refresh=True)
+            time.sleep(max(FOLLOW_SECONDS, took / SHOW_SHARE))
+            start = time.monotonic()
+            views = observer.look(OTHERS_SECONDS)
+            took = time.monotonic() - start
+
+
+def _print_repeated(observer: Observer, views: list[JobView], directory: Path, console: Console) -> None:
+    """Say how many attempts were lost and why, and which jobs needed the most."""
+    found = sorted(repeated(observer, views), key=lambda tries: -tries.attempts)
+    if not found:
+        return
+    kinds = Counter(kind for tries in found for kind in tries.why)
+    reasons = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    console.print(f"{len(found)} jobs took more than one attempt; lost attempts: {reasons or 'none'}", soft_wrap=True)
+    _print_lines([Text(tries.line) for tries in found], "of them", directory, console)
+
+
+def _print_lines(lines: Sequence[Text], what: str, directory: Path, console: Console) -> None:
+    shown = lines[:MOST_LINES] if console.is_terminal else lines
+    if shown:
+        console.print(Text("\n").join(shown), soft_wrap=True)
+    if len(shown) < len(lines):
+        console.print(f"and {len(lines) - len(shown)} more {what}; all: asrnn-bench status {directory} | cat")

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from asrnn_bench.cli.app import app
-from asrnn_bench.cli.run import names
+from asrnn_bench.cli.quantities import names
 from asrnn_bench.planning.spec import load_suite
 from asrnn_bench.runner import Machine, Places, run_jobs
 from asrnn_bench.tuning import plan_trials, write_outcome

@@ -20,9 +20,10 @@ from rich.console import Console
 import asrnn
 from asrnn.source_code import source_digest
 from asrnn_bench.atomic import replace
-from asrnn_bench.records import Job, ModelConfig, canonical_json, digest
+from asrnn_bench.records import Job, ModelConfig
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.launchers.environment import RUNNER_VARIABLE
+from asrnn_bench.written import canonical_json, digest
 
 TIMEOUT_SECONDS = 600.0
 """For one model with all its settings, of which each takes seconds; a model that does not end is refused too."""
@@ -114,7 +115,7 @@ def _ask(models: Sequence[ModelConfig], files: Mapping[str, Path], environment: 
     if first.origin == "file":
         target = f"{files[first.name].resolve()}:{target.rpartition(':')[2]}"
     source = {"name": first.name, "origin": first.origin, "target": target, "code": first.code}
-    request = json.dumps({"source": source, "hypers": [model.hyper for model in models]})
+    request = json.dumps({"source": source, "hypers": [model.hyper for model in models]}, allow_nan=False)
     with tempfile.TemporaryDirectory() as folder:
         answer, log = Path(folder) / "answer.json", Path(folder) / "log"
         end = _run([request, str(answer)], log, environment)

@@ -27,7 +27,9 @@ def main(words: list[str]) -> int:
     refusals: list[str | None] = []
     for hyper in request["hypers"]:
         refusals.append(_refusal(source, hyper))
-        replace(answer, json.dumps(refusals), durable=False)  # what is known so far, should the next one never end
+        replace(
+            answer, json.dumps(refusals, allow_nan=False), durable=False
+        )  # what is known so far, should the next one never end
     return 0
 
 

@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import platform
 import resource
 import statistics
 import time
@@ -24,9 +26,13 @@ class DivergedError(Exception):
 
 
 class Selection(Callback):
-    """Keep the weights of the best validation accuracy, the earliest of equals, and the curve that led there."""
+    """Keep the weights of the best validation accuracy, the earliest of equals, and the curve that led there.
 
-    def __init__(self, metrics: Path) -> None:
+    Args:
+        metrics: the file that the curve's points are appended to; None on ranks that write nothing.
+    """
+
+    def __init__(self, metrics: Path | None) -> None:
         self.metrics = metrics
         self.curve: list[CurvePoint] = []
         self.best: CurvePoint | None = None
@@ -34,11 +40,29 @@ class Selection(Callback):
         self.weights: dict[str, Tensor] = {}
         self._losses: list[Tensor] = []
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the curve, the best weights so far and the losses since the last validation."""
+        return {
+            "curve": [point.model_dump() for point in self.curve],
+            "val_samples": self.val_samples,
+            "weights": self.weights,
+            "losses": torch.stack(self._losses) if self._losses else None,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a state that :meth:`state_dict` returned; the curve until there goes into this attempt's file."""
+        self.curve = [CurvePoint.model_validate(point) for point in state_dict["curve"]]
+        self.best = max(self.curve, key=lambda point: (point.val_accuracy, -point.step), default=None)
+        self.val_samples, self.weights = state_dict["val_samples"], state_dict["weights"]
+        self._losses = [] if state_dict["losses"] is None else list(state_dict["losses"])
+        for point in self.curve:
+            self._write(point)
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Remember the loss, and stop at one that is not finite."""
-        loss = outputs["loss"].detach()
+        """Remember the loss, which is the mean of all ranks', and stop at one that is not finite."""
+        loss = outputs["loss"].detach() if trainer.world_size == 1 else trainer.callback_metrics["train/loss"]
         if not math.isfinite(loss.item()):
             raise DivergedError(f"the training loss became {loss.item()} at step {trainer.global_step}")
         self._losses.append(loss)
@@ -57,8 +81,7 @@ class Selection(Callback):
         )
         self._losses.clear()
         self.curve.append(point)
-        with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(point.model_dump()) + "\n")
+        self._write(point)
         if self.best is None or point.val_accuracy > self.best.val_accuracy:
             self.best = point
             self.val_samples = int(measured["val/samples"])
@@ -66,25 +89,62 @@ class Selection(Callback):
             # Contiguous, because safetensors keeps no strides.
             self.weights = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
 
+    def _write(self, point: CurvePoint) -> None:
+        if self.metrics is not None:
+            with self.metrics.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(point.model_dump(), allow_nan=False) + "\n")
+
 
 class Progress(Callback):
-    """Time each step, and write the progress about once a second."""
+    """Time each step, and write the progress about once a second.
 
-    def __init__(self, directory: JobDirectory, attempt: int, max_steps: int, interval: float = 1.0) -> None:
-        self.directory, self.attempt, self.max_steps, self.interval = directory, attempt, max_steps, interval
+    Args:
+        directory: the job's.
+        attempt: the number of this process's attempt.
+        max_steps: the optimiser steps of the training.
+        interval: seconds between two writings.
+        silent: write nothing, as on every rank but the first.
+    """
+
+    def __init__(
+        self, directory: JobDirectory, attempt: int, max_steps: int, *, interval: float = 1.0, silent: bool = False
+    ) -> None:
+        self.directory, self.attempt, self.max_steps = directory, attempt, max_steps
+        self.interval, self.silent = interval, silent
         self.sequence = 0
         self.step_seconds: list[float] = []
         self._mark = 0.0
         self._written = 0.0
+        self._trained_before, self._began = 0.0, time.perf_counter()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the times of the steps, and what the training took until here."""
+        return {
+            "step_seconds": torch.tensor(self.step_seconds, dtype=torch.float64),
+            "train_seconds": self.train_seconds(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Add what attempts before this one took."""
+        self.step_seconds = state_dict["step_seconds"].tolist()
+        self._trained_before, self._began = state_dict["train_seconds"], time.perf_counter()
+
+    def train_seconds(self) -> float:
+        """Return what the training took so far, validations included, without what killed attempts did in vain."""
+        return self._trained_before + time.perf_counter() - self._began
 
     def write(self, phase: str, step: int, loss: float | None = None) -> None:
         """Write where the attempt is; ``seq`` grows with every call, so that an observer needs no clock of ours."""
-        self.sequence += 1
         self._written = time.monotonic()
+        if self.silent:
+            return
+        self.sequence += 1
         recent = self.step_seconds[-20:]
         self.directory.write_progress(
             {
                 "attempt": self.attempt,
+                "host": platform.node(),
+                "pid": os.getpid(),
                 "seq": self.sequence,
                 "phase": phase,
                 "step": step,
@@ -123,9 +183,19 @@ class Progress(Callback):
         """Leave the validation out of the next step's time."""
         self._mark = time.perf_counter()
 
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any) -> None:
+        """Show that a long validation has not come to a halt."""
+        if time.monotonic() - self._written >= self.interval:
+            self.write("validating", trainer.global_step)
+
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say that the test runs."""
         self.write("testing", self.max_steps)
+
+    def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any) -> None:
+        """Show that a long test has not come to a halt."""
+        if time.monotonic() - self._written >= self.interval:
+            self.write("testing", self.max_steps)
 
 
 def exact_share(accuracy: float, samples: int) -> float:

@@ -5,9 +5,11 @@
     <output>/<suite>/<task>/<model>/seed-<n>-<key12>/
         job.json            the job, frozen
         model/              the file that defines the model, where it is a file
-        attempts/001/       claim.json, worker.log, metrics.jsonl, exit.json, weights.safetensors
+        attempts/001/       claim.json, start.json, worker.log, metrics.jsonl, exit.json, weights.safetensors
+        ckpt/               the last two checkpoints, until there is a result
         progress.json       replaced about once a second while an attempt runs
-        next.json           what a runner decided before the next attempt: it waits, or why it is not started
+        next.json           what was decided before the next attempt: it waits, or why it is not started
+        retry.json          up to which attempt none counts any more, since somebody asked for another try
         result.json         published once; that it exists means done
 
 Whoever starts a job, and however often: attempts are numbered by ``mkdir``, which only one process wins, and the
@@ -15,7 +17,7 @@ result is published by a hard link, which only the first one gets.
 """
 
 import json
-import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,17 +25,21 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
 from asrnn.errors import UsageError
-from asrnn_bench.atomic import read_object, replace, sync_folder
-from asrnn_bench.records import Job, Record, Status, read_record
-from asrnn_bench.running.attempts import EX_NO_INPUT, EX_TERMINATED, Attempt, claim_attempt, list_attempts
+from asrnn_bench.atomic import holds, read_object, replace
+from asrnn_bench.plain_text import plain
+from asrnn_bench.reading import UnreadableError, read_file
+from asrnn_bench.records import Job, Record, Status, job_text, read_job, read_record
+from asrnn_bench.running.attempts import MOST, Attempt, End, Kind, claim_attempt, list_attempts
+from asrnn_bench.running.policy import decide
+from asrnn_bench.running.publication import publish, published
 
 State = Literal["waiting", "running", "done", "diverged", "failed", "no-data"]
 
-ENDINGS: dict[int, State] = {EX_NO_INPUT: "no-data", EX_TERMINATED: "waiting"}
-"""What an attempt's return code says of its job; any other code means that it failed. An interrupted one waits."""
+ENDINGS: dict[Kind, State] = {"no-data": "no-data", "preempted": "waiting", "superseded": "waiting"}
+"""What the end of its last attempt says of a job that has no result; any other end means that it failed."""
+
+_CHECKPOINT = re.compile(r"step-(\d{8,})\.ckpt")
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,11 @@ class JobDirectory:
     def of(cls, output: Path, job: Job) -> "JobDirectory":
         """Return where ``job`` lives below ``output``, whether or not it is there yet."""
         return cls(output / job.suite / job.task.name / job.model.name / f"seed-{job.seed}-{job.key[:12]}")
+
+    @property
+    def short_key(self) -> str:
+        """The first digits of its job's key, with which its name ends."""
+        return self.path.name[-12:]
 
     @classmethod
     def below(cls, output: Path) -> Iterator["JobDirectory"]:
@@ -63,19 +74,14 @@ class JobDirectory:
             (self.path / "attempts").mkdir(parents=True, exist_ok=True)
             if model_file is not None:
                 self._write_model(job, model_file)
-            if not self._holds(job):
-                text = json.dumps(job.model_dump(mode="json"), sort_keys=True, indent=1, allow_nan=False)
-                replace(self.path / "job.json", text + "\n")
+            text = job_text(job)
+            if not holds(self.path / "job.json", text):
+                # No wait for the disk: the runner waits once for all, and a job lost in a power cut is written again.
+                replace(self.path / "job.json", text, durable=False)
         except OSError as error:
             raise UsageError(
                 f"cannot write to {self.path}: {error.strerror}; choose another --output or mend its permissions"
             ) from error
-
-    def _holds(self, job: Job) -> bool:
-        try:
-            return self.job().key == job.key
-        except UsageError:
-            return False
 
     def _write_model(self, job: Job, model_file: Path) -> None:
         content = model_file.read_bytes()
@@ -97,18 +103,49 @@ class JobDirectory:
             UsageError: there is none, it is damaged, or it is not the one that the directory is named after.
         """
         try:
-            job = Job.model_validate_json((self.path / "job.json").read_bytes())
+            job = read_job(read_file(self.path / "job.json"))
         except OSError as error:
             raise UsageError(f"{self.path} is not a job directory: it has no readable job.json") from error
-        except ValidationError as error:
-            raise UsageError(f"{self.path / 'job.json'} is damaged; delete the directory and run again") from error
+        except UnreadableError as error:
+            raise UsageError(f"{self.path / 'job.json'}: {error}; run its suite again, which mends it") from error
         if not self.path.name.endswith(job.key[:12]):
-            raise UsageError(f"{self.path / 'job.json'} was altered; delete the directory and run again")
+            raise UsageError(f"{self.path / 'job.json'}: it was altered; run its suite again, which mends it")
         return job
 
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.path / "ckpt"
+
+    def saved_step(self) -> int:
+        """Return the step of the newest checkpoint, 0 where there is none; none is read."""
+        return max(checkpoint_steps(self.checkpoints), default=0)
+
+    def clear(self, *, keep_checkpoints: bool) -> None:
+        """Remove what a job that has its result needs no more: checkpoints, and what killed processes half wrote."""
+        if not keep_checkpoints:
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
+        for file in [*self.path.glob(".*.json.*"), *self.path.glob("attempts/*/.*.json.*")]:
+            file.unlink(missing_ok=True)
+
+    def holder(self) -> Attempt | None:
+        """Return the attempt of a living process that has the job in hand."""
+        attempts = self.attempts()
+        return attempts[-1] if attempts and attempts[-1].ended() is None and attempts[-1].lives() else None
+
+    def try_claim(self) -> Attempt | None:
+        """Take the next attempt, unless another process takes that number just now."""
+        number = max((attempt.number for attempt in self.attempts()), default=0) + 1
+        attempt = claim_attempt(self.path / "attempts", number)
+        if attempt is not None:
+            (self.path / "next.json").unlink(missing_ok=True)
+        return attempt
+
     def claim(self) -> Attempt:
-        """Take the next attempt; no other process gets the same number."""
-        attempt = claim_attempt(self.path / "attempts")
+        """Take the next attempt, whoever has the last; no other process gets the same number."""
+        number = max((attempt.number for attempt in self.attempts()), default=0) + 1
+        while (attempt := claim_attempt(self.path / "attempts", number)) is None:
+            number += 1
         (self.path / "next.json").unlink(missing_ok=True)
         return attempt
 
@@ -116,39 +153,41 @@ class JobDirectory:
         """Return the attempts there were, the first one first."""
         return list_attempts(self.path / "attempts")
 
+    def attempt(self, number: int) -> Attempt:
+        """Return the attempt with a number."""
+        return Attempt(number, self.path / "attempts" / f"{number:03d}")
+
+    def is_latest(self, attempt: Attempt) -> bool:
+        """Return whether no later attempt has taken over."""
+        return not (self.path / "attempts" / f"{attempt.number + 1:03d}").exists()
+
+    def ends(self) -> list[End]:
+        """Return how the attempts that count ended; one that nobody said anything of was killed with its supervisor."""
+        after = read_object(self.path / "retry.json").get("after")
+        counting = [each for each in self.attempts() if not isinstance(after, int) or each.number > after]
+        if not counting:
+            return []
+        lost = End(0, "preempted", "its supervisor ended before it", self.saved_step())
+        found = [(attempt, attempt.ended()) for attempt in counting]
+        return [end or lost for attempt, end in found if end is not None or not attempt.lives()]
+
+    def is_given_up(self, retries: int) -> bool:
+        """Return whether it failed in a way that another try would not mend, or more than ``retries`` times."""
+        return decide(self.ends(), retries) == "never" and self.holder() is None
+
+    def start_afresh(self) -> None:
+        """Let no attempt that was made so far count against the job any more; its checkpoints stay."""
+        last = max((attempt.number for attempt in self.attempts()), default=0)
+        replace(self.path / "retry.json", json.dumps({"after": last}, allow_nan=False) + "\n")
+
     def publish(self, record: Record, attempt: Attempt) -> bool:
         """Publish the result and return whether it was the first one; a later one stays in its attempt's folder."""
         own = attempt.path / "result.json"
         replace(own, record.text())
-        try:
-            os.link(own, self.path / "result.json")
-        except FileExistsError:
-            return False
-        except OSError:
-            return self._publish_without_links(own, attempt)
-        sync_folder(self.path)
-        return True
-
-    def _publish_without_links(self, own: Path, attempt: Attempt) -> bool:
-        """Publish on a file system without hard links: only the first of two complete folders can be renamed."""
-        folder = self.path / f".result.{attempt.number}"
-        folder.mkdir(exist_ok=True)
-        shutil.copyfile(own, folder / "result.json")
-        sync_folder(folder)
-        try:
-            folder.rename(self.path / "result")
-        except OSError:
-            if not (self.path / "result").is_dir():
-                raise
-            shutil.rmtree(folder)
-            return False
-        sync_folder(self.path)
-        return True
+        return publish(own, self.path)
 
     def _result_file(self) -> Path:
-        linked = self.path / "result.json"
-        renamed = self.path / "result" / "result.json"
-        return renamed if renamed.exists() and not linked.exists() else linked
+        return published(self.path)
 
     def is_done(self) -> bool:
         """Return whether the job has its result."""
@@ -162,25 +201,29 @@ class JobDirectory:
         """
         file = self._result_file()
         try:
-            record = read_record(file.read_bytes())
+            record = read_record(read_file(file))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{file} is damaged; delete it and run again") from error
+        except OSError as error:
+            raise UsageError(f"{file} cannot be read: {error.strerror}; delete it and run again") from error
+        except UnreadableError as error:
+            raise UsageError(f"{file}: {error}; delete it and run again") from error
         if not self.path.name.endswith(record.key[:12]):
             raise UsageError(f"{file} does not belong to its directory; delete it and run again")
         return record
 
-    def wait(self) -> None:
-        """Say that a runner will start the job, whatever came of it before."""
-        self._decide("waiting", "")
+    def wait(self, reason: str = "") -> None:
+        """Say that the job will be started, whatever came of it before, and why again."""
+        self._decide("waiting", reason)
 
     def skip(self, status: Status, reason: str) -> None:
         """Say why the job is not started; the next attempt takes that back."""
         self._decide(status, reason)
 
     def _decide(self, status: str, reason: str) -> None:
-        replace(self.path / "next.json", json.dumps({"status": status, "reason": reason}, sort_keys=True) + "\n")
+        text = json.dumps({"status": status, "reason": reason}, sort_keys=True, allow_nan=False)
+        # No wait for the disk: without this file the attempts say where the job stands, and a runner decides again.
+        replace(self.path / "next.json", text + "\n", durable=False)
 
     def state(self) -> tuple[State, str | None]:
         """Return where the job stands, and the reason where it did not come to a result."""
@@ -192,21 +235,43 @@ class JobDirectory:
             return record.status, record.reason
         decided = read_object(self.path / "next.json")
         if decided.get("status") in ("waiting", "no-data", "failed"):
-            return decided["status"], str(decided.get("reason")) or None
+            return decided["status"], plain(str(decided.get("reason") or "")) or None
         attempts = self.attempts()
         if not attempts:
             return "waiting", None
         end = attempts[-1].ended()
         if end is None:
             return ("running" if attempts[-1].lives() else "waiting"), None
-        state = ENDINGS.get(end[0], "failed")
-        return state, None if state == "waiting" else end[1]
+        state = ENDINGS.get(end.kind, "failed")
+        return state, None if state == "waiting" else end.reason or end.kind
 
     def write_progress(self, progress: dict[str, Any]) -> None:
         """Replace the file that observers follow."""
         replace(self.path / "progress.json", json.dumps(progress, allow_nan=False), durable=False)
 
     def progress(self) -> dict[str, Any]:
-        """Return the progress of the last attempt; empty before its first word."""
+        """Return the progress of the last attempt; empty before its first word, and without what nobody can show."""
         said, attempts = read_object(self.path / "progress.json"), self.attempts()
-        return said if attempts and said.get("attempt") == attempts[-1].number else {}
+        if not attempts or said.get("attempt") != attempts[-1].number:
+            return {}
+        return {name: value for name, value in said.items() if _can_be_shown(name, value)}
+
+
+def _can_be_shown(name: str, value: Any) -> bool:
+    """Return whether a file of progress says something of the right kind; the phase is a word, the rest are numbers."""
+    if name == "phase":
+        return isinstance(value, str) and len(value) <= 20 and value.isprintable()
+    return isinstance(value, int | float) and (value == 0 or 1e-12 < abs(value) < MOST)
+
+
+def checkpoint_file(folder: Path, step: int) -> Path:
+    """Return the file of the checkpoint after ``step`` optimiser steps."""
+    return folder / f"step-{step:08d}.ckpt"
+
+
+def checkpoint_steps(folder: Path) -> Iterator[int]:
+    """Yield the steps of the checkpoints in a folder, in no order."""
+    for file in folder.glob("step-*.ckpt"):
+        matched = _CHECKPOINT.fullmatch(file.name)
+        if matched is not None:
+            yield int(matched[1])

@@ -11,8 +11,12 @@ from asrnn.compiling import compiler
 PACKAGES = ("asrnn-bench", "torch", "torchvision", "lightning", "torchmetrics", "numpy")
 
 
-def environment() -> dict[str, str | int | float | bool | None]:
-    """Return what a reader needs to judge whether a number should come out the same on another machine."""
+def environment(processes: int = 1) -> dict[str, str | int | float | bool | None]:
+    """Return what a reader needs to judge whether a number should come out the same on another machine.
+
+    Args:
+        processes: how many trained the job together.
+    """
     import torch
 
     return {
@@ -22,6 +26,7 @@ def environment() -> dict[str, str | int | float | bool | None]:
         "cpu": cpu_model(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "c_compiler": compiler()[1],
+        **({"processes": processes} if processes > 1 else {}),
         "threads": torch.get_num_threads(),
         "accelerator": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,

@@ -1,7 +1,10 @@
 """Where a run stands, read from its job directories alone, so that every shell sees the same."""
 
-from collections import Counter
+import math
+import time
+from collections import Counter, deque
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,22 +17,36 @@ START_SECONDS = 8.0
 """What a worker takes to import torch and Lightning and to read its data, measured on two cores of an AMD EPYC."""
 
 
+NEXT_IN_LINE = 16
+"""How many of the waiting jobs are always looked at: launchers start them in the order of the plan."""
+
+
 @dataclass(frozen=True)
 class JobView:
-    """One job as an observer sees it."""
+    """One job as an observer sees it: of its result no more than a table shows, as there may be many thousands."""
 
     job: Job
     state: State
-    reason: str | None
-    progress: dict[str, Any]
-    record: Record | None
+    reason: str | None = None
+    progress: dict[str, Any] = field(default_factory=dict)
+    accuracy: float | None = None
+    """The test accuracy; for the trial of a search, the validation accuracy."""
+    train_seconds: float | None = None
+    attempt: int | None = None
+    """The one that came to the result."""
+
+    @classmethod
+    def of(cls, record: Record, job: Job | None = None) -> "JobView":
+        """Return the view of a job that has its result; the job may be given as its plan has it."""
+        scores, cost = record.scores, record.cost
+        accuracy = None if scores is None else scores.test_accuracy if record.job.tested else scores.val_accuracy
+        seconds = None if cost is None else cost.train_seconds
+        return cls(job or record.job, record.status, record.reason, {}, accuracy, seconds, record.attempt)
 
     @property
-    def accuracy(self) -> float | None:
-        """The test accuracy; for the trial of a search, the validation accuracy."""
-        if self.record is None or self.record.scores is None:
-            return None
-        return self.record.scores.test_accuracy if self.job.tested else self.record.scores.val_accuracy
+    def is_final(self) -> bool:
+        """Whether the job has its result, which nothing replaces."""
+        return self.state in ("done", "diverged")
 
     @property
     def fraction(self) -> float:
@@ -37,39 +54,93 @@ class JobView:
         return min(1.0, float(self.progress.get("step") or 0) / self.job.training.max_steps)
 
 
-@dataclass
 class Observer:
-    """Reads job directories again and again, each finished one only once."""
+    """Reads job directories again and again, each one with a result only once.
 
-    directories: list[JobDirectory]
-    jobs: list[Job]
-    _finished: dict[JobDirectory, JobView] = field(default_factory=dict)
+    Args:
+        directories: where the jobs are.
+        jobs: the jobs, in the same order.
+    """
+
+    def __init__(self, directories: list[JobDirectory], jobs: list[Job]) -> None:
+        self.directories, self.jobs = directories, jobs
+        self._views: list[JobView] = []
+        self._turns: deque[int] = deque()
 
     @classmethod
     def below(cls, output: Path) -> tuple["Observer", list[str]]:
         """Return an observer of all jobs below a folder, and a line for each directory that cannot be read."""
-        found: list[tuple[JobDirectory, Job]] = []
+        directories: list[JobDirectory] = []
+        views: list[JobView] = []
         faults: list[str] = []
         for directory in JobDirectory.below(output):
             try:
-                found.append((directory, directory.job()))
+                views.append(_view_of(directory))
+                directories.append(directory)
             except UsageError as error:
                 faults.append(str(error))
-        return cls([directory for directory, _ in found], [job for _, job in found]), faults
+        observer = cls(directories, [view.job for view in views])
+        observer._start(views)
+        return observer, faults
 
-    def look(self) -> list[JobView]:
-        """Return every job's view, in the order of the directories."""
-        pairs = zip(self.directories, self.jobs, strict=True)
-        return [self._finished.get(directory) or self._look_at(directory, job) for directory, job in pairs]
+    @property
+    def views(self) -> list[JobView]:
+        """Every job's view as it was last seen, in the order of the directories."""
+        return list(self._views)
 
-    def _look_at(self, directory: JobDirectory, job: Job) -> JobView:
-        state, reason = directory.state()
-        record = directory.result() if state in ("done", "diverged") else None
-        progress = directory.progress() if state == "running" else {}
-        view = JobView(job, state, reason, progress, record)
+    def look(self, seconds: float = math.inf) -> list[JobView]:
+        """Return every job's view, in the order of the directories.
+
+        The jobs that run and those that are next in line are looked at anew; of the others as many as there is time
+        for, the next ones at the next call.
+
+        Args:
+            seconds: about how long the others may take.
+        """
+        if not self._views:
+            pairs = zip(self.directories, self.jobs, strict=True)
+            self._start([_view_of(directory, job) for directory, job in pairs])
+            return self.views
+        waiting = [index for index, view in enumerate(self._views) if view.state == "waiting"]
+        running = [index for index, view in enumerate(self._views) if view.state == "running"]
+        seen = {*running, *waiting[:NEXT_IN_LINE]}
+        for index in seen:
+            self._views[index] = self._look_again(index)
+        until = time.monotonic() + seconds
+        for _ in range(len(self._turns)):
+            if time.monotonic() >= until:
+                break
+            index = self._turns.popleft()
+            if index not in seen:
+                self._views[index] = self._look_again(index)
+            if not self._views[index].is_final:
+                self._turns.append(index)
+        return self.views
+
+    def _start(self, views: list[JobView]) -> None:
+        self._views = views
+        self._turns = deque(index for index, view in enumerate(views) if not view.is_final)
+
+    def _look_again(self, index: int) -> JobView:
+        known = self._views[index]
+        return known if known.is_final else _view_of(self.directories[index], known.job)
+
+
+def _view_of(directory: JobDirectory, job: Job | None = None) -> JobView:
+    """Look into a directory; a result is read first, once, and says by its key that it belongs there.
+
+    Raises:
+        UsageError: the job is not given, there is no good result to take it from, and it cannot be read.
+    """
+    with suppress(UsageError):  # a damaged result, of which the state says so
+        record = directory.result()
         if record is not None:
-            self._finished[directory] = view
-        return view
+            return JobView.of(record, job)
+    job = directory.job() if job is None else job
+    state, reason = directory.state()
+    if state in ("done", "diverged"):  # its result came in between
+        return _view_of(directory, job)
+    return JobView(job, state, reason, directory.progress() if state == "running" else {})
 
 
 def count_states(views: Iterable[JobView]) -> Counter[State]:
@@ -86,8 +157,8 @@ def seconds_to_go(views: list[JobView], slots: int) -> float | None:
     speeds: dict[tuple[str, str], float] = {}
     for view in (view for view in views if view.job.model.hidden_size is not None):
         pair = (view.job.task.name, view.job.model.name)
-        if view.record is not None and view.record.cost is not None:
-            speeds[pair] = view.record.cost.train_seconds / view.job.training.max_steps
+        if view.train_seconds is not None:
+            speeds[pair] = view.train_seconds / view.job.training.max_steps
         elif view.progress.get("steps_per_second"):
             speeds[pair] = 1.0 / float(view.progress["steps_per_second"])
     if not speeds:

@@ -1,29 +1,42 @@
 """One job, from its configuration to its record, in this process."""
 
 import math
-import time
 from collections.abc import Sequence
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, Trainer
-from safetensors.torch import save_file
+from lightning.pytorch.loggers import Logger
+from safetensors.torch import save
 
 from asrnn.errors import DamagedDataError, ModelError
 from asrnn.models import RecurrentModel, build_model
 from asrnn.registry import ModelSource
 from asrnn.training import SequenceClassifier
+from asrnn_bench.atomic import replace
 from asrnn_bench.records import Cost, Job, Record, Scores
 from asrnn_bench.running.attempts import Attempt
 from asrnn_bench.running.callbacks import DivergedError, Progress, Selection, exact_share, peak_memory_mib
+from asrnn_bench.running.checkpoints import Checkpoints
 from asrnn_bench.running.job_directory import JobDirectory
+from asrnn_bench.running.loggers import make_loggers
 from asrnn_bench.running.not_recurrent import Chance, LogisticRegression
+from asrnn_bench.running.options import Options
 from asrnn_bench.running.provenance import environment
+from asrnn_bench.running.ranks import Rank
+from asrnn_bench.running.resuming import Resumption
+from asrnn_bench.running.stopping import StopRequest
 from asrnn_data.base import SequenceDataModule
 from asrnn_data.tasks import find_task
+
+PLAIN = Options()
+
+LOG_EVERY_STEPS = 10
+"""How often the loggers are told the training loss."""
 
 Model = RecurrentModel | Chance | LogisticRegression
 
@@ -43,43 +56,63 @@ def prepare_torch(threads: int) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
-def train(directory: JobDirectory, attempt: Attempt, data_dir: Path | None) -> Record:
-    """Train the job of ``directory``, select on validation, test once, and return the record.
+def train(directory: JobDirectory, attempt: Attempt, options: Options, rank: Rank, stop: StopRequest) -> Record | None:
+    """Train the job of ``directory`` from its newest checkpoint on, select on validation, test once; return the record.
+
+    Args:
+        directory: the job's.
+        attempt: this process's attempt.
+        options: how to run it.
+        rank: which of the job's processes this one is; all but the first return ``None``.
+        stop: whether this process was asked to stop.
 
     Raises:
         ModelError: the model cannot be imported or built, or breaks the contract of shapes.
         DataError: its data are missing or not the published ones.
+        PreemptedError: it was asked to stop; all that it did is saved.
+        SupersededError: a later attempt has taken over.
     """
-    job = directory.job()
-    data = build_data(job, data_dir)
+    job, first = directory.job(), rank.number == 0
+    data = build_data(job, Path(options.data_dir) if options.data_dir else None)
     data.setup()
-    torch.manual_seed(named_seed("training", job.seed))
+    torch.manual_seed(named_seed(f"training{f'/rank-{rank.number}' if rank.number else ''}", job.seed))
     model = build(job, directory, data)
+    if options.world_size > 1 and not torch.cuda.is_available():
+        _refuse_batch_statistics(model, job)
     module = build_module(job, model, data)
-    progress = Progress(directory, attempt.number, job.training.max_steps)
-    progress.write("starting", 0)
-    selection = Selection(attempt.path / "metrics.jsonl")
-    trainer = build_trainer(job, [selection, progress])
-    began = time.perf_counter()
+    checkpoints = Checkpoints(directory.checkpoints, job.key)
+    found = checkpoints.newest()
+    if first:
+        checkpoints.tidy(found)
+        attempt.write_start(f"step {found.step} ({found.which})" if found.path else "scratch", found.refused)
+    progress = Progress(directory, attempt.number, job.training.max_steps, silent=not first)
+    progress.write("starting", found.step)
+    selection = Selection(attempt.path / "metrics.jsonl" if first else None)
+    resumption = Resumption(directory, attempt, checkpoints, options, stop)
+    loggers = make_loggers(options.loggers, attempt.path, job) if first else []
+    trainer = build_trainer(job, [selection, progress, resumption], options, checkpoints, loggers)
+    stop.check()
     reason = None
     try:
         if model.num_parameters():
-            trainer.fit(module, datamodule=data)
+            trainer.fit(module, datamodule=data, ckpt_path=found.path, weights_only=True)
+        stop.check()
         if not selection.curve or selection.curve[-1].step != trainer.global_step:
             trainer.validate(module, datamodule=data, verbose=False)  # the last steps, or a model without any
     except DivergedError as error:
         reason = str(error)
     cost = Cost(
         step_seconds=progress.median_step_seconds(),
-        train_seconds=time.perf_counter() - began,
+        train_seconds=progress.train_seconds(),
         peak_memory_mib=peak_memory_mib(),
         parameters_recurrent=model.num_recurrent_parameters(),
         parameters_total=model.num_parameters(),
     )
-    scores = None
-    if reason is None:
-        scores = _scores(job, trainer, module, data, selection)
-        save_file(selection.weights, attempt.path / "weights.safetensors")
+    scores = _scores(job, trainer, module, data, selection) if reason is None else None
+    if not first:
+        return None
+    if scores is not None:
+        replace(attempt.path / "weights.safetensors", save(selection.weights))
     return Record(
         key=job.key,
         job=job,
@@ -90,7 +123,7 @@ def train(directory: JobDirectory, attempt: Attempt, data_dir: Path | None) -> R
         curve=selection.curve,
         cost=cost,
         scan_backend=model.scan_backend,
-        environment=environment(),
+        environment=environment(options.world_size),
     )
 
 
@@ -133,6 +166,15 @@ def build(job: Job, directory: JobDirectory, data: SequenceDataModule) -> Model:
     )
 
 
+def _refuse_batch_statistics(model: Model, job: Job) -> None:
+    """Refuse what normalises over a batch that several processes share, which torch synchronises on GPUs only."""
+    if any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in model.modules()):
+        raise ModelError(
+            f"{job.model.name} normalises over the batch, which several processes can share on GPUs only: "
+            "use --devices-per-job 1"
+        )
+
+
 def build_module(job: Job, model: Model, data: SequenceDataModule) -> SequenceClassifier:
     """Return what trains the model as the job says."""
     return SequenceClassifier(
@@ -143,20 +185,33 @@ def build_module(job: Job, model: Model, data: SequenceDataModule) -> SequenceCl
     )
 
 
-def build_trainer(job: Job, callbacks: Sequence[Callback]) -> Trainer:
-    """Return the trainer of a job on this process's one device."""
+def build_trainer(
+    job: Job,
+    callbacks: Sequence[Callback],
+    options: Options = PLAIN,
+    checkpoints: Checkpoints | None = None,
+    loggers: Sequence[Logger] = (),
+) -> Trainer:
+    """Return the trainer of a job, on this process's one device or as one of several ranks."""
     # The environment is named so that Lightning does not take a Slurm allocation around us for its own.
+    plugins: list[Any] = [LightningEnvironment(), *([checkpoints] if checkpoints else [])]
+    gpu, several = torch.cuda.is_available(), options.world_size > 1
     return Trainer(
-        accelerator="cuda" if torch.cuda.is_available() else "cpu",
-        devices=1,
-        plugins=[LightningEnvironment()],
+        accelerator="cuda" if gpu else "cpu",
+        devices=options.devices_per_job,
+        num_nodes=options.nodes_per_job,
+        strategy="ddp" if several else "auto",
+        sync_batchnorm=several and gpu,
+        use_distributed_sampler=False,
+        plugins=plugins,
         callbacks=list(callbacks),
         max_steps=job.training.max_steps,
         max_epochs=-1,
         val_check_interval=job.training.validate_every,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
-        logger=False,
+        logger=list(loggers) or False,
+        log_every_n_steps=LOG_EVERY_STEPS,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,

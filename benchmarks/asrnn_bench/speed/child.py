@@ -94,7 +94,7 @@ def main() -> int:
     with _own_output() as output:
 
         def tell(answer: Answer) -> None:
-            output.write(json.dumps(answer) + "\n")
+            output.write(json.dumps(answer, allow_nan=False) + "\n")
             output.flush()
 
         request = json.loads(sys.argv[1])

@@ -34,7 +34,7 @@ def ask(question: str, threads: int, request: Answer, on_round: Callable[[int], 
     with (
         tempfile.TemporaryFile() as log,
         subprocess.Popen(
-            [sys.executable, *_COMMAND, json.dumps(words)],
+            [sys.executable, *_COMMAND, json.dumps(words, allow_nan=False)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -120,12 +120,11 @@ def test_the_same_job_started_twice_at_once_yields_one_result(finished: Path, tm
     (directory / "result.json").unlink()
     words = [sys.executable, "-m", "asrnn_bench.worker", str(directory)]
     processes = [subprocess.Popen(words, env={**os.environ, "OMP_NUM_THREADS": "1"}) for _ in range(2)]
-    assert [process.wait(timeout=240) for process in processes] == [0, 0]
+    assert sorted(process.wait(timeout=240) for process in processes) == [0, 76]  # one of them gave way
     assert len(list(directory.glob("result.json"))) == 1
     assert scores(folder) == expected
     winner = results(folder)[next(key for key in expected if key.startswith(directory.name[-12:]))]
     assert winner.attempt in (2, 3)
-    assert len(list(directory.glob("attempts/00[23]/result.json"))) == 2  # both finished; one was published
 
 
 def test_a_worker_on_a_finished_job_does_nothing(finished: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from bench_support import one_line
+from bench_support import call, one_line
 
 from asrnn_bench.cli import invoke
 
@@ -26,7 +26,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("--suite long-range --budget papr", "unknown budget 'papr'; did you mean 'paper'?"),
         ("--suite long-range --seeds 0,one", "--seeds takes whole numbers with commas between them"),
         ("--suite long-range --seeds -1", "--seeds takes whole numbers with commas between them"),
-        ("--suite long-range --launcher kubernetes", "unknown launcher 'kubernetes'; there is: local"),
+        ("--suite long-range --launcher kubernetes", "unknown launcher 'kubernetes'; there is: local, ray, slurm"),
         ("--suite long-range --threads 4096", "--threads 4096 is more than the"),
         ("--suite long-range --devices 4096", "--devices 4096 is more than the"),
         ("--suite long-range --max-steps 0", "--max-steps"),
@@ -102,3 +102,9 @@ def test_the_command_is_there_as_a_module_too(tmp_path: Path) -> None:
     found = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert found.returncode == 2
     one_line(found.stderr)
+
+
+def test_the_doctor_says_what_launchers_and_loggers_need(tmp_path: Path) -> None:
+    said = call("doctor", cwd=tmp_path).stdout
+    for name in ("launcher  slurm: ", "launcher  ray: ", "logger    tensorboard: ", "logger    wandb: "):
+        assert name in said

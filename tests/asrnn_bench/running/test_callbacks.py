@@ -14,7 +14,7 @@ from asrnn_bench.running.callbacks import DivergedError, Selection, exact_share
 
 def measured(step: int, accuracy: float, loss: float = 1.0) -> SimpleNamespace:
     found = {"val/accuracy": accuracy, "val/loss": loss, "val/samples": 500.0}
-    return SimpleNamespace(global_step=step, callback_metrics=found)
+    return SimpleNamespace(world_size=1, global_step=step, callback_metrics=found)
 
 
 def test_the_earliest_of_the_best_validations_gives_the_weights(tmp_path: Path) -> None:

@@ -1,1 +1,5 @@
-"""Where jobs run: a launcher starts the worker on job directories and knows nothing else of a job."""
+"""Where jobs run: a launcher starts supervisors on job directories and knows nothing else of a job."""
+
+from typing import Literal
+
+Launcher = Literal["local", "ray", "slurm"]

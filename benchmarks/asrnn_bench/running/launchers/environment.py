@@ -4,7 +4,10 @@ WORKER_VARIABLE = "ASRNN_BENCH_WORKER"
 """Set in a worker, to its job directory: a model's file that starts a run there would start runs without end."""
 
 RUNNER_VARIABLE = "ASRNN_BENCH_RUNNER"
-"""Set by a local runner, to its process id: its workers end with it."""
+"""Set by whoever starts a worker, to its own process id: the worker ends with it."""
+
+ATTEMPT_VARIABLE = "ASRNN_BENCH_ATTEMPT"
+"""Set by a supervisor, to the number of the attempt that it has claimed for its worker."""
 
 CORES_VARIABLE = "ASRNN_BENCH_CORES"
 """Set by a local runner, to the cores that a worker keeps to."""

@@ -17,34 +17,43 @@ class Slot:
     environment: tuple[tuple[str, str], ...]
 
 
-def find_slots(*, devices: int | None, jobs_per_device: int, threads: int) -> list[Slot]:
-    """Return the slots of this machine: one a GPU where there are GPUs, else one for every ``threads`` cores.
+def find_slots(*, devices: int | None, jobs_per_device: int, threads: int, devices_per_job: int = 1) -> list[Slot]:
+    """Return the slots of this machine: one for every ``devices_per_job`` GPUs, or every so many groups of cores.
 
     Args:
         devices: how many GPUs or groups of cores to take; by default all.
         jobs_per_device: how many jobs share one of them.
-        threads: the threads of a job.
+        threads: the threads of a job, or of each of its processes.
+        devices_per_job: how many devices one job takes.
 
     Raises:
-        UsageError: more devices are asked for than there are.
+        UsageError: more devices are asked for than there are, or jobs share devices and take several.
     """
-    if jobs_per_device < 1 or (devices is not None and devices < 1):
-        raise UsageError(f"devices and jobs_per_device must be at least 1, not {devices} and {jobs_per_device}")
-    gpus = visible_gpus()
-    cores = available_cores()
-    if not gpus and threads > len(cores):
+    if min(jobs_per_device, devices_per_job, devices or 1) < 1 or devices == 0:
+        raise UsageError(
+            f"devices, jobs_per_device and devices_per_job must be at least 1, not {devices}, {jobs_per_device} "
+            f"and {devices_per_job}"
+        )
+    if jobs_per_device > 1 and devices_per_job > 1:
+        raise UsageError("a job takes several devices or shares one: give --devices-per-job or --jobs-per-device")
+    gpus, cores = visible_gpus(), available_cores()
+    places = gpus or [
+        ",".join(map(str, cores[at : at + threads])) for at in range(0, len(cores) - threads + 1, threads)
+    ]
+    if not places:
         raise UsageError(f"--threads {threads} is more than the {len(cores)} cores there are")
-    count = len(gpus) or len(cores) // threads
     kind = "GPUs" if gpus else f"groups of {threads} cores" if threads > 1 else "cores"
-    if devices is not None and devices > count:
-        raise UsageError(f"--devices {devices} is more than the {count} {kind} there are")
+    taken = devices or len(places)
+    if taken > len(places):
+        raise UsageError(f"--devices {devices} is more than the {len(places)} {kind} there are")
+    if devices_per_job > taken:
+        raise UsageError(f"--devices-per-job {devices_per_job} is more than the {taken} {kind} there are")
     slots = []
-    for index in range(devices or count):
-        group = cores[index * threads : (index + 1) * threads] if not gpus else cores
-        name = f"gpu {gpus[index]}" if gpus else f"{'cores' if threads > 1 else 'core'} {','.join(map(str, group))}"
-        place = {"CUDA_VISIBLE_DEVICES": gpus[index] if gpus else ""}
-        place |= {} if gpus else {CORES_VARIABLE: ",".join(map(str, group))}
+    for start in range(0, taken - devices_per_job + 1, devices_per_job):
+        group = ",".join(places[start : start + devices_per_job])
+        place = {"CUDA_VISIBLE_DEVICES": group if gpus else ""} | ({} if gpus else {CORES_VARIABLE: group})
         place |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+        name = f"gpu {group}" if gpus else f"core{'s' if ',' in group else ''} {group}"
         slots += [Slot(name, tuple(place.items()))] * jobs_per_device
     return slots
 

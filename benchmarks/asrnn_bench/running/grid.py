@@ -1,0 +1,124 @@
+"""Many jobs as tables that fit a terminal: how each model does on each task, and what each running job does."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from asrnn_bench.running.job_directory import State
+from asrnn_bench.running.snapshot import JobView, count_states
+from asrnn_bench.running.words import COLOURS, duration
+
+GAP = 1
+"""Between two columns."""
+
+Cells = dict[tuple[str, str], list[JobView]]
+"""The jobs of each model and task."""
+
+
+def grids(views: Sequence[JobView], width: int, height: int | None = None) -> list[Table]:
+    """Return models down and tasks across, as in the leaderboard: the mean accuracy, or how far its jobs are.
+
+    Where the tasks are too many for the width there is a table after the other; where these are too high, one that
+    counts each model's jobs.
+
+    Args:
+        views: the jobs.
+        width: the letters of a line.
+        height: the lines there are for all tables; by default as many as it takes.
+    """
+    cells: Cells = {}
+    for view in views:
+        cells.setdefault((view.job.model.name, view.job.task.name), []).append(view)
+    models = list(dict.fromkeys(model for model, _ in cells))
+    texts = {place: _cell(group) for place, group in cells.items()}
+    blocks = _blocks(texts, models, width)
+    if height is not None and len(blocks) * (len(models) + 1) > height:
+        return [_counts(views, height)]
+    return [_matrix(texts, models, tasks) for tasks in blocks]
+
+
+def running_table(views: Sequence[JobView], rows: int | None = None) -> Table:
+    """Return what each running job does, of the first ``rows`` of them."""
+    table = _table("running", "step", "loss", "steps/s", "to go")
+    table.add_column("phase", no_wrap=True)
+    for view in views if rows is None else views[:rows]:
+        now, speed = view.progress, view.progress.get("steps_per_second")
+        left = (view.job.training.max_steps - int(now.get("step") or 0)) / speed if speed else None
+        table.add_row(
+            view.job.label,
+            f"{now.get('step', 0)}/{view.job.training.max_steps}",
+            f"{now['loss']:.3f}" if now.get("loss") is not None else "",
+            f"{speed:.1f}" if speed else "",
+            "" if left is None else duration(left),
+            str(now.get("phase", "starting")),
+        )
+    return table
+
+
+def _blocks(texts: dict[tuple[str, str], Text], models: list[str], width: int) -> list[list[str]]:
+    """Divide the tasks into as few tables as the width allows."""
+    widths: dict[str, int] = {}
+    for (_, task), text in texts.items():
+        widths[task] = max(widths.get(task, len(task)), text.cell_len)
+    first = max(len("accuracy"), *map(len, models))
+    blocks: list[list[str]] = []
+    used = 0
+    for task, needed in widths.items():
+        if not blocks or used + GAP + needed > width:
+            blocks.append([])
+            used = first
+        blocks[-1].append(task)
+        used += GAP + needed
+    return blocks
+
+
+def _matrix(texts: dict[tuple[str, str], Text], models: list[str], tasks: list[str]) -> Table:
+    table = _table("accuracy", *tasks)
+    for model in models:
+        if any((model, task) in texts for task in tasks):
+            table.add_row(model, *(texts.get((model, task), Text()) for task in tasks))
+    return table
+
+
+def _counts(views: Sequence[JobView], height: int) -> Table:
+    """Count each model's jobs by their state; where the models are too many, those that are not through come first."""
+    models: dict[str, list[JobView]] = {}
+    for view in views:
+        models.setdefault(view.job.model.name, []).append(view)
+    counts = {model: count_states(group) for model, group in models.items()}
+    states = [state for state in ("done", "running", "waiting", *COLOURS) if any(c[state] for c in counts.values())]
+    states = list(dict.fromkeys(states))
+    table = _table("jobs", *states)
+    shown = list(models)
+    if len(shown) + 1 > height:
+        shown.sort(key=lambda model: not counts[model]["running"] and not counts[model]["waiting"])
+        shown = shown[: max(1, height - 2)]
+    for model in shown:
+        table.add_row(model, *(Text(str(counts[model][s] or ""), style=COLOURS.get(s, "cyan")) for s in states))
+    if len(shown) < len(models):
+        table.add_row(f"and {len(models) - len(shown)} more models")
+    return table
+
+
+def _cell(views: list[JobView]) -> Text:
+    scores = [view.accuracy for view in views if view.accuracy is not None]
+    counts = count_states(views)
+    lost: tuple[State, ...] = ("failed", "diverged", "no-data")
+    for state in lost:
+        if counts[state]:
+            many = f"{counts[state]} of {len(views)} " if len(views) > 1 else ""
+            return Text(many + state, style=COLOURS[state])
+    if scores and len(scores) == len(views):
+        return Text(f"{sum(scores) / len(scores):.1%}", style="green")
+    if len(views) > 1 and (scores or counts["running"]):
+        return Text(f"{len(scores)} of {len(views)} done", style="cyan")
+    return Text(f"at {views[0].fraction:.0%}", style="cyan") if counts["running"] else Text("·", style="dim")
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+    table.add_column(first, no_wrap=True)
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table

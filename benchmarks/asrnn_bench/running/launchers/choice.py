@@ -1,0 +1,131 @@
+"""Which launcher a run takes, made ready before any job is written: what it lacks is said at once."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import get_args
+
+from asrnn.errors import UnknownNameError, UsageError
+from asrnn_bench.running.job_directory import JobDirectory
+from asrnn_bench.running.launchers import Launcher
+from asrnn_bench.running.launchers.local import run_local
+from asrnn_bench.running.launchers.slots import find_slots
+from asrnn_bench.running.options import Options
+
+Run = Callable[[Sequence[JobDirectory], Options, Callable[[], None], Callable[[str], None]], dict[JobDirectory, str]]
+CLUSTER_AT_A_TIME = 1000
+"""For estimates of time only: how many jobs a cluster runs at once is Slurm's or Ray's to say."""
+
+Describe = Callable[[Sequence[JobDirectory], Options], str]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A launcher that is ready to run jobs.
+
+    ``at_a_time`` is how many jobs it can run at once, as far as that is known; ``check_environment`` is what a process
+    on this machine gets that looks at a model first; ``describe`` says what would be submitted.
+    """
+
+    run: Run
+    at_a_time: int
+    check_environment: Mapping[str, str] = field(default_factory=dict)
+    describe: Describe | None = None
+
+
+def choose_launch(
+    launcher: Launcher,
+    *,
+    threads: int,
+    devices: int | None,
+    jobs_per_device: int,
+    devices_per_job: int,
+    nodes_per_job: int,
+    slurm_options: Sequence[str],
+    ray_address: str | None,
+) -> Launch:
+    """Return the launcher of a run.
+
+    Raises:
+        UsageError: it is unknown or not installed, or it cannot do what is asked for.
+    """
+    for flag, given, owner in (("--slurm-option", slurm_options, "slurm"), ("--ray-address", ray_address, "ray")):
+        if given and launcher != owner:
+            raise UsageError(f"{flag} is for --launcher {owner}, not for {launcher}")
+    if nodes_per_job > 1 and launcher != "slurm":
+        raise UsageError(f"--nodes-per-job is for --launcher slurm; {launcher} runs a job on one node: remove it")
+    if launcher == "local":
+        return _local(threads, devices, jobs_per_device, devices_per_job)
+    if launcher == "slurm":
+        if devices is not None or jobs_per_device > 1:
+            raise UsageError(
+                "Slurm shares out the devices: --slurm-option array_parallelism=N says how many jobs at a time"
+            )
+        return _slurm(threads, slurm_options)
+    return _ray(threads, devices, jobs_per_device, devices_per_job, ray_address)
+
+
+def known_launcher(name: str) -> Launcher:
+    """Return a launcher's name.
+
+    Raises:
+        UnknownNameError: there is none of that name.
+    """
+    for known in get_args(Launcher):
+        if name == known:
+            return known  # type: ignore[no-any-return]
+    raise UnknownNameError("launcher", name, get_args(Launcher))
+
+
+def _local(threads: int, devices: int | None, jobs_per_device: int, devices_per_job: int) -> Launch:
+    slots = find_slots(
+        devices=devices, jobs_per_device=jobs_per_device, devices_per_job=devices_per_job, threads=threads
+    )
+
+    def run(
+        todo: Sequence[JobDirectory], options: Options, watch: Callable[[], None], say: Callable[[str], None]
+    ) -> dict[JobDirectory, str]:
+        return run_local(todo, slots, options, watch)
+
+    return Launch(run, len(slots), dict(slots[0].environment))
+
+
+def _slurm(threads: int, words: Sequence[str]) -> Launch:
+    from asrnn_bench.running.launchers.slurm import run_slurm
+    from asrnn_bench.running.launchers.slurm_description import describe_slurm
+    from asrnn_bench.running.launchers.slurm_request import SlurmRequest
+
+    request = SlurmRequest.parse(words)
+
+    def run(
+        todo: Sequence[JobDirectory], options: Options, watch: Callable[[], None], say: Callable[[str], None]
+    ) -> dict[JobDirectory, str]:
+        run_slurm(todo, options, request, watch, say)
+        return {}
+
+    def describe(todo: Sequence[JobDirectory], options: Options) -> str:
+        return describe_slurm(todo, options, request, threads)
+
+    at_a_time = int(request.options.get("array_parallelism", CLUSTER_AT_A_TIME))
+    return Launch(run, at_a_time, {"CUDA_VISIBLE_DEVICES": ""}, describe)
+
+
+def _ray(threads: int, devices: int | None, jobs_per_device: int, devices_per_job: int, address: str | None) -> Launch:
+    from asrnn_bench.running.launchers.ray_cluster import RayRequest, check_ray
+    from asrnn_bench.running.launchers.ray_tasks import run_ray
+
+    request = RayRequest(address, threads, devices, jobs_per_device)
+    check_ray(request)
+
+    def run(
+        todo: Sequence[JobDirectory], options: Options, watch: Callable[[], None], say: Callable[[str], None]
+    ) -> dict[JobDirectory, str]:
+        return run_ray(todo, options, request, watch, say)
+
+    at_a_time = (devices or CLUSTER_AT_A_TIME) * jobs_per_device // devices_per_job
+    if address is None:
+        at_a_time = len(
+            find_slots(
+                devices=devices, jobs_per_device=jobs_per_device, devices_per_job=devices_per_job, threads=threads
+            )
+        )
+    return Launch(run, max(1, at_a_time), {"CUDA_VISIBLE_DEVICES": ""})

@@ -1,0 +1,208 @@
+"""The Slurm launcher: submits job arrays, and watches job directories and the queue until every job is settled.
+
+The directories are the truth. The queue only says which jobs Slurm still has; one that it no longer has and whose
+directory holds no end is submitted again. Accounting is not needed. Jobs go on without the runner: the next one finds
+them in the queue.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from asrnn.errors import UsageError
+from asrnn_bench.running.job_directory import JobDirectory
+from asrnn_bench.running.launchers.slurm_commands import (
+    USUAL_REASONS,
+    Seen,
+    Task,
+    cancel,
+    count_jobs,
+    longest_array,
+    look,
+    require_commands,
+)
+from asrnn_bench.running.launchers.slurm_job import SlurmJob
+from asrnn_bench.running.launchers.slurm_request import SlurmRequest
+from asrnn_bench.running.launchers.slurm_submission import RefusedError, Submissions
+from asrnn_bench.running.options import Options
+
+LOOK_SECONDS = 5.0
+WATCH_SECONDS = 0.2
+REFUSED_SECONDS = 30.0
+"""How long to wait after ``sbatch`` refused a job, such as one above a user's limit."""
+
+
+def run_slurm(
+    directories: Iterable[JobDirectory],
+    options: Options,
+    request: SlurmRequest,
+    watch: Callable[[], None] = lambda: None,
+    say: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Run every job in Slurm, and return when all are settled. An interrupt leaves them in Slurm and is raised again.
+
+    Args:
+        directories: the jobs, in the order in which they are submitted; all of one run.
+        options: how each is run.
+        request: options of sbatch.
+        watch: called a few times a second.
+        say: takes a line for the user.
+
+    Raises:
+        UsageError: Slurm or submitit is missing or does not answer, or ``sbatch`` refuses the jobs.
+    """
+    jobs = [SlurmJob(directory) for directory in directories]
+    if not jobs:
+        return
+    check_slurm()
+    launcher = _Launcher(jobs, options, request, say)
+    try:
+        launcher.find_in_queue()
+        while launcher.step():
+            deadline = time.monotonic() + LOOK_SECONDS
+            watch()
+            while time.monotonic() < deadline:
+                time.sleep(WATCH_SECONDS)
+                watch()
+    except UsageError:
+        raise
+    except BaseException:
+        launcher.say_goodbye()
+        raise
+
+
+def check_slurm() -> None:
+    """Check that jobs can be submitted from here.
+
+    Raises:
+        UsageError: Slurm's commands or submitit are missing; the message says what to do.
+    """
+    require_commands()
+    try:
+        import submitit  # noqa: F401
+    except ImportError as error:
+        raise UsageError("--launcher slurm needs submitit: pip install 'asrnn-bench[slurm]'") from error
+
+
+class _Launcher:
+    """The jobs of one run that are not settled, and what was done about them."""
+
+    def __init__(
+        self, jobs: list[SlurmJob], options: Options, request: SlurmRequest, say: Callable[[str], None]
+    ) -> None:
+        self.jobs, self.options, self.request, self.say = jobs, options, request, say
+        self.submissions = Submissions.of(jobs[0].directory)
+        self.threads = jobs[0].directory.job().threads
+        self._size = self._longest = longest_array()
+        self.numbers: dict[str, str] = {}  # Slurm's, of each submission that was accepted or found
+        self._not_before = 0.0
+        self._said: set[str] = set()
+
+    def find_in_queue(self) -> None:
+        """Find the jobs that an earlier runner left in Slurm, and clear away the submissions that are over.
+
+        Raises:
+            UsageError: Slurm does not answer, so that nobody knows what it has.
+        """
+        tasks = self.submissions.tasks()
+        names = {name for found in tasks.values() for name, _ in found}
+        queue = look(sorted(names))
+        if queue is None:
+            raise UsageError("Slurm does not answer: 'squeue' fails here; start the run again when it does")
+        cancel([seen.number for seen in queue.values() if seen.is_stuck])
+        alive = {task: seen for task, seen in queue.items() if not seen.is_over}
+        for job in self.jobs:
+            job.task = next((task for task in tasks.get(job.directory.path.resolve(), []) if task in alive), None)
+        self.submissions.remove(names - {name for name, _ in alive})
+        found = [job.task for job in self.jobs if job.task]
+        self.numbers = {task[0]: alive[task].number.partition("_")[0] for task in found}
+        if found:
+            self.say(f"in Slurm already, as {self._list_numbers()}, and not submitted again: {count_jobs(len(found))}")
+
+    def step(self) -> bool:
+        """Look once at directories and queue, submit what is to run, and return whether jobs are left."""
+        queue = look(sorted({job.task[0] for job in self.jobs if job.task}))
+        if queue is None:
+            self._say_once("Slurm does not answer; its jobs go on, and the run waits for it")
+            self.jobs = [job for job in self.jobs if not job.directory.is_done()]
+            return bool(self.jobs)
+        lost: Counter[str] = Counter()
+        self.jobs = [job for job in self.jobs if not self._is_settled(job, queue, lost)]
+        for word, count in lost.items():
+            self.say(f"left Slurm without a result ({word}), and submitted again: {count_jobs(count)}")
+        self._say_reasons(queue)
+        self._submit([job for job in self.jobs if job.task is None])
+        return bool(self.jobs)
+
+    def _is_settled(self, job: SlurmJob, queue: dict[Task, Seen], lost: Counter[str]) -> bool:
+        if job.directory.is_done():
+            return True
+        if job.task is None:
+            return False
+        seen = queue.get(job.task)
+        if not job.is_missing(seen):
+            return False
+        if seen and seen.is_stuck:
+            cancel([seen.number])
+        if job.ended(seen, self.options.retries):
+            return True
+        lost[seen.word if seen else "it no longer knows them"] += 1
+        return False
+
+    def _submit(self, waiting: list[SlurmJob]) -> None:
+        """Submit jobs, as many as Slurm takes.
+
+        Raises:
+            UsageError: it takes none, and never took one.
+        """
+        self._size = min(2 * self._size, self._longest)  # after refusals, slowly back to whole arrays
+        while waiting and time.monotonic() >= self._not_before:
+            batch = waiting[: self._size]
+            try:
+                name, number = self.submissions.submit(
+                    [job.directory for job in batch], self.options, self.request, self.threads
+                )
+            except RefusedError as refused:
+                self._refused(refused, len(batch))
+                continue
+            for index, job in enumerate(batch):
+                job.submitted((name, index))
+            self.numbers[name] = number
+            waiting = waiting[len(batch) :]
+            self.say(f"submitted to Slurm as {number}: {count_jobs(len(batch))}")
+
+    def _refused(self, refused: RefusedError, count: int) -> None:
+        """Try fewer jobs at a time: an array above a user's limit is refused as a whole."""
+        if count > 1:
+            self._size = count // 2
+        elif not self.numbers:
+            raise UsageError(f"Slurm refuses the jobs: {refused}; --slurm-option key=value changes what they ask for")
+        else:
+            self._say_once(f"Slurm takes no more jobs now, and is asked again every half minute: {refused}")
+            self._not_before = time.monotonic() + REFUSED_SECONDS
+
+    def _say_reasons(self, queue: dict[Task, Seen]) -> None:
+        """Show why jobs wait, where it is not the usual turn: some of them would wait for ever."""
+        waiting = [seen for job in self.jobs if job.task and (seen := queue.get(job.task)) and seen.state == "PENDING"]
+        reasons = Counter(seen.reason.partition(",")[0] for seen in waiting)
+        for reason, count in reasons.items():
+            if reason not in USUAL_REASONS:
+                self._say_once(f"waiting in Slurm, which says {reason}", f": {count_jobs(count)}")
+
+    def say_goodbye(self) -> None:
+        """Say what goes on without this runner."""
+        inside = [job for job in self.jobs if job.task]
+        if inside:
+            self.say(
+                f"{count_jobs(len(inside))} in Slurm: they go on; the same command watches again, "
+                f"asrnn-bench status {self.submissions.output} shows them, scancel {self._list_numbers()} ends them"
+            )
+
+    def _list_numbers(self) -> str:
+        inside = {job.task[0] for job in self.jobs if job.task}
+        return " ".join(sorted({self.numbers[name] for name in inside}))
+
+    def _say_once(self, line: str, more: str = "") -> None:
+        if line not in self._said:
+            self._said.add(line)
+            self.say(line + more)

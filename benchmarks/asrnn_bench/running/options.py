@@ -1,0 +1,89 @@
+"""How jobs are run, beside what they are: nothing in here changes a result or is part of a job's identity."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self, get_args
+
+from pydantic import Field, ValidationError
+
+from asrnn.errors import UnknownNameError, UsageError
+from asrnn_bench.records import Frozen
+from asrnn_bench.written import canonical_json
+from asrnn_data.image_sets import DATA_DIR_VARIABLE
+
+OPTIONS_VARIABLE = "ASRNN_BENCH_OPTIONS"
+"""Set for every supervisor and worker, to the options as JSON."""
+
+LoggerName = Literal["csv", "tensorboard", "wandb"]
+
+
+class Options(Frozen):
+    """What a runner tells every job's supervisor and worker.
+
+    Times are in seconds. ``python_path`` is what the models of modules are found by; ``retries`` is how often a job
+    that was killed is tried again without getting any further; ``grace_seconds`` is what a worker has to save and end.
+    """
+
+    data_dir: str | None = None
+    python_path: str | None = None
+    devices_per_job: int = Field(default=1, ge=1)
+    nodes_per_job: int = Field(default=1, ge=1)
+    checkpoint_seconds: float | None = Field(default=300.0, gt=0)
+    checkpoint_steps: int | None = Field(default=None, ge=1)
+    time_limit_seconds: float | None = Field(default=None, gt=0)
+    hang_seconds: float = Field(default=600.0, gt=0)
+    retries: int = Field(default=2, ge=0)
+    keep_checkpoints: bool = False
+    loggers: tuple[LoggerName, ...] = ("csv",)
+    grace_seconds: float = Field(default=30.0, gt=0)
+
+    @property
+    def world_size(self) -> int:
+        """The processes that train one job together."""
+        return self.devices_per_job * self.nodes_per_job
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that carry the options to a supervisor and from there to its workers."""
+        found = {OPTIONS_VARIABLE: canonical_json(self.model_dump(mode="json"))}
+        if self.data_dir is not None:
+            found[DATA_DIR_VARIABLE] = self.data_dir
+        if self.python_path is not None:
+            found["PYTHONPATH"] = self.python_path
+        return found
+
+    @classmethod
+    def from_environment(cls, variables: Mapping[str, str] = os.environ) -> Self:
+        """Return the options that were given to this process, or the usual ones where none were."""
+        said = json.loads(variables.get(OPTIONS_VARIABLE, "{}"))
+        return cls.model_validate({"data_dir": variables.get(DATA_DIR_VARIABLE) or None, **said})
+
+
+def chosen_loggers(names: Sequence[str]) -> tuple[LoggerName, ...]:
+    """Return loggers by name; ``none`` means none.
+
+    Raises:
+        UnknownNameError: there is none of that name.
+    """
+    known = get_args(LoggerName)
+    for name in names:
+        if name not in (*known, "none"):
+            raise UnknownNameError("logger", name, (*known, "none"))
+    return tuple(each for each in known if each in names)
+
+
+def make_options(values: Mapping[str, Any]) -> Options:
+    """Return options from values by name.
+
+    Raises:
+        UsageError: there is no such option, or a value is out of its range.
+    """
+    own = set(Options.model_fields) - {"data_dir", "python_path"}  # a run knows these itself
+    for name in values:
+        if name not in own:
+            raise UnknownNameError("option", name, sorted(own))
+    try:
+        return Options.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}; found {first['input']!r}") from error

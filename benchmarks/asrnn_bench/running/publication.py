@@ -1,0 +1,50 @@
+"""The exactly-once publication of a job's result: by a hard link, which only the first one gets."""
+
+import os
+import shutil
+from pathlib import Path
+
+from asrnn_bench.atomic import sync_folder
+
+NAME = "result.json"
+
+
+def publish(own: Path, folder: Path) -> bool:
+    """Publish a complete file as the result of a job directory, and return whether it was the first one.
+
+    Args:
+        own: the file, in the folder of its attempt.
+        folder: the job directory.
+    """
+    try:
+        os.link(own, folder / NAME)
+    except FileExistsError:
+        # A file server that answers twice may say so of our own link.
+        return own.samefile(folder / NAME)
+    except OSError:
+        return _publish_without_links(own, folder)
+    sync_folder(folder)
+    return True
+
+
+def published(folder: Path) -> Path:
+    """Return where the result of a job directory is, or would be."""
+    linked, renamed = folder / NAME, folder / "result" / NAME
+    return renamed if renamed.exists() and not linked.exists() else linked
+
+
+def _publish_without_links(own: Path, folder: Path) -> bool:
+    """Publish on a file system without hard links: only the first of two complete folders can be renamed."""
+    complete = folder / f".result.{own.parent.name}"
+    complete.mkdir(exist_ok=True)
+    shutil.copyfile(own, complete / NAME)
+    sync_folder(complete)
+    try:
+        complete.rename(folder / "result")
+    except OSError:
+        if not (folder / "result").is_dir():
+            raise
+        shutil.rmtree(complete)
+        return False
+    sync_folder(folder)
+    return True

@@ -1,0 +1,108 @@
+"""What lets a killed training go on as if nothing had happened: checkpoints between two batches, and stopping there."""
+
+import time
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from asrnn_bench.running.attempts import Attempt
+from asrnn_bench.running.checkpoints import Checkpoints
+from asrnn_bench.running.collectives import gather, own
+from asrnn_bench.running.job_directory import JobDirectory
+from asrnn_bench.running.options import Options
+from asrnn_bench.running.random_state import capture, restore
+from asrnn_bench.running.stopping import StopRequest, SupersededError
+
+
+class Resumption(Callback):
+    """Save by time and by step, at the end of the training, and when asked to stop.
+
+    A checkpoint is taken before a batch, when every step until then has been validated that is to be, so that it holds
+    whole steps and nothing half done.
+
+    Args:
+        directory: the job's.
+        attempt: this process's attempt; a later one takes the right to save away.
+        checkpoints: where to save.
+        options: how often.
+        stop: whether this process was asked to stop.
+    """
+
+    def __init__(
+        self, directory: JobDirectory, attempt: Attempt, checkpoints: Checkpoints, options: Options, stop: StopRequest
+    ) -> None:
+        self.directory, self.attempt, self.checkpoints, self.stop = directory, attempt, checkpoints, stop
+        self.every_seconds, self.every_steps = options.checkpoint_seconds, options.checkpoint_steps
+        self._saved_at = time.monotonic()
+        self._saved_step = 0
+        self._generators: dict[str, Any] | None = None
+        self._between_batches = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the generators of every rank."""
+        return {"generators": gather(capture())}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep this rank's generators until the first batch."""
+        self._generators = own(state_dict["generators"])
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count from here."""
+        self.stop.listen_again()
+        self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Put the generators back before the first batch; save where it is time; stop where that was asked for.
+
+        Raises:
+            PreemptedError: the process was asked to stop; all that it did is saved.
+            SupersededError: a later attempt has taken over.
+        """
+        if self._generators is not None:
+            restore(self._generators)
+            self._generators = None
+        stopping = self._agree(trainer, self.stop.requested)
+        new = trainer.global_step > self._saved_step
+        if new and (stopping or self._agree(trainer, self._is_due(trainer.global_step))):
+            self._between_batches = True
+            self._save(trainer)
+            self._between_batches = False
+        if stopping:
+            self.stop.end()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the whole training, so that a test that is killed costs a test."""
+        if trainer.global_step > self._saved_step:
+            self._save(trainer)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen to the signals that Lightning took."""
+        self.stop.listen_again()
+
+    def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any) -> None:
+        """Stop where that was asked for: the training is saved."""
+        if trainer.world_size == 1:
+            self.stop.check()
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Take the batch that is about to be trained on out of Lightning's count: a resumed training begins with it."""
+        if self._between_batches:
+            progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+            for count in ("total", "current"):
+                progress[count]["ready"] -= 1
+            progress["is_last_batch"] = False
+
+    def _is_due(self, step: int) -> bool:
+        if self.every_steps is not None and step - self._saved_step >= self.every_steps:
+            return True
+        return self.every_seconds is not None and time.monotonic() - self._saved_at >= self.every_seconds
+
+    def _save(self, trainer: Trainer) -> None:
+        if not self.directory.is_latest(self.attempt):
+            raise SupersededError(f"attempt {self.attempt.number + 1} has taken over the job")
+        trainer.save_checkpoint(self.checkpoints.path(trainer.global_step), weights_only=False)
+        self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
+
+    def _agree(self, trainer: Trainer, wanted: bool) -> bool:
+        """Return whether any rank wants it: all of them save, or none."""
+        return wanted if trainer.world_size == 1 else trainer.strategy.reduce_boolean_decision(wanted, all=False)

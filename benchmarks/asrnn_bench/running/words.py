@@ -1,0 +1,64 @@
+"""How jobs stand, in words: the lines that a person reads of them."""
+
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from asrnn_bench.running.job_directory import State
+from asrnn_bench.running.snapshot import JobView, count_states, seconds_to_go
+
+COLOURS: dict[State, str] = {"done": "green", "diverged": "magenta", "failed": "red", "no-data": "yellow"}
+
+
+def ended_line(view: JobView) -> Text:
+    """Return the one line that says how a job ended."""
+    line = Text()
+    line.append(f"{view.state:<9}", style=COLOURS.get(view.state, ""))
+    line.append(view.job.label)
+    if view.accuracy is not None:
+        line.append(f": {'test' if view.job.tested else 'validation'} accuracy {view.accuracy:.1%}")
+    if view.train_seconds is not None:
+        line.append(f", {duration(view.train_seconds)}")
+    if view.reason:
+        line.append(f": {view.reason}")
+    return line
+
+
+def summary(views: list[JobView], slots: int, *, is_live: bool = True) -> str:
+    """Return the run in one line; ``is_live`` says whether a runner is known to be at work."""
+    counts = count_states(views)
+    parts = [f"{counts['done']} of {len(views)} jobs done"]
+    parts += [f"{counts[s]} {s}" for s in ("running", "waiting", "diverged", "failed", "no-data") if counts[s]]
+    left = seconds_to_go(views, slots)
+    if counts["waiting"] and not counts["running"] and not is_live:
+        parts.append("none of them runs; run the same command to go on")
+    elif counts["running"] or counts["waiting"]:
+        parts.append("time to go unknown yet" if left is None else f"about {duration(left)} to go")
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words of a few letters: ``42 s``, ``3 min``, ``2 h 05 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def size(count: float) -> str:
+    """Return a number of bytes in words: ``512 KiB``, ``3.4 MiB``, ``1.2 GiB``."""
+    for unit, power in (("GiB", 30), ("MiB", 20)):
+        if count >= 1 << power:
+            return f"{count / (1 << power):.1f} {unit}"
+    return f"{count / (1 << 10):.0f} KiB"
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Return whole numbers in few letters: ``0-3,7``."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return ",".join(f"{part[0]}-{part[-1]}" if len(part) > 2 else ",".join(map(str, part)) for part in parts)

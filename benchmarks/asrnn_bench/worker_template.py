@@ -1,0 +1,89 @@
+"""A process that has imported torch and becomes a worker when it is asked to: a fork in place of a start of seconds.
+
+``running.launchers.warm`` starts it, writes a request a line to its standard input and reads from its standard output
+what happens, both as JSON: ``{"job": n, "directory": ..., "environment": {...}, "log": ...}`` leads to
+``{"job": n, "pid": p}`` and in the end to ``{"job": n, "code": c}``. It ends when its input does. It must never touch
+a GPU: CUDA does not survive a fork.
+"""
+
+import json
+import os
+import select
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from asrnn_bench import worker
+from asrnn_bench.running.launchers.environment import RUNNER_VARIABLE
+from asrnn_bench.running.launchers.parents import end_with_parent
+
+
+def main() -> int:
+    """Serve until the input ends; in a forked child, return the exit status of its worker."""
+    end_with_parent()
+    import asrnn_bench.running.training  # noqa: F401 - what takes seconds, and is the same for every job
+
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    jobs: dict[int, int] = {}
+    own = os.getpid()
+    unread = b""
+    while True:
+        ready, _, _ = select.select([0, reader], [], [])
+        if reader in ready:
+            os.read(reader, 1 << 12)
+            _tell_ends(jobs)
+        if 0 not in ready:
+            continue
+        chunk = os.read(0, 1 << 16)
+        if not chunk:
+            return 0
+        *lines, unread = (unread + chunk).split(b"\n")
+        for line in lines:
+            request = json.loads(line)
+            pid = os.fork()
+            if pid == 0:
+                return _become_worker(request, own)
+            with suppress(OSError):  # the child does so too, whichever comes first
+                os.setpgid(pid, pid)
+            jobs[pid] = request["job"]
+            _tell({"job": request["job"], "pid": pid})
+
+
+def _become_worker(request: dict[str, Any], template: int) -> int:
+    """Turn this forked child into what a worker started by itself would be, and run its job."""
+    os.environ[RUNNER_VARIABLE] = str(template)
+    end_with_parent()
+    os.setpgid(0, 0)
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.environ[RUNNER_VARIABLE] = str(template)
+    roots = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:0] = [root for root in roots if root and root not in sys.path]  # as a new interpreter would
+    log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
+    os.closerange(3, 256)
+    return worker.main([str(Path(request["directory"]))])
+
+
+def _tell_ends(jobs: dict[int, int]) -> None:
+    while jobs:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            return
+        _tell({"job": jobs.pop(pid), "code": os.waitstatus_to_exitcode(status)})
+
+
+def _tell(event: dict[str, int]) -> None:
+    os.write(1, json.dumps(event, allow_nan=False).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

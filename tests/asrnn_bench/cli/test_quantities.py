@@ -1,0 +1,16 @@
+import pytest
+
+from asrnn.errors import UsageError
+from asrnn_bench.cli.quantities import interval, seconds
+
+
+def test_times_have_units() -> None:
+    assert [seconds("--x", text) for text in ("90s", "10min", "1.5h", "1d")] == [90.0, 600.0, 5400.0, 86400.0]
+    assert interval("--x", "5min") == (300.0, None)
+    assert interval("--x", "100steps") == (None, 100)
+
+
+@pytest.mark.parametrize("text", ["", "10", "0s", "-5min", "5 minutes", "1e9s", "nan", "0steps", "steps", "५min"])
+def test_what_is_no_time_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(UsageError, match="--x takes a time"):
+        interval("--x", text)

@@ -1,0 +1,255 @@
+"""The Slurm launcher's way with its queue, without a Slurm: what is submitted, when, and what is said of it."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from fake_slurm import FakeSlurm, finish, lose
+
+from asrnn.errors import UsageError
+from asrnn_bench.records import Job
+from asrnn_bench.running.attempts import End
+from asrnn_bench.running.job_directory import JobDirectory
+from asrnn_bench.running.launchers import slurm
+from asrnn_bench.running.launchers.slurm import run_slurm
+from asrnn_bench.running.launchers.slurm_commands import Seen, Task
+from asrnn_bench.running.launchers.slurm_request import SlurmRequest
+from asrnn_bench.running.launchers.slurm_submission import RefusedError, Submissions
+from asrnn_bench.running.options import Options
+
+OPTIONS = Options(retries=1)
+ASKED = SlurmRequest({"partition": "gpu"})
+
+
+@pytest.fixture
+def directories(tmp_path: Path, jobs: list[Job]) -> list[JobDirectory]:
+    found = [JobDirectory.of(tmp_path / "runs", job) for job in jobs[:5]]
+    for directory, job in zip(found, jobs, strict=False):
+        directory.write_job(job)
+        directory.wait()
+    return found
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
+    found = FakeSlurm(lambda directory, submissions: finish(directory))
+    monkeypatch.setattr(slurm, "check_slurm", lambda: None)
+    monkeypatch.setattr(slurm, "longest_array", lambda: 1000)
+    monkeypatch.setattr(slurm, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(slurm, "look", found.look)
+    monkeypatch.setattr(Submissions, "submit", lambda self, *arguments: found.submit(*arguments))
+    return found
+
+
+def test_every_job_is_submitted_once_where_all_goes_well(directories: list[JobDirectory], fake: FakeSlurm) -> None:
+    said: list[str] = []
+    run_slurm(directories, OPTIONS, ASKED, say=said.append)
+    assert fake.submitted == [[directory.path.name for directory in directories]]
+    assert said == ["submitted to Slurm as 1: 5 jobs"]
+
+
+def test_what_slurm_loses_is_submitted_again(directories: list[JobDirectory], fake: FakeSlurm) -> None:
+    lost = directories[1]
+    fake.act = lambda directory, count: lose(directory) if directory == lost and count < 3 else finish(directory)
+    said: list[str] = []
+    run_slurm(directories, OPTIONS, ASKED, say=said.append)
+    assert [len(names) for names in fake.submitted] == [5, 1, 1]
+    assert [(end.kind, end.reason) for end in lost.ends()[:2]] == [("preempted", "Slurm ended it: NODE_FAIL")] * 2
+    assert said.count("left Slurm without a result (NODE_FAIL), and submitted again: 1 job") == 2
+    assert len(lost.attempts()) == 3
+
+
+def test_a_job_of_which_slurm_knows_nothing_any_more_is_submitted_again(
+    directories: list[JobDirectory], fake: FakeSlurm
+) -> None:
+    fake.act = lambda directory, count: fake.queue.clear() if count == 1 else finish(directory)
+    run_slurm(directories[:1], OPTIONS, ASKED)
+    assert [len(names) for names in fake.submitted] == [1, 1]
+
+
+def test_a_job_that_never_gets_any_further_fails_in_the_end(directories: list[JobDirectory], fake: FakeSlurm) -> None:
+    fake.act = lambda directory, count: "CANCELLED"
+    run_slurm(directories[:1], OPTIONS, ASKED)
+    assert len(fake.submitted) == 6
+    assert directories[0].state() == (
+        "failed",
+        "Slurm ended it: CANCELLED, for the 6th time without getting any further",
+    )
+
+
+def test_a_job_that_is_killed_again_and_again_fails_as_the_policy_says(
+    directories: list[JobDirectory], fake: FakeSlurm
+) -> None:
+    fake.reason = "NonZeroExitCode"
+    fake.act = lambda directory, count: lose(directory) and "FAILED"
+    run_slurm(directories[:1], OPTIONS, ASKED)
+    assert len(fake.submitted) == 1 + OPTIONS.retries
+    assert directories[0].state() == ("failed", "Slurm ended it: FAILED")
+
+
+def test_a_failed_launch_is_no_fault_of_the_job(directories: list[JobDirectory], fake: FakeSlurm) -> None:
+    fake.reason = "JobLaunchFailure"
+    fake.act = lambda directory, count: lose(directory) and "FAILED" if count < 4 else finish(directory)
+    run_slurm(directories[:1], OPTIONS, ASKED)
+    assert directories[0].state() == ("done", None)
+
+
+def test_a_job_that_slurm_holds_for_ever_is_taken_out_and_submitted_again(
+    directories: list[JobDirectory], fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled: list[str] = []
+    monkeypatch.setattr(slurm, "cancel", cancelled.extend)
+    fake.reason = "launch failed requeued held"
+    fake.act = lambda directory, count: "PENDING" if count == 1 else finish(directory)
+    said: list[str] = []
+    run_slurm(directories[:2], OPTIONS, ASKED, say=said.append)
+    assert cancelled == ["1", "1"]
+    assert "left Slurm without a result (launch failed requeued held), and submitted again: 2 jobs" in said
+
+
+def test_an_end_that_is_seen_late_is_no_loss(directories: list[JobDirectory], fake: FakeSlurm) -> None:
+    def late(names: Sequence[str]) -> dict[Task, Seen] | None:
+        found = {task: Seen("1", "COMPLETED", "None") for task in fake.queue}
+        for directory, _ in fake.queue.values():
+            if found and fake.looked:
+                finish(directory)
+        fake.looked = bool(found)
+        return found
+
+    slurm.look = late  # type: ignore[assignment]  # the fixture puts the true one back
+    run_slurm(directories[:2], OPTIONS, ASKED)
+    assert len(fake.submitted) == 1
+
+
+def test_memory_that_ran_out_is_a_finding(directories: list[JobDirectory], fake: FakeSlurm) -> None:
+    fake.act = lambda directory, count: lose(directory) and "OUT_OF_MEMORY"
+    run_slurm(directories[:1], OPTIONS, ASKED)
+    assert len(fake.submitted) == 1
+    assert directories[0].state() == ("failed", "Slurm ended it: OUT_OF_MEMORY")
+
+
+def test_a_job_that_failed_by_itself_is_left_alone(directories: list[JobDirectory], fake: FakeSlurm) -> None:
+    def fail(directory: JobDirectory, count: int) -> str:
+        directory.claim().write_end(End(70, "exception", "ValueError: no"))
+        return "COMPLETED"
+
+    fake.act = fail
+    run_slurm(directories[:2], OPTIONS, ASKED)
+    assert len(fake.submitted) == 1
+    assert directories[0].state() == ("failed", "ValueError: no")
+
+
+def test_a_failure_that_the_supervisor_is_about_to_retry_is_not_its_end(
+    directories: list[JobDirectory], fake: FakeSlurm
+) -> None:
+    def killed_at_first(directory: JobDirectory, count: int) -> str | None:
+        if directory.attempts():
+            return finish(directory)
+        directory.claim().write_end(End(-9, "killed", "killed by signal 9"))
+        return None
+
+    fake.act = killed_at_first
+    run_slurm(directories, OPTIONS, ASKED)
+    assert len(fake.submitted) == 1
+    assert directories[0].state() == ("done", None)
+
+
+def test_arrays_above_a_limit_are_submitted_in_parts(directories: list[JobDirectory], fake: FakeSlurm) -> None:
+    fake.limit = 2
+    run_slurm(directories, OPTIONS, ASKED)
+    assert [len(names) for names in fake.submitted] == [2, 2, 1]
+
+
+def test_jobs_that_nobody_takes_end_the_run_in_one_line(directories: list[JobDirectory], fake: FakeSlurm) -> None:
+    fake.limit = 0
+    with pytest.raises(UsageError, match="^Slurm refuses the jobs: too many; --slurm-option"):
+        run_slurm(directories, OPTIONS, ASKED)
+
+
+def test_jobs_above_what_a_user_may_have_wait_for_the_others(
+    directories: list[JobDirectory], fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slurm, "REFUSED_SECONDS", 0.01)
+    submit = fake.submit
+
+    def limited(directories: Sequence[JobDirectory], *rest: object) -> tuple[str, str]:
+        inside = sum(state == "RUNNING" for _, state in fake.queue.values())
+        if inside + len(directories) > 2:
+            raise RefusedError("QOSMaxSubmitJobPerUserLimit")
+        return submit(directories, *rest)  # type: ignore[arg-type]
+
+    fake.submit = limited  # type: ignore[method-assign]
+    said: list[str] = []
+    run_slurm(directories, OPTIONS, ASKED, say=said.append)
+    assert all(directory.is_done() for directory in directories)
+    assert sum("asked again every half minute: QOSMaxSubmitJobPerUserLimit" in line for line in said) == 1
+
+
+def test_a_queue_that_does_not_answer_loses_no_job(directories: list[JobDirectory], fake: FakeSlurm) -> None:
+    looks = 0
+
+    def act(directory: JobDirectory, count: int) -> str | None:
+        nonlocal looks
+        looks += 1
+        fake.answers = looks > 20
+        return finish(directory) if looks > 30 else None
+
+    fake.act = act
+    said: list[str] = []
+    run_slurm(directories, OPTIONS, ASKED, say=said.append)
+    assert len(fake.submitted) == 1
+    assert said.count("Slurm does not answer; its jobs go on, and the run waits for it") == 1
+
+
+def test_nothing_is_submitted_where_nobody_knows_what_slurm_has(
+    directories: list[JobDirectory], fake: FakeSlurm
+) -> None:
+    fake.answers = False
+    with pytest.raises(UsageError, match="'squeue' fails here"):
+        run_slurm(directories, OPTIONS, ASKED)
+    assert not fake.submitted
+
+
+def test_why_jobs_wait_is_said_once(directories: list[JobDirectory], fake: FakeSlurm) -> None:
+    looks = 0
+
+    def act(directory: JobDirectory, count: int) -> str | None:
+        return None
+
+    def look_and_hold(names: Sequence[str]) -> dict[Task, Seen] | None:
+        nonlocal looks
+        looks += 1
+        if looks > 5:
+            fake.act = lambda directory, count: finish(directory)
+            return fake.look(names)
+        reason = "ReqNodeNotAvail, UnavailableNodes:n1" if looks > 3 else "Priority"
+        return {task: Seen("1", "PENDING", reason) for task in fake.queue}
+
+    fake.act = act
+    slurm.look = look_and_hold  # type: ignore[assignment]  # the fixture puts the true one back
+    said: list[str] = []
+    run_slurm(directories, OPTIONS, ASKED, say=said.append)
+    assert said[1:] == ["waiting in Slurm, which says ReqNodeNotAvail: 5 jobs"]
+
+
+def test_a_second_runner_takes_over_what_is_in_slurm(directories: list[JobDirectory], fake: FakeSlurm) -> None:
+    folder = Submissions.of(directories[0]).folder
+    for name, inside in (("asrnn-bench-old", directories[:3]), ("asrnn-bench-over", directories[3:])):
+        (folder / name).mkdir(parents=True)
+        paths = [str(directory.path.relative_to(folder.parent)) for directory in inside]
+        (folder / name / "jobs.json").write_text(json.dumps({"jobs": paths}))
+    fake.queue = {("asrnn-bench-old", index): (directories[index], "RUNNING") for index in range(2)}
+    said: list[str] = []
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    fake.act = lambda directory, count: None
+    with pytest.raises(KeyboardInterrupt):
+        run_slurm(directories, OPTIONS, ASKED, interrupt, said.append)
+    assert said[0] == "in Slurm already, as 1, and not submitted again: 2 jobs"
+    assert fake.submitted == [[directory.path.name for directory in directories[2:]]]
+    assert said[-1].startswith("5 jobs in Slurm: they go on; the same command watches again")
+    assert "scancel 1 ends them" in said[-1]
+    assert [path.name for path in folder.iterdir()] == ["asrnn-bench-old"]

@@ -1,0 +1,263 @@
+"""The Slurm launcher without a Slurm: what it asks for, what it submits, and what runs on a node."""
+
+import os
+import pickletools
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from bench_support import one_line
+
+from asrnn.errors import UsageError
+from asrnn_bench.records import Job
+from asrnn_bench.running.job_directory import JobDirectory
+from asrnn_bench.running.launchers import slurm_commands, slurm_task
+from asrnn_bench.running.launchers.slurm import run_slurm
+from asrnn_bench.running.launchers.slurm_commands import Seen, look, outside_of_slurm
+from asrnn_bench.running.launchers.slurm_description import describe_slurm, sbatch_lines
+from asrnn_bench.running.launchers.slurm_ranks import rank_command
+from asrnn_bench.running.launchers.slurm_request import SlurmRequest
+from asrnn_bench.running.launchers.slurm_submission import (
+    RefusedError,
+    Submissions,
+    script_parameters,
+    worker_environment,
+)
+from asrnn_bench.running.options import Options
+
+OPTIONS = Options(retries=1)
+ASKED = SlurmRequest({"partition": "gpu"})
+
+
+@pytest.fixture
+def directories(tmp_path: Path, jobs: list[Job]) -> list[JobDirectory]:
+    found = [JobDirectory.of(tmp_path / "runs", job) for job in jobs[:5]]
+    for directory, job in zip(found, jobs, strict=False):
+        directory.write_job(job)
+        directory.wait()
+    return found
+
+
+def test_options_are_read_as_they_are_written() -> None:
+    words = ["partition=gpu", "mem-per-cpu=2G", "--qos=long", "constraint=a100&ib", "exclusive", "comment=a=b c"]
+    assert SlurmRequest.parse(words).options == {
+        "partition": "gpu",
+        "mem_per_cpu": "2G",
+        "qos": "long",
+        "constraint": "a100&ib",
+        "exclusive": "",
+        "comment": "a=b c",
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["Partition=gpu"], "takes key=value, such as partition=gpu"),
+        (["=gpu"], "takes key=value"),
+        (["a b=c"], "takes key=value"),
+        (["$(reboot)=1"], "takes key=value"),
+        (["comment=a\n#SBATCH --uid=0"], "comment: its value must be one line"),
+        (["comment=a\x00b"], "must be one line"),
+        (["array=0-9"], "array is set by the run itself: array_parallelism=N"),
+        (["nodes=2"], "--nodes-per-job says it"),
+        (["ntasks-per-node=2"], "--devices-per-job says it"),
+        (["output=/dev/null"], "each attempt has its log"),
+        (["signal=USR1@60"], "it follows from time"),
+        (["qos=a", "qos=b"], "qos is given twice, as 'a' and 'b'"),
+        (["mem=1G", "mem_per_cpu=1G"], "mem and mem_per_cpu exclude each other"),
+        (["array_parallelism=0"], "a whole number of at least 1"),
+        (["array_parallelism=many"], "a whole number of at least 1"),
+    ],
+)
+def test_a_wrong_option_is_one_line_that_says_what_to_do(words: list[str], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        SlurmRequest.parse(words)
+    assert message in one_line(str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("time", "notice"), [("", 120), ("UNLIMITED", 120), ("1-0", 120), ("8", 120), ("2", 30), ("0:40", 10), ("0:01", 1)]
+)
+def test_the_notice_ahead_of_a_time_limit_leaves_most_of_it(time: str, notice: int) -> None:
+    assert SlurmRequest({"time": time}).notice_seconds() == notice
+
+
+def _parameters(options: Options, *words: str, threads: int = 1) -> dict[str, object]:
+    return dict(script_parameters("name", 3, options, SlurmRequest.parse(words), threads)["additional_parameters"])
+
+
+def test_memory_is_always_asked_for() -> None:
+    assert _parameters(Options())["mem"] == "4G"
+    assert _parameters(Options(devices_per_job=2))["mem"] == "8G"
+    assert _parameters(Options(), "mem_per_cpu=1G") | {"mem": "none"} == _parameters(Options()) | {
+        "mem": "none",
+        "mem-per-cpu": "1G",
+    }
+
+
+def test_processors_are_those_of_a_job_s_threads_and_processes() -> None:
+    alone, pair = _parameters(Options(), threads=3), _parameters(Options(devices_per_job=2), threads=3)
+    spread = _parameters(Options(devices_per_job=2, nodes_per_job=2), threads=3)
+    assert (alone["cpus-per-task"], alone["ntasks-per-node"]) == (3, 1)
+    assert (pair["cpus-per-task"], pair["ntasks-per-node"]) == (6, 1)
+    assert (spread["cpus-per-task"], spread["ntasks-per-node"]) == (3, 2)
+
+
+@pytest.mark.parametrize("word", ["gpus_per_node=1", "gpus=2", "gres=gpu:1", "exclusive"])
+def test_a_job_sees_gpus_only_where_it_asks_for_them(word: str) -> None:
+    assert "CUDA_VISIBLE_DEVICES" not in worker_environment(SlurmRequest.parse([word]), 1)
+    assert worker_environment(ASKED, 1)["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_a_dry_run_needs_neither_slurm_nor_submitit(
+    directories: list[JobDirectory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("asrnn_bench.running.launchers.slurm_commands.LONGEST_ARRAY", 2)
+    text = describe_slurm(directories, OPTIONS, SlurmRequest.parse(["partition=gpu", "comment=it's"]), 1)
+    assert "2 submissions of 2 jobs:\n" in text
+    assert "1 submission of 1 job:\n" in text
+    assert "  #SBATCH --partition=gpu\n" in text
+    assert "  #SBATCH --array=0-1%2\n" in text
+    assert "  #SBATCH --comment='it'\"'\"'s'\n" in text
+    assert "  #SBATCH --requeue\n" in text
+    assert "--signal=USR2@120" in text
+    assert describe_slurm([], OPTIONS, ASKED, 1) == "nothing to submit to Slurm"
+
+
+@pytest.fixture
+def sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Puts commands of Slurm on the path that keep what they are given, in the folder that it returns."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+    def install(program: str) -> Path:
+        for name in ("sbatch", "srun", "squeue", "scontrol"):
+            (folder / name).write_text(f"#!/bin/sh\n{program if name == 'sbatch' else 'true'}\n")
+            (folder / name).chmod(0o755)
+        return folder
+
+    return install
+
+
+def test_what_is_submitted_is_what_a_dry_run_shows(
+    directories: list[JobDirectory], sbatch: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("submitit")
+    monkeypatch.setenv("SLURM_MEM_PER_CPU", "1")
+    monkeypatch.setenv("SLURM_CONF", "somewhere")
+    folder = sbatch('cp "$1" $(dirname $0)/script; env >$(dirname $0)/env; echo Submitted batch job 7')
+    name, number = Submissions.of(directories[0]).submit(directories, OPTIONS, ASKED, 1)
+    assert number == "7"
+    script = (folder / "script").read_text().splitlines()
+    lines = [line for line in script if line.startswith("#SBATCH") and "--output" not in line and "--error" not in line]
+    assert lines == sbatch_lines(script_parameters(name, 5, OPTIONS, ASKED, 1), 5)
+    assert "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK" in script
+    variables = (folder / "env").read_text()
+    assert "SLURM_CONF=somewhere" in variables
+    assert "SLURM_MEM_PER_CPU" not in variables
+    assert os.environ["SLURM_MEM_PER_CPU"] == "1"
+    submission = Submissions.of(directories[0]).folder / name
+    described = describe_slurm(directories, OPTIONS, ASKED, 1).replace("asrnn-bench-...", name)
+    for line in (line.strip() for line in described.splitlines()[1:-1]):
+        assert line in script
+    assert Submissions.of(directories[0]).tasks() == {d.path: [(name, i)] for i, d in enumerate(directories)}
+    assert _pickled(submission / "7_0_submitted.pkl") == {
+        "submitit.core.utils DelayedSubmission",
+        "asrnn_bench.running.launchers.slurm_task run_task",
+    }
+
+
+def _pickled(file: Path) -> set[str]:
+    """The names of all that a pickle would import, without loading it."""
+    found, strings = set(), [""]
+    for code, argument, _ in pickletools.genops(file.read_bytes()):
+        if code.name == "STACK_GLOBAL":
+            found.add(f"{strings[-2]} {strings[-1]}")
+        elif "UNICODE" in code.name:
+            strings.append(str(argument))
+    return found
+
+
+def test_what_sbatch_says_against_it_is_one_line(
+    directories: list[JobDirectory], sbatch: Callable[[str], Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("submitit")
+    sbatch("echo 'sbatch: error: no such partition\nsbatch: error: Batch job submission failed' >&2; exit 1")
+    with pytest.raises(RefusedError, match="^no such partition; Batch job submission failed$"):
+        Submissions.of(directories[0]).submit(directories, OPTIONS, ASKED, 1)
+    assert not list(Submissions.of(directories[0]).folder.iterdir())
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_folder_that_slurm_takes_for_a_pattern_is_refused(tmp_path: Path, jobs: list[Job]) -> None:
+    with pytest.raises(UsageError, match="name an --output without '%'"):
+        Submissions.of(JobDirectory.of(tmp_path / "100%j", jobs[0]))
+
+
+def test_without_slurm_s_commands_it_says_where_to_go(
+    directories: list[JobDirectory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UsageError, match="there is no 'sbatch' here: start the run on a login node"):
+        run_slurm(directories, OPTIONS, ASKED)
+
+
+def test_the_queue_is_read_with_arrays_and_without(sbatch: Callable[[str], Path]) -> None:
+    folder = sbatch("true")
+    (folder / "squeue").write_text(
+        "#!/bin/sh\necho 'a|3|7_3|PENDING|Nodes are DOWN | or so'\necho 'b|N/A|8|RUNNING|None'\n"
+    )
+    assert look(["a", "b"]) == {
+        ("a", 3): Seen("7_3", "PENDING", "Nodes are DOWN | or so"),
+        ("b", 0): Seen("8", "RUNNING", "None"),
+    }
+    (folder / "squeue").write_text("#!/bin/sh\nexit 1\n")
+    assert look(["a"]) is None
+    assert look([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "again"),
+    [
+        (75, "RUNNING", True),
+        (75, "CANCELLED", False),
+        (75, "COMPLETING", False),
+        (75, None, False),
+        (0, "RUNNING", False),
+    ],
+)
+def test_a_job_that_was_told_to_stop_is_queued_again_unless_slurm_ends_it(
+    status: int, state: str | None, again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requeued: list[str] = []
+    monkeypatch.setattr(slurm_task, "supervise", lambda path, options, environment: status)
+    monkeypatch.setattr(slurm_task, "state_of", lambda number: state)
+    monkeypatch.setattr(slurm_task, "requeue", lambda number: requeued.append(number) or True)
+    monkeypatch.setenv("SLURM_JOB_ID", "9")
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    with pytest.raises(SystemExit) as caught:
+        slurm_task.run_task("somewhere", OPTIONS.model_dump_json(), {})
+    assert caught.value.code == status
+    assert requeued == (["7_3"] if again else [])
+
+
+def test_ranks_on_several_nodes_are_started_within_the_job_s_own_allocation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    options = Options(devices_per_job=2, nodes_per_job=3)
+    with pytest.raises(UsageError, match="runs in Slurm only"):
+        rank_command(options)
+    monkeypatch.setenv("SLURM_JOB_ID", "9")
+    words = rank_command(options)
+    assert {"--jobid=9", "--overlap", "--nodes=3", "--ntasks=6", "--ntasks-per-node=2"} <= set(words)
+    assert words[-4:] == ["env", "-u", "ASRNN_BENCH_RUNNER", "ASRNN_BENCH_SLURM_RANKS=1"]
+
+
+def test_a_job_around_the_runner_is_hidden_from_what_it_submits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "9")
+    with outside_of_slurm():
+        assert slurm_commands.own_number() is None
+    assert slurm_commands.own_number() == "9"

@@ -1,0 +1,45 @@
+from collections.abc import Sequence
+
+import pytest
+from bench_support import done
+
+from asrnn_bench.records import Job
+from asrnn_bench.running.job_directory import State
+from asrnn_bench.running.snapshot import JobView
+from asrnn_bench.running.words import duration, ended_line, ranges, size, summary
+
+
+def test_the_summary_counts_every_state(jobs: list[Job]) -> None:
+    states: list[State] = ["running", "failed", "no-data", "waiting"]
+    views = [JobView(job, state) for job, state in zip(jobs, states, strict=False)]
+    text = summary([JobView.of(done(jobs[4], 0.5)), *views], 2)
+    assert text.startswith("1 of 5 jobs done, 1 running, 1 waiting, 1 failed, 1 no-data, about")
+    assert "none of them runs" in summary(views[1:], 2, is_live=False)
+
+
+def test_a_line_says_how_a_job_ended(jobs: list[Job]) -> None:
+    line = ended_line(JobView.of(done(jobs[4], 0.5))).plain
+    assert line == f"done     {jobs[4].label}: test accuracy 50.0%, 25 s"
+    failed = ended_line(JobView(jobs[4], "failed", "out of memory")).plain
+    assert failed == f"failed   {jobs[4].label}: out of memory"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0 s"), (89, "89 s"), (120, "2 min"), (5399, "1 h 30 min"), (7500, "2 h 05 min")]
+)
+def test_times_are_words_of_a_few_letters(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "0 KiB"), (524288, "512 KiB"), (3565158, "3.4 MiB"), (5 << 29, "2.5 GiB")]
+)
+def test_sizes_are_words_of_a_few_letters(count: int, words: str) -> None:
+    assert size(count) == words
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"), [([], ""), ([3], "3"), ([0, 1], "0,1"), ([0, 1, 2, 3, 7, 9, 10, 11], "0-3,7,9-11")]
+)
+def test_many_seeds_take_few_letters(numbers: Sequence[int], words: str) -> None:
+    assert ranges(numbers) == words
