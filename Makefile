@@ -1,7 +1,7 @@
 # The front door: `make check` is what CI runs and what every commit passes.
 PYTHON ?= python
 
-.PHONY: check format lint types imports test peers
+.PHONY: check format lint types imports test peers faults
 check: lint types imports test
 
 format:
@@ -20,7 +20,11 @@ imports:
 
 # Two workers with a thread each: with two each, on two cores, OpenMP's threads wait for one another for minutes.
 test:
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 -m "not peers"
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 -m "not peers and not faults"
 
 peers:
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 -m peers
+
+# All of tests/faults: minutes of killing, filling and freezing; those that need root, Slurm or Ray skip without it.
+faults:
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadgroup -m faults tests/faults
