@@ -81,6 +81,8 @@ def _become_worker(directory: JobDirectory, job: Job, rank: Rank) -> StopRequest
     stop.listen()
     _pin(rank, job.threads)
     os.environ[WORKER_VARIABLE] = str(directory.path)
+    if rank.world_size > 1:  # in Lightning's words: srun has its own
+        os.environ.update({"LOCAL_RANK": str(rank.local), "NODE_RANK": str(rank.node)})
     return stop
 
 
