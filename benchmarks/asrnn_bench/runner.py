@@ -180,7 +180,7 @@ def _prepare(
         directory.write_job(job, plan.files.get(job.model.name))
         if directory.is_done():
             continue
-        if machine.retry_failed:
+        if machine.retry_failed and directory.is_given_up(machine.options.retries):
             directory.start_afresh()
         if job.task.images in unusable:
             directory.skip(*unusable[job.task.images])

@@ -1,6 +1,6 @@
 """The door that every launcher knocks at: ``python -m asrnn_bench.worker JOBDIR``.
 
-Exit status: 0 the job has its result (this process made it or found it), 2 no job directory, 65 the model or the data
+Exit status: 0 the job has its result (this process made it or found it), 2 wrong usage, 65 the model or the data
 are damaged or wrong, 66 there are no data, 70 an exception, 71 out of memory, 74 the disk is full, 75 asked to stop,
 with all work saved, 76 another attempt has taken over. The reason stands in the attempt's ``exit.json``.
 """
@@ -10,6 +10,7 @@ import os
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from asrnn.errors import AsrnnError, MissingDataError, UsageError
@@ -64,7 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
     status, reason = _attempt(directory, job, attempt, options, rank, stop)
     if status != 0 or rank.number == 0:
         end = End(status, KINDS.get(status, "done"), reason or "", directory.saved_step(), time.monotonic() - began)
-        attempt.write_end(end)
+        with suppress(OSError):  # a full disk takes no reason either; the exit status says it
+            attempt.write_end(end)
     if reason:
         sys.stderr.write(reason + "\n")
     if status == 0 and rank.number == 0:
@@ -124,9 +126,10 @@ def _attempt(
 def _failure(error: Exception) -> tuple[int, str]:
     """Return the exit status and the reason of what no one expected."""
     text = str(error)
-    if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in text:
+    number = getattr(error, "errno", None)
+    if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in text or number == errno.ENOMEM:
         return EX_MEMORY, f"out of memory: {_first_line(text)}"
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text:
+    if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text:
         where = getattr(error, "filename", None)
         return EX_NO_SPACE, f"no space left on the disk{f' for {where}' if where else ''}; make room and run again"
     return EX_SOFTWARE, f"{type(error).__name__}: {_first_line(text)}"

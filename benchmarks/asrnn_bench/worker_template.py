@@ -16,13 +16,21 @@ from pathlib import Path
 from typing import Any
 
 from asrnn_bench import worker
+from asrnn_bench.running.attempts import EX_MEMORY
 from asrnn_bench.running.launchers.environment import RUNNER_VARIABLE
 from asrnn_bench.running.launchers.parents import end_with_parent
+from asrnn_bench.running.stopping import STOP_SIGNALS
+
+IGNORED = (*STOP_SIGNALS, signal.SIGINT, signal.SIGHUP)
 
 
 def main() -> int:
     """Serve until the input ends; in a forked child, return the exit status of its worker."""
     end_with_parent()
+    for number in IGNORED:  # a signal to everybody is for the workers, which end with this process
+        signal.signal(number, signal.SIG_IGN)
+    answers = os.dup(1)
+    os.dup2(2, 1)  # what libraries print is no answer
     import asrnn_bench.running.training  # noqa: F401 - what takes seconds, and is the same for every job
 
     reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -35,7 +43,7 @@ def main() -> int:
         ready, _, _ = select.select([0, reader], [], [])
         if reader in ready:
             os.read(reader, 1 << 12)
-            _tell_ends(jobs)
+            _tell_ends(answers, jobs)
         if 0 not in ready:
             continue
         chunk = os.read(0, 1 << 16)
@@ -44,17 +52,23 @@ def main() -> int:
         *lines, unread = (unread + chunk).split(b"\n")
         for line in lines:
             request = json.loads(line)
-            pid = os.fork()
+            try:
+                pid = os.fork()
+            except OSError:  # no memory or no number for another process
+                _tell(answers, {"job": request["job"], "code": EX_MEMORY})
+                continue
             if pid == 0:
                 return _become_worker(request, own)
             with suppress(OSError):  # the child does so too, whichever comes first
                 os.setpgid(pid, pid)
             jobs[pid] = request["job"]
-            _tell({"job": request["job"], "pid": pid})
+            _tell(answers, {"job": request["job"], "pid": pid})
 
 
 def _become_worker(request: dict[str, Any], template: int) -> int:
     """Turn this forked child into what a worker started by itself would be, and run its job."""
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_DFL)
     os.environ[RUNNER_VARIABLE] = str(template)
     end_with_parent()
     os.setpgid(0, 0)
@@ -73,16 +87,16 @@ def _become_worker(request: dict[str, Any], template: int) -> int:
     return worker.main([str(Path(request["directory"]))])
 
 
-def _tell_ends(jobs: dict[int, int]) -> None:
+def _tell_ends(answers: int, jobs: dict[int, int]) -> None:
     while jobs:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == 0:
             return
-        _tell({"job": jobs.pop(pid), "code": os.waitstatus_to_exitcode(status)})
+        _tell(answers, {"job": jobs.pop(pid), "code": os.waitstatus_to_exitcode(status)})
 
 
-def _tell(event: dict[str, int]) -> None:
-    os.write(1, json.dumps(event, allow_nan=False).encode() + b"\n")
+def _tell(answers: int, event: dict[str, int]) -> None:
+    os.write(answers, json.dumps(event, allow_nan=False).encode() + b"\n")
 
 
 if __name__ == "__main__":

@@ -178,7 +178,7 @@ def look_at(directory: JobDirectory) -> None:
     for attempt in directory.attempts():
         attempt.ended()
         attempt.lives()
-        attempt.is_of_this_allocation()
+        attempt.was_requeued()
 
 
 def said(name: str) -> st.SearchStrategy[tuple[str, dict[str, Any]]]:

@@ -102,7 +102,10 @@ def test_a_time_limit_ends_a_job_whose_work_stays(bench: Bench, tmp_path: Path) 
     (only,) = endings(directory)
     assert (only["kind"], only["returncode"]) == ("time-limit", 75)
     assert only["saved_step"] > 0
-    assert directory.state() == ("failed", "the time limit of 6 s is over; --time-limit gives more")
+    assert directory.state() == (
+        "failed",
+        "the time limit of 6 s is over; a larger --time-limit with --retry-failed goes on",
+    )
     directory.start_afresh()
     bench.run(directory, options)
     assert endings(directory)[1]["resumed_from"] == f"step {only['saved_step']} (last)"

@@ -24,6 +24,10 @@ VERBS = (run, listing, check, prepare, doctor, status, leaderboard, tune, speed)
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 
 
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""What ends a run in order, as an interrupt from the keyboard does; SIGHUP comes when a login shell goes."""
+
+
 class _TerminatedError(BaseException):
     """SIGTERM came; raised where the program is, so that it ends its workers in order."""
 
@@ -39,7 +43,7 @@ def main() -> None:
 
 def invoke(arguments: list[str]) -> int:
     """Run the command line on ``arguments`` and return the exit status; a user's mistake is one line."""
-    before = signal.signal(signal.SIGTERM, _terminate)
+    before = {number: signal.signal(number, _terminate) for number in ENDING_SIGNALS}
     try:
         return int(app(arguments, prog_name="asrnn-bench", standalone_mode=False) or 0)
     except DataError as error:
@@ -55,7 +59,8 @@ def invoke(arguments: list[str]) -> int:
     except _TerminatedError:
         return _fault("ended by SIGTERM; run the same command to go on", 143)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _fault(message: str, status: int) -> int:

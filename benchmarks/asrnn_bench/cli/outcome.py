@@ -21,12 +21,18 @@ def print_plan(plan: Plan, places: Places, machine: Machine, console: Console) -
     console.print(dry_run_table(plan.jobs, places.output, speeds, here))
     left = [job for job in plan.jobs if job.task.images in here]
     directories = [JobDirectory.of(places.output, job) for job in left]
-    pairs = [(d, job) for d, job in zip(directories, left, strict=True) if not d.is_done()]
+    pairs = [(d, job) for d, job in zip(directories, left, strict=True) if _would_run(d, machine)]
     seconds = plan_seconds([job for _, job in pairs], speeds, launch.at_a_time)
     when = "unknown: no job of this kind has run here yet" if seconds is None else f"about {duration(seconds)}"
     console.print(f"{len(plan.jobs)} jobs, {len(pairs)} to run, {launch.at_a_time} at a time; time: {when}")
     if launch.describe is not None and pairs:
         console.print(launch.describe([directory for directory, _ in pairs], machine.options), soft_wrap=True)
+
+
+def _would_run(directory: JobDirectory, machine: Machine) -> bool:
+    if directory.is_done():
+        return False
+    return machine.retry_failed or not directory.is_given_up(machine.options.retries)
 
 
 def print_outcome(outcome: Outcome, places: Places, console: Console) -> None:

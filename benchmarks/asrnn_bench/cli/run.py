@@ -1,5 +1,6 @@
 """The run itself: ``asrnn-bench --suite NAME``."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,10 @@ from asrnn_bench.running.launchers.choice import known_launcher
 from asrnn_bench.running.options import Options, chosen_loggers
 from asrnn_data.image_sets import resolve_data_dir
 
-KEPT = ("suite", "models", "tasks", "threads", "output", "leaderboards", "data_dir")
+KEPT = (
+    *("suite", "models", "tasks", "threads", "output", "leaderboards", "data_dir", "launcher", "slurm_option"),
+    *("ray_address", "devices", "jobs_per_device", "devices_per_job", "nodes_per_job"),
+)
 """The flags that the command for the full protocol repeats."""
 
 
@@ -134,7 +138,7 @@ def run(
         return 130
     print_outcome(outcome, places, console)
     if plan.budget != plan.suite.full_budget and not (outcome.count("failed") or outcome.count("no-data")):
-        given = [f"--{name.replace('_', '-')} {context.params[name]}" for name in KEPT if _was_given(context, name)]
+        given = [word for name in KEPT if _was_given(context, name) for word in _words(name, context.params[name])]
         full = " ".join(["asrnn-bench", *given, "--budget", plan.suite.full_budget])
         console.print(f"The full protocol: {full}", soft_wrap=True)
     return 1 if outcome.count("failed") or (strict and outcome.count("no-data")) else 0
@@ -143,3 +147,9 @@ def run(
 def _was_given(context: typer.Context, name: str) -> bool:
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
+
+
+def _words(name: str, value: object) -> list[str]:
+    """Return a flag as it would be typed, once for each of its values."""
+    values = value if isinstance(value, list) else [value]
+    return [f"--{name.replace('_', '-')} {shlex.quote(str(each))}" for each in values]

@@ -1,20 +1,23 @@
 """Attempts: the processes that try a job, each with a number and a folder of its own.
 
-The number is a fencing token: ``mkdir`` gives it to one process only, it goes into the result, and an attempt that sees
+The number is a fencing token: a rename gives it to one process only, it goes into the result, and an attempt that sees
 a higher one leaves the job's checkpoints alone.
 """
 
+import errno
 import json
 import os
 import platform
+import shutil
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import psutil
 
-from asrnn_bench.atomic import read_object, replace
+from asrnn_bench.atomic import read_object, replace, sync_folder
 from asrnn_bench.plain_text import plain
 
 Kind = Literal[
@@ -88,10 +91,17 @@ class Attempt:
         claim, pid = read_object(self.path / "claim.json"), os.getpid()
         return claim.get("host") == platform.node() and claim.get("pid") == pid and self.lives()
 
-    def is_of_this_allocation(self) -> bool:
-        """Return whether it was made in the Slurm job that this process is in, which therefore was requeued since."""
-        own = own_allocation()
-        return own is not None and read_object(self.path / "claim.json").get("allocation") == own
+    def was_requeued(self) -> bool:
+        """Return whether it was made in the Slurm job that this process is in, before that was queued again."""
+        own, its = own_allocation(), read_object(self.path / "claim.json").get("allocation")
+        if own is None or not isinstance(its, dict) or its.get("job") != own["job"]:
+            return False
+        before = its.get("restart")
+        return isinstance(before, int) and before < int(own["restart"])
+
+    def has_started(self) -> bool:
+        """Return whether its worker came as far as to say what it goes on from."""
+        return (self.path / "start.json").exists()
 
     def ended(self) -> End | None:
         """Return how it ended; ``None`` while it is not known to have ended."""
@@ -148,21 +158,32 @@ def start_of(pid: int) -> str | None:
     return None if fields[0] == "Z" else f"{boot} {fields[19]}"
 
 
-def own_allocation() -> str | None:
-    """Return the Slurm job that this process is in; requeued, it keeps its number, and only one of it ever runs."""
-    return os.environ.get("SLURM_JOB_ID")
+def own_allocation() -> dict[str, str | int] | None:
+    """Return the Slurm job that this process is in, and how often it was queued again; only one of it ever runs."""
+    job, restart = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_RESTART_COUNT", "0")
+    return None if job is None else {"job": job, "restart": int(restart) if restart.isdecimal() else 0}
 
 
 def claim_attempt(folder: Path, number: int) -> Attempt | None:
-    """Take attempt ``number`` below ``folder``; ``None`` where another process has it."""
-    path = folder / f"{number:03d}"
-    try:
-        path.mkdir(parents=True)
-    except FileExistsError:
-        return None
-    pid = os.getpid()
+    """Take attempt ``number`` below ``folder``; ``None`` where another process has it.
+
+    Its folder comes into being with the claim in it, by a rename that only one process wins: there is no moment in
+    which it looks like one whose process is gone.
+    """
+    path, pid = folder / f"{number:03d}", os.getpid()
     claim = {"host": platform.node(), "pid": pid, "started": start_of(pid), "allocation": own_allocation()}
-    replace(path / "claim.json", json.dumps(claim, sort_keys=True, allow_nan=False) + "\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    ready = Path(tempfile.mkdtemp(dir=folder, prefix=".claim."))
+    try:
+        ready.chmod(0o755)
+        replace(ready / "claim.json", json.dumps(claim, sort_keys=True, allow_nan=False) + "\n")
+        ready.rename(path)
+    except OSError as error:
+        shutil.rmtree(ready, ignore_errors=True)
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+            return None
+        raise
+    sync_folder(folder)
     return Attempt(number, path)
 
 

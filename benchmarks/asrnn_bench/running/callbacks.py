@@ -62,10 +62,10 @@ class Selection(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Remember the loss, which is the mean of all ranks', and stop at one that is not finite."""
-        loss = outputs["loss"].detach() if trainer.world_size == 1 else trainer.callback_metrics["train/loss"]
+        loss = outputs["loss"] if trainer.world_size == 1 else trainer.callback_metrics["train/loss"]
         if not math.isfinite(loss.item()):
             raise DivergedError(f"the training loss became {loss.item()} at step {trainer.global_step}")
-        self._losses.append(loss)
+        self._losses.append(loss.detach().cpu())
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add a point to the curve, and keep the weights if it is the best one."""
@@ -116,18 +116,25 @@ class Progress(Callback):
         self._mark = 0.0
         self._written = 0.0
         self._trained_before, self._began = 0.0, time.perf_counter()
+        self._peak_before = 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the times of the steps, and what the training took until here."""
+        """Return the times of the steps, and what the training took until here, in time and in memory."""
         return {
             "step_seconds": torch.tensor(self.step_seconds, dtype=torch.float64),
             "train_seconds": self.train_seconds(),
+            "peak_memory_mib": self.peak_memory_mib(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Add what attempts before this one took."""
         self.step_seconds = state_dict["step_seconds"].tolist()
         self._trained_before, self._began = state_dict["train_seconds"], time.perf_counter()
+        self._peak_before = state_dict["peak_memory_mib"]
+
+    def peak_memory_mib(self) -> float:
+        """Return the largest memory so far, in MiB, that of earlier attempts included."""
+        return max(self._peak_before, peak_memory_mib())
 
     def train_seconds(self) -> float:
         """Return what the training took so far, validations included, without what killed attempts did in vain."""

@@ -8,6 +8,7 @@ Each is written to a temporary file in the same folder, flushed to the disk and 
 there is no moment at which the newest complete generation, or else the one before, cannot be read.
 """
 
+import errno
 import io
 import shutil
 from dataclasses import dataclass, field
@@ -28,6 +29,10 @@ LARGEST = 1 << 40
 
 KEPT = 2
 """Generations: the last one, and the one before for when the last one is damaged."""
+
+
+PASSING = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE)
+"""What a file server or a busy machine says of a file that may be all right: no reason to go on without it."""
 
 
 class DamagedCheckpointError(Exception):
@@ -78,7 +83,7 @@ class Checkpoints(CheckpointIO):
             self.remove_checkpoint(self.path(step))
 
     def load_checkpoint(
-        self, path: str | Path, map_location: Any = None, weights_only: bool | None = True
+        self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
     ) -> dict[str, Any]:
         """Return a checkpoint, after a look at its digest and at whose it is.
 
@@ -90,12 +95,16 @@ class Checkpoints(CheckpointIO):
             content = read_file(file, LARGEST)
             expected = read_file(_sidecar(file)).decode("ascii").strip()
         except (OSError, UnicodeDecodeError, MemoryError) as error:
+            if getattr(error, "errno", None) in PASSING:
+                raise
             raise DamagedCheckpointError(f"{file.name}: it or its digest cannot be read") from error
         found = sha256(content).hexdigest()
         if found != expected:
             raise DamagedCheckpointError(f"{file.name}: its sha256 is {found[:12]}, not {brief(expected[:12])}")
         try:
             checkpoint = torch.load(io.BytesIO(content), map_location=map_location, weights_only=True)
+        except MemoryError:
+            raise
         except Exception as error:  # torch and zipfile raise whatever fits what they met
             raise DamagedCheckpointError(f"{file.name}: torch cannot read it ({type(error).__name__})") from error
         if not isinstance(checkpoint, dict) or checkpoint.get("job") != self.key:
@@ -112,7 +121,7 @@ class Checkpoints(CheckpointIO):
         refused: list[str] = []
         for place, step in enumerate(sorted(checkpoint_steps(self.folder), reverse=True)):
             try:
-                self.load_checkpoint(self.path(step), map_location="cpu")
+                self.load_checkpoint(self.path(step))
             except DamagedCheckpointError as error:
                 refused.append(str(error))
             else:
@@ -120,7 +129,7 @@ class Checkpoints(CheckpointIO):
         return Found(refused=refused)
 
     def tidy(self, found: Found | None = None) -> None:
-        """Make the folder, and remove what a killed process left half written, and what could not be used.
+        """Make the folder, remove what a killed process left half written, and put aside what could not be used.
 
         Args:
             found: what the training goes on from; all that is newer was refused.
@@ -136,8 +145,11 @@ class Checkpoints(CheckpointIO):
                 _remove(file)
         for step in checkpoint_steps(self.folder):
             whole = self.path(step).is_file() and _sidecar(self.path(step)).is_file()
-            if not whole or (found is not None and step > found.step):
+            if not whole:
                 self.remove_checkpoint(self.path(step))
+            elif found is not None and step > found.step:
+                for file in (self.path(step), _sidecar(self.path(step))):
+                    file.replace(file.with_name(f"{file.name}.refused"))
         probe = self.folder / ".writable"
         probe.touch()
         probe.unlink()

@@ -36,7 +36,7 @@ from asrnn_bench.running.publication import publish, published
 
 State = Literal["waiting", "running", "done", "diverged", "failed", "no-data"]
 
-ENDINGS: dict[Kind, State] = {"no-data": "no-data", "preempted": "waiting", "superseded": "waiting"}
+ENDINGS: dict[Kind, State] = {"no-data": "no-data", **dict.fromkeys(("preempted", "superseded", "done"), "waiting")}
 """What the end of its last attempt says of a job that has no result; any other end means that it failed."""
 
 _CHECKPOINT = re.compile(r"step-(\d{8,})\.ckpt")
@@ -127,6 +127,8 @@ class JobDirectory:
             shutil.rmtree(self.checkpoints, ignore_errors=True)
         for file in [*self.path.glob(".*.json.*"), *self.path.glob("attempts/*/.*.json.*")]:
             file.unlink(missing_ok=True)
+        for folder in self.path.glob("attempts/.claim.*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def holder(self) -> Attempt | None:
         """Return the attempt of a living process that has the job in hand."""
@@ -177,7 +179,8 @@ class JobDirectory:
 
     def start_afresh(self) -> None:
         """Let no attempt that was made so far count against the job any more; its checkpoints stay."""
-        last = max((attempt.number for attempt in self.attempts()), default=0)
+        over = [attempt.number for attempt in self.attempts() if attempt.ended() is not None or not attempt.lives()]
+        last = max(over, default=0)
         replace(self.path / "retry.json", json.dumps({"after": last}, allow_nan=False) + "\n")
 
     def publish(self, record: Record, attempt: Attempt) -> bool:

@@ -38,6 +38,7 @@ def decide(ends: Sequence[End], retries: int) -> Verdict:
         return "later"
     allowed: dict[Kind, int] = {
         "preempted": MOST_PREEMPTIONS,
+        "done": MOST_PREEMPTIONS,  # somebody deleted a result that was damaged
         "killed": retries,
         "no-result": retries,
         "hang": min(HANG_RETRIES, retries),

@@ -58,16 +58,21 @@ class Child:
 
     def end(self) -> None:
         """Kill it with all that it started, and wait until it is gone."""
-        kill_tree(self._process.pid)
+        kill_tree(self._process.pid, ended=self._process.poll() is not None)
         self._process.wait()
 
 
-def kill_tree(pid: int) -> None:
-    """Kill a process with all that it started, also what left its group."""
+def kill_tree(pid: int, *, ended: bool) -> None:
+    """Kill a process with all that it started, also what left its group.
+
+    Args:
+        pid: its number, which is its group's too.
+        ended: it has ended, so that its number may be another's by now; only its group is left.
+    """
     found: list[psutil.Process] = []
     with suppress(psutil.Error):
-        found = psutil.Process(pid).children(recursive=True)
-    for kill in (os.killpg, os.kill):  # it leads no group yet if it has only just been forked
+        found = [] if ended else psutil.Process(pid).children(recursive=True)
+    for kill in (os.killpg,) if ended else (os.killpg, os.kill):  # just forked, it leads no group yet
         with suppress(ProcessLookupError, PermissionError):
             kill(pid, signal.SIGKILL)
     for child in found:

@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from asrnn_bench.atomic import sync_folder
+from asrnn_bench.atomic import replace, sync_folder
 
 NAME = "result.json"
 
@@ -16,6 +16,8 @@ def publish(own: Path, folder: Path) -> bool:
         own: the file, in the folder of its attempt.
         folder: the job directory.
     """
+    if published(folder).exists():
+        return False
     try:
         os.link(own, folder / NAME)
     except FileExistsError:
@@ -37,8 +39,7 @@ def _publish_without_links(own: Path, folder: Path) -> bool:
     """Publish on a file system without hard links: only the first of two complete folders can be renamed."""
     complete = folder / f".result.{own.parent.name}"
     complete.mkdir(exist_ok=True)
-    shutil.copyfile(own, complete / NAME)
-    sync_folder(complete)
+    replace(complete / NAME, own.read_bytes())
     try:
         complete.rename(folder / "result")
     except OSError:

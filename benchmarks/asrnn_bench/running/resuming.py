@@ -11,7 +11,7 @@ from asrnn_bench.running.collectives import gather, own
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.options import Options
 from asrnn_bench.running.random_state import capture, restore
-from asrnn_bench.running.stopping import StopRequest, SupersededError
+from asrnn_bench.running.stopping import PreemptedError, StopRequest, SupersededError
 
 
 class Resumption(Callback):
@@ -50,6 +50,9 @@ class Resumption(Callback):
         """Count from here."""
         self.stop.listen_again()
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
+        steps = [state["step"] for state in gather({"step": trainer.global_step})]
+        if len(set(steps)) > 1:
+            raise PreemptedError(f"the ranks see different checkpoints, of the steps {steps}; they are asked again")
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Put the generators back before the first batch; save where it is time; stop where that was asked for.
@@ -58,9 +61,7 @@ class Resumption(Callback):
             PreemptedError: the process was asked to stop; all that it did is saved.
             SupersededError: a later attempt has taken over.
         """
-        if self._generators is not None:
-            restore(self._generators)
-            self._generators = None
+        self._put_generators_back()
         stopping = self._agree(trainer, self.stop.requested)
         new = trainer.global_step > self._saved_step
         if new and (stopping or self._agree(trainer, self._is_due(trainer.global_step))):
@@ -75,9 +76,12 @@ class Resumption(Callback):
         if trainer.global_step > self._saved_step:
             self._save(trainer)
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen to the signals that Lightning took."""
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen to the signals that Lightning took, and draw what the undisturbed training would have drawn."""
         self.stop.listen_again()
+        self._put_generators_back()
+
+    on_test_start = on_validation_start
 
     def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any) -> None:
         """Stop where that was asked for: the training is saved."""
@@ -92,13 +96,18 @@ class Resumption(Callback):
                 progress[count]["ready"] -= 1
             progress["is_last_batch"] = False
 
+    def _put_generators_back(self) -> None:
+        if self._generators is not None:
+            restore(self._generators)
+            self._generators = None
+
     def _is_due(self, step: int) -> bool:
         if self.every_steps is not None and step - self._saved_step >= self.every_steps:
             return True
         return self.every_seconds is not None and time.monotonic() - self._saved_at >= self.every_seconds
 
     def _save(self, trainer: Trainer) -> None:
-        if not self.directory.is_latest(self.attempt):
+        if self._agree(trainer, not self.directory.is_latest(self.attempt)):
             raise SupersededError(f"attempt {self.attempt.number + 1} has taken over the job")
         trainer.save_checkpoint(self.checkpoints.path(trainer.global_step), weights_only=False)
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step

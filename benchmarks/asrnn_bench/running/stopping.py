@@ -31,7 +31,7 @@ class StopRequest:
     def listen(self) -> None:
         """Take the signals; from the main thread only."""
         self._listens = True
-        for number in STOP_SIGNALS:
+        for number in (*STOP_SIGNALS, signal.SIGINT):
             signal.signal(number, self._note)
 
     def listen_again(self) -> None:

@@ -15,7 +15,8 @@ from types import FrameType
 from typing import Literal
 
 from asrnn.errors import UsageError
-from asrnn_bench.running.attempts import KINDS, Attempt, End, Kind
+from asrnn_bench.running.attempts import EX_PREEMPTED, Attempt, End, Kind
+from asrnn_bench.running.endings import explain
 from asrnn_bench.running.heartbeat import Heartbeat
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.launchers.environment import ATTEMPT_VARIABLE, KEEP_BUFFERS
@@ -29,7 +30,6 @@ from asrnn_bench.running.stopping import STOP_SIGNALS
 
 Started = Literal["started", "held", "over"]
 
-EX_STOPPED = 75
 POLL_SECONDS = 0.1
 LOOK_SECONDS = 1.0
 RANK_GRACE_SECONDS = 10.0
@@ -71,6 +71,8 @@ class Supervisor:
             return "over"
         if self.is_held():
             return "held"
+        if self.directory.is_given_up(self.options.retries):
+            return "over"
         self._place = place
         self._ended_for = self._deadline = self._first_code = None
         self._processes = []
@@ -92,7 +94,7 @@ class Supervisor:
     def is_held(self) -> bool:
         """Return whether another process has the job; one on another host that shows no life for long has not."""
         holder = self.directory.holder()
-        if holder is None or holder.is_own() or holder.is_of_this_allocation():
+        if holder is None or holder.is_own() or holder.was_requeued():
             return False
         return self._pulse.still_for() <= self.options.hang_seconds
 
@@ -120,8 +122,8 @@ class Supervisor:
         if all(code is not None for code in codes):
             return self._finish([code for code in codes if code is not None])
         ended = [code for code in codes if code is not None]
-        if ended and self._first_code is None:
-            self._first_code = min(ended)
+        if ended and self._first_code is None and (any(ended) or self.directory.is_done()):
+            self._first_code = min(ended) if min(ended) < 0 else max(ended)
             self._deadline = min(self._deadline or math.inf, time.monotonic() + RANK_GRACE_SECONDS)
         if self._deadline is not None and time.monotonic() >= self._deadline:
             self._kill()
@@ -132,12 +134,16 @@ class Supervisor:
 
     def _look(self) -> None:
         """End an attempt that does not move, or that has had its time."""
+        self._oom_kills = oom_kills()
         limit = self.options.time_limit_seconds
         still = self._pulse.still_for()
         if still > self.options.hang_seconds:
-            self._end("hang", f"nothing moved for {still:.0f} s")
+            self._end("hang", f"nothing moved for {still:.0f} s, which is more than --hang-after allows")
         elif limit is not None and self._spent + time.monotonic() - self._began > limit:
-            self._end("time-limit", f"the time limit of {limit:.0f} s is over; --time-limit gives more")
+            self._end(
+                "time-limit",
+                f"the time limit of {limit:.0f} s is over; a larger --time-limit with --retry-failed goes on",
+            )
 
     def stop(self) -> None:
         """Ask the worker to save and end, and start no other attempt."""
@@ -166,16 +172,19 @@ class Supervisor:
         """Write down how the attempt ended, and go on as the policy says."""
         for process in self._processes:
             process.end()  # what a model's code started and left behind
-        if self._attempt is None or self.directory.is_done():
+        if self._attempt is None:
+            return False
+        if self.directory.is_done():
+            self.directory.clear(keep_checkpoints=self.options.keep_checkpoints)
             return False
         try:
-            self._write_end(self._attempt, codes)
+            end = self._write_end(self._attempt, codes)
         except OSError as error:
             self.last_words = f"its end could not be written: {error}"
             return False
         if self._stopping:
             return False
-        ends = self.directory.ends()
+        ends = self.directory.ends() or [end]
         verdict, reason = decide(ends, self.options.retries), ends[-1].reason
         with suppress(OSError):
             if verdict == "again":
@@ -184,32 +193,17 @@ class Supervisor:
                 self.directory.skip("failed", f"preempted again and again without getting any further: {reason}")
         return verdict == "again" and self.start(self._place) == "started"
 
-    def _write_end(self, attempt: Attempt, codes: list[int]) -> None:
+    def _write_end(self, attempt: Attempt, codes: list[int]) -> End:
         first = self._first_code
         code = first if first is not None else min(codes)
-        kind, reason = self._ended_for or self._explain(attempt, code)
+        kind, reason = self._ended_for or explain(attempt, code, memory_ran_out=oom_kills() > self._oom_kills)
         end = End(code, kind, reason, self.directory.saved_step(), time.monotonic() - self._began)
         said = self.directory.progress()
         details = {name: said.get(name) for name in ("step", "memory_mib")}
         # Where a rank was killed, the others only saw their connection break.
-        killed_rank = len(codes) > 1 and code < 0 and self._ended_for is None
+        killed_rank = self.options.world_size > 1 and (code < 0 or code > 128) and self._ended_for is None
         attempt.write_end(end, details, insist=kind in ("hang", "time-limit") or killed_rank)
-
-    def _explain(self, attempt: Attempt, code: int) -> tuple[Kind, str]:
-        """Say what an exit status means of a worker that could not say so itself."""
-        if code == 0:
-            return "no-result", "ended with exit status 0 and no result"
-        if code in KINDS:
-            return KINDS[code], f"ended with exit status {code}"
-        if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
-            if oom_kills() > self._oom_kills:
-                return "out-of-memory", "killed by Linux, as memory ran out"
-            return "killed", "killed by signal 9"
-        if -code in STOP_SIGNALS:
-            return "preempted", f"ended by {signal.Signals(-code).name} before it could listen to it"
-        if code < 0:
-            return "killed", f"killed by signal {-code} ({signal.Signals(-code).name})"
-        return "not-started", f"the worker did not start (exit status {code}): {_last_line(attempt.log)}"
+        return end
 
     def _could_not_start(self, reason: str) -> None:
         """Keep the reason where the directory takes it, and in any case here."""
@@ -258,12 +252,5 @@ def supervise(path: str, options: Options, environment: Mapping[str, str] | None
         raise
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
-    return EX_STOPPED if asked and not directory.is_done() else 0
-
-
-def _last_line(log: Path) -> str:
-    with suppress(OSError):
-        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return lines[-1][:300] if lines else "no message"
-    return "no message"
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+    return EX_PREEMPTED if asked and not directory.is_done() and not directory.is_given_up(options.retries) else 0

@@ -1,12 +1,14 @@
 """One job, from its configuration to its record, in this process."""
 
 import math
+import random
 from collections.abc import Sequence
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, Trainer
@@ -20,7 +22,7 @@ from asrnn.training import SequenceClassifier
 from asrnn_bench.atomic import replace
 from asrnn_bench.records import Cost, Job, Record, Scores
 from asrnn_bench.running.attempts import Attempt
-from asrnn_bench.running.callbacks import DivergedError, Progress, Selection, exact_share, peak_memory_mib
+from asrnn_bench.running.callbacks import DivergedError, Progress, Selection, exact_share
 from asrnn_bench.running.checkpoints import Checkpoints
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.loggers import make_loggers
@@ -29,7 +31,7 @@ from asrnn_bench.running.options import Options
 from asrnn_bench.running.provenance import environment
 from asrnn_bench.running.ranks import Rank
 from asrnn_bench.running.resuming import Resumption
-from asrnn_bench.running.stopping import StopRequest
+from asrnn_bench.running.stopping import StopRequest, SupersededError
 from asrnn_data.base import SequenceDataModule
 from asrnn_data.tasks import find_task
 
@@ -75,7 +77,10 @@ def train(directory: JobDirectory, attempt: Attempt, options: Options, rank: Ran
     job, first = directory.job(), rank.number == 0
     data = build_data(job, Path(options.data_dir) if options.data_dir else None)
     data.setup()
-    torch.manual_seed(named_seed(f"training{f'/rank-{rank.number}' if rank.number else ''}", job.seed))
+    seed = named_seed(f"training{f'/rank-{rank.number}' if rank.number else ''}", job.seed)
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - a model may use it
     model = build(job, directory, data)
     if options.world_size > 1 and not torch.cuda.is_available():
         _refuse_batch_statistics(model, job)
@@ -83,6 +88,8 @@ def train(directory: JobDirectory, attempt: Attempt, options: Options, rank: Ran
     checkpoints = Checkpoints(directory.checkpoints, job.key)
     found = checkpoints.newest()
     if first:
+        if not directory.is_latest(attempt):
+            raise SupersededError(f"attempt {attempt.number + 1} has taken over the job")
         checkpoints.tidy(found)
         attempt.write_start(f"step {found.step} ({found.which})" if found.path else "scratch", found.refused)
     progress = Progress(directory, attempt.number, job.training.max_steps, silent=not first)
@@ -104,7 +111,7 @@ def train(directory: JobDirectory, attempt: Attempt, options: Options, rank: Ran
     cost = Cost(
         step_seconds=progress.median_step_seconds(),
         train_seconds=progress.train_seconds(),
-        peak_memory_mib=peak_memory_mib(),
+        peak_memory_mib=progress.peak_memory_mib(),
         parameters_recurrent=model.num_recurrent_parameters(),
         parameters_total=model.num_parameters(),
     )

@@ -16,12 +16,12 @@ from threading import Thread
 from typing import Any
 
 from asrnn.errors import UsageError
-from asrnn_bench.running.attempts import End, Kind
+from asrnn_bench.running.attempts import EX_PREEMPTED, End, Kind
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.launchers.ray_cluster import RayRequest, connected, first_line
 from asrnn_bench.running.launchers.ray_nodes import Share, check_nodes, room_for
 from asrnn_bench.running.options import Options
-from asrnn_bench.running.supervision import EX_STOPPED, supervise
+from asrnn_bench.running.supervision import supervise
 
 POLL_SECONDS = 0.2
 LOOK_SECONDS = 10.0
@@ -164,7 +164,7 @@ class _Tasks:
             return "killed", f"its Ray task failed: {first_line(error.cause or error)}"
         except failures.RayError as error:
             return "killed", f"Ray lost its task: {first_line(error)}"
-        return "preempted", why or ("its Ray task was asked to stop" if status == EX_STOPPED else "")
+        return "preempted", why or ("its Ray task was asked to stop" if status == EX_PREEMPTED else "")
 
     @staticmethod
     def _is_settled(directory: JobDirectory) -> bool:

@@ -2,9 +2,10 @@
 
 import sys
 
+from asrnn_bench.running.attempts import EX_PREEMPTED
 from asrnn_bench.running.launchers.slurm_commands import own_number, requeue, state_of
 from asrnn_bench.running.options import Options
-from asrnn_bench.running.supervision import EX_STOPPED, supervise
+from asrnn_bench.running.supervision import supervise
 
 
 def run_task(path: str, options: str, environment: dict[str, str]) -> None:
@@ -20,6 +21,6 @@ def run_task(path: str, options: str, environment: dict[str, str]) -> None:
     """
     status = supervise(path, Options.model_validate_json(options), environment)
     number = own_number()
-    if status == EX_STOPPED and number is not None and state_of(number) == "RUNNING":
+    if status == EX_PREEMPTED and number is not None and state_of(number) == "RUNNING":
         requeue(number)  # where that fails, the run's next look at the queue submits the job again
     sys.exit(status)

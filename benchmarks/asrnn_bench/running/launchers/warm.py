@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from asrnn_bench.running.launchers.environment import RUNNER_VARIABLE
 from asrnn_bench.running.processes import kill_tree
@@ -53,9 +53,10 @@ class Forked:
         """Kill it with all that it started, and wait until it is gone."""
         deadline = time.monotonic() + WAIT_SECONDS
         while True:
+            over = self.poll() is not None
             if self.pid is not None:
-                kill_tree(self.pid)
-            if self.poll() is not None:
+                kill_tree(self.pid, ended=over)
+            if over:
                 return
             if time.monotonic() > deadline:
                 self._template.give_up()  # with it all that it forked ends
@@ -85,9 +86,9 @@ class Template:
         log.touch()
         worker = Forked(self)
         self._count += 1
-        self._workers[self._count] = worker
         request = {"job": self._count, "directory": words[-1], "environment": dict(environment), "log": str(log)}
         self._send(json.dumps(request, allow_nan=False).encode() + b"\n", log)
+        self._workers[self._count] = worker
         return worker
 
     def _send(self, line: bytes, log: Path) -> None:
@@ -96,7 +97,7 @@ class Template:
                 self._process = self._new_process(log)
             assert self._process.stdin is not None  # noqa: S101 - it was asked for
             try:
-                self._process.stdin.write(line)
+                _write(self._process.stdin, line)
             except BrokenPipeError:
                 self.give_up()
             else:
@@ -162,3 +163,8 @@ class Template:
                 if stream is not None:
                     stream.close()
             self._process = None
+
+
+def _write(stream: IO[bytes], line: bytes) -> None:
+    while line:
+        line = line[stream.write(line) or 0 :]
