@@ -92,7 +92,7 @@ class Seen:
 
 
 def workers() -> list[Seen]:
-    """The workers that run now."""
+    """The workers that run now, without what a worker is about to become another program with."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -105,7 +105,8 @@ def workers() -> list[Seen]:
                 found.append(Seen(process.pid, process.ppid(), raylet, Path(words[-1]), attempt, devices))
         except psutil.Error:
             continue
-    return found
+    known = {each.pid for each in found}
+    return [each for each in found if each.supervisor not in known]
 
 
 def tasks() -> list[psutil.Process]:
