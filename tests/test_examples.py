@@ -13,7 +13,7 @@ from torch import Tensor
 
 from asrnn import build_cell
 from asrnn_bench.cli.app import app
-from asrnn_bench.records import Record
+from asrnn_bench.records import Record, read_record
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -47,7 +47,7 @@ def row(listed: str) -> str:
 
 def record(folder: Path) -> Record:
     (path,) = folder.glob("runs/long-range/permuted-mnist/pendulums/*/result.json")
-    return Record.model_validate_json(path.read_bytes())
+    return read_record(path.read_bytes())
 
 
 @pytest.fixture(scope="module")

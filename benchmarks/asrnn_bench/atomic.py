@@ -2,7 +2,7 @@
 
 import ctypes
 import os
-import tempfile
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,19 @@ from asrnn_bench.reading import parse_json, read_file
 
 def replace(path: Path, content: str | bytes, *, durable: bool = True) -> None:
     """Write a file so that a reader sees the old one or the new one, never a part, and a power cut the same."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    # Not mkstemp, which takes as long as all the rest, and a run may write ten thousands of files before it starts.
+    new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, 0o644)  # whatever the umask is: others read it, too
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             if durable:
-                os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
+                os.fsync(descriptor)
+        new.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
         raise
     if durable:
         sync_folder(path.parent)

@@ -1,11 +1,14 @@
 """Files that somebody else may have written: read whole or refused in one line, and never taken in two ways."""
 
 import errno
+import gc
 import json
 import math
 import os
 import re
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,18 @@ _HALF_OF_A_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 
 class UnreadableError(ValueError):
     """A text is not what it should be; the message says in a few words what it is instead."""
+
+
+@contextmanager
+def many_objects() -> Iterator[None]:
+    """Make thousands of objects without Python's collector, which would look through all of them again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def read_file(path: Path, largest: int = LARGEST) -> bytes:

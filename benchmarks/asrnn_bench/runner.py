@@ -177,7 +177,10 @@ def _prepare(
     """Write every job, and yield those that have no result, are not given up, and whose data are there."""
     unusable = _unusable_images(plan, data_dir)
     for directory, job in zip(directories, plan.jobs, strict=True):
-        directory.write_job(job, plan.files.get(job.model.name))
+        is_new = directory.write_job(job, plan.files.get(job.model.name))
+        if is_new and job.task.images not in unusable:
+            yield directory, job
+            continue
         if directory.is_done():
             continue
         if machine.retry_failed and directory.is_given_up(machine.options.retries):

@@ -1,6 +1,7 @@
 """Cases 8 and 9: two runners in one folder, and an attempt that wakes up when another has done its work."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -49,7 +50,7 @@ def test_an_attempt_that_wakes_up_after_another_has_finished_changes_nothing(ben
     options = Options(checkpoint_steps=10, hang_seconds=15.0, loggers=())
     sleeper = subprocess.Popen(
         [sys.executable, "-m", "asrnn_bench.worker", str(directory.path)],
-        env={"PATH": "/usr/bin:/bin", **CORE, **options.environment()},
+        env={**os.environ, **CORE, **options.environment()},
     )
     try:
         wait_until(lambda: directory.saved_step() > 0, 120)

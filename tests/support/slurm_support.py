@@ -36,13 +36,13 @@ class Slow(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
-            time.sleep(0.1)
+            time.sleep(0.2)
         return torch.tanh(self.input(x[:, ::28]).mean(1))
 """
 
 
 def slow_jobs(folder: Path, count: int, steps: int) -> list[JobDirectory]:
-    """Make the directories of jobs that take a tenth of a second a step, ready to be started."""
+    """Make the directories of jobs that take a fifth of a second a step, ready to be started."""
     (folder / "slow.py").write_text(SLOW)
     text = TINY.replace("max_steps = 4", f"max_steps = {steps}").replace("every = 2", f"every = {steps // 2}")
     text = text.replace("batch_size = 8", "batch_size = 100").replace("[0]", str(list(range(count))))

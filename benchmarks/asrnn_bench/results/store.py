@@ -158,7 +158,8 @@ def _write(path: Path, record: Record) -> bool:
     text = record.text()
     if holds(path, text):
         return False
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
     _put_aside(path, record)
     replace(path, text, durable=False)
     return True

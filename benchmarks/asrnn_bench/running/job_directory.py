@@ -12,7 +12,7 @@
         retry.json          up to which attempt none counts any more, since somebody asked for another try
         result.json         published once; that it exists means done
 
-Whoever starts a job, and however often: attempts are numbered by ``mkdir``, which only one process wins, and the
+Whoever starts a job, and however often: attempts are numbered by a rename, which only one process wins, and the
 result is published by a hard link, which only the first one gets.
 """
 
@@ -64,14 +64,17 @@ class JobDirectory:
         for file in sorted(output.glob("*/*/*/seed-*/job.json")):
             yield cls(file.parent)
 
-    def write_job(self, job: Job, model_file: Path | None = None) -> None:
+    def write_job(self, job: Job, model_file: Path | None = None) -> bool:
         """Write the job, and the file that defines its model beside it; what is so already is left alone.
+
+        Returns:
+            whether the directory is new, so that nothing can have come of the job before.
 
         Raises:
             UsageError: the directory cannot be written, or the model's file changed since it was planned.
         """
         try:
-            (self.path / "attempts").mkdir(parents=True, exist_ok=True)
+            is_new = self._make()
             if model_file is not None:
                 self._write_model(job, model_file)
             text = job_text(job)
@@ -82,6 +85,17 @@ class JobDirectory:
             raise UsageError(
                 f"cannot write to {self.path}: {error.strerror}; choose another --output or mend its permissions"
             ) from error
+        return is_new
+
+    def _make(self) -> bool:
+        """Make the directory, unless it is there, and return whether this process did."""
+        try:
+            self.path.mkdir(parents=True)
+        except OSError:
+            if not self.path.is_dir():
+                raise
+            return False
+        return True
 
     def _write_model(self, job: Job, model_file: Path) -> None:
         content = model_file.read_bytes()

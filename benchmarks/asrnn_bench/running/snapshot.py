@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from asrnn.errors import UsageError
+from asrnn_bench.reading import many_objects
 from asrnn_bench.records import Job, Record
 from asrnn_bench.running.job_directory import JobDirectory, State
 
@@ -73,12 +74,13 @@ class Observer:
         directories: list[JobDirectory] = []
         views: list[JobView] = []
         faults: list[str] = []
-        for directory in JobDirectory.below(output):
-            try:
-                views.append(_view_of(directory))
-                directories.append(directory)
-            except UsageError as error:
-                faults.append(str(error))
+        with many_objects():
+            for directory in JobDirectory.below(output):
+                try:
+                    views.append(_view_of(directory))
+                    directories.append(directory)
+                except UsageError as error:
+                    faults.append(str(error))
         observer = cls(directories, [view.job for view in views])
         observer._start(views)
         return observer, faults
@@ -99,7 +101,8 @@ class Observer:
         """
         if not self._views:
             pairs = zip(self.directories, self.jobs, strict=True)
-            self._start([_view_of(directory, job) for directory, job in pairs])
+            with many_objects():
+                self._start([_view_of(directory, job) for directory, job in pairs])
             return self.views
         waiting = [index for index, view in enumerate(self._views) if view.state == "waiting"]
         running = [index for index, view in enumerate(self._views) if view.state == "running"]

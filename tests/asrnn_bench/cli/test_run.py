@@ -15,7 +15,7 @@ import psutil
 import pytest
 from bench_support import COMMAND, TINY, call
 
-from asrnn_bench.records import Record
+from asrnn_bench.records import Record, read_record
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -27,7 +27,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def results(folder: Path) -> dict[str, Record]:
-    found = [Record.model_validate_json(path.read_bytes()) for path in sorted(folder.glob("runs/*/*/*/*/result.json"))]
+    found = [read_record(path.read_bytes()) for path in sorted(folder.glob("runs/*/*/*/*/result.json"))]
     return {record.key: record for record in found}
 
 
