@@ -5,6 +5,7 @@ import platform
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -114,6 +115,7 @@ def run_jobs(plan: Plan, places: Places, machine: Machine, console: Console) -> 
         UsageError: the output folder cannot be written or is in use, or more devices are asked for than there are.
     """
     launch = machine.launch(plan)
+    launch.check()
     make_writable(places.output, "--output")
     with _alone(places.output, join=machine.join):
         directories = [JobDirectory.of(places.output, job) for job in plan.jobs]
@@ -122,7 +124,7 @@ def run_jobs(plan: Plan, places: Places, machine: Machine, console: Console) -> 
         todo = admit(waiting, plan.files, places.output, {**options.environment(), **launch.check_environment}, console)
         display = Display(Observer(directories, plan.jobs), console, launch.at_a_time)
         with display.open():
-            last_words = launch.run(todo, options, display.refresh, console.print)
+            last_words = launch.run(todo, options, display.refresh, partial(console.print, soft_wrap=True))
     records = [_record(d, job, last_words.get(d)) for d, job in zip(directories, plan.jobs, strict=True)]
     return Outcome(plan, records, len(todo), [])
 

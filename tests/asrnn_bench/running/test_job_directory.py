@@ -198,3 +198,12 @@ def test_progress_is_that_of_the_attempt_that_runs(directory: JobDirectory) -> N
     assert directory.progress()["step"] == 90
     directory.claim()
     assert directory.progress() == {}
+
+
+def test_a_directory_is_new_to_the_process_that_made_it(tmp_path: Path, jobs: list[Job]) -> None:
+    directory = JobDirectory.of(tmp_path, jobs[0])
+    assert directory.write_job(jobs[0])
+    assert not directory.write_job(jobs[0])
+    (directory.path / "job.json").unlink()  # as after a power cut: it may have been at work before
+    assert not directory.write_job(jobs[0])
+    assert directory.job() == jobs[0]

@@ -23,13 +23,15 @@ class Launch:
     """A launcher that is ready to run jobs.
 
     ``at_a_time`` is how many jobs it can run at once, as far as that is known; ``check_environment`` is what a process
-    on this machine gets that looks at a model first; ``describe`` says what would be submitted.
+    on this machine gets that looks at a model first; ``describe`` says what would be submitted, and ``check`` refuses a
+    run, but no dry run, for want of what is needed on this machine.
     """
 
     run: Run
     at_a_time: int
     check_environment: Mapping[str, str] = field(default_factory=dict)
     describe: Describe | None = None
+    check: Callable[[], None] = lambda: None
 
 
 def choose_launch(
@@ -90,7 +92,7 @@ def _local(threads: int, devices: int | None, jobs_per_device: int, devices_per_
 
 
 def _slurm(threads: int, words: Sequence[str]) -> Launch:
-    from asrnn_bench.running.launchers.slurm import run_slurm
+    from asrnn_bench.running.launchers.slurm import check_slurm, run_slurm
     from asrnn_bench.running.launchers.slurm_description import describe_slurm
     from asrnn_bench.running.launchers.slurm_request import SlurmRequest
 
@@ -106,7 +108,7 @@ def _slurm(threads: int, words: Sequence[str]) -> Launch:
         return describe_slurm(todo, options, request, threads)
 
     at_a_time = int(request.options.get("array_parallelism", CLUSTER_AT_A_TIME))
-    return Launch(run, at_a_time, {"CUDA_VISIBLE_DEVICES": ""}, describe)
+    return Launch(run, at_a_time, {"CUDA_VISIBLE_DEVICES": ""}, describe, check_slurm)
 
 
 def _ray(threads: int, devices: int | None, jobs_per_device: int, devices_per_job: int, address: str | None) -> Launch:
