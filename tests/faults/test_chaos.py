@@ -12,7 +12,7 @@ import pytest
 from fault_support import outcome, suite_text
 from runner_support import directories, family, runner
 
-pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1500)]
 
 SEEDS = ",".join(map(str, range(10)))
 WORDS = ("--suite", "tiny.toml", "--seeds", SEEDS, "--checkpoint-every", "10steps", "--retries", "1000")
@@ -36,7 +36,7 @@ def test_nothing_is_lost_and_nothing_is_changed_by_killing_at_random(tmp_path: P
         folder.mkdir()
         (folder / "tiny.toml").write_text(suite_text(150, models=("antisymmetric", "rnn")))
     with runner(clean, *WORDS) as process:
-        said, _ = process.communicate(timeout=400)
+        said, _ = process.communicate(timeout=600)
         assert process.returncode == 0, said
     numbers, kills = random.Random(25), {"worker": 0, "runner": 0}
     until = time.monotonic() + CHAOS_SECONDS
@@ -53,7 +53,7 @@ def test_nothing_is_lost_and_nothing_is_changed_by_killing_at_random(tmp_path: P
             if process.poll() == 0:
                 break
     with runner(chaos, *WORDS) as process:
-        said, _ = process.communicate(timeout=400)
+        said, _ = process.communicate(timeout=600)
         assert process.returncode == 0, said
     assert kills["worker"] >= 15
     assert kills["runner"] >= 2

@@ -58,14 +58,10 @@ def print_outcome(outcome: Outcome, places: Places, console: Console) -> None:
 
 def _reasons(outcome: Outcome) -> dict[str, list[str]]:
     """Return each reason why jobs have no score, with the jobs it holds for; data are named by their task alone."""
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[str, dict[str, None]] = {}
     for record in outcome.records:
         if record.reason:
-            what = (
-                f"no data, {record.job.task.name}"
-                if record.status == "no-data"
-                else f"{record.status}, {record.job.label}"
-            )
-            labels = reasons.setdefault(record.reason, [])
-            labels += [] if what in labels else [what]
-    return reasons
+            job = record.job
+            what = f"no data, {job.task.name}" if record.status == "no-data" else f"{record.status}, {job.label}"
+            reasons.setdefault(record.reason, {})[what] = None
+    return {reason: list(labels) for reason, labels in reasons.items()}
