@@ -47,7 +47,7 @@ def test_a_second_runner_is_refused_and_with_join_shares_the_work(tmp_path: Path
 def test_an_attempt_that_wakes_up_after_another_has_finished_changes_nothing(bench: Bench, tmp_path: Path) -> None:
     job = plan_jobs(tmp_path, suite_text(600))[-1]
     directory = write(tmp_path / "runs", job)
-    options = Options(checkpoint_steps=10, hang_seconds=15.0, loggers=())
+    options = Options(checkpoint_steps=10, hang_seconds=8.0, loggers=())
     sleeper = subprocess.Popen(
         [sys.executable, "-m", "asrnn_bench.worker", str(directory.path)],
         env={**os.environ, **CORE, **options.environment()},

@@ -1,8 +1,8 @@
 """The command line: ``asrnn-bench --suite long-range``, and a verb for everything else.
 
 Exit status: 0 all jobs done; 1 a job failed, or had no data with ``--strict``, or data could not be fetched, or a
-checked model breaks the contract; 2 wrong usage, in one line; 130 interrupted; 143 ended by SIGTERM. Nothing in this
-package imports torch before it is needed.
+checked model breaks the contract; 2 wrong usage, in one line; 130 interrupted; 143 ended by another signal. Nothing in
+this package imports torch before it is needed.
 """
 
 import io

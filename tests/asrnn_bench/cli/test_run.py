@@ -262,14 +262,6 @@ def test_a_run_that_is_ended_by_sigterm_leaves_no_worker_either(tmp_path: Path) 
     assert not [worker for worker in workers if worker.is_running()]
 
 
-def test_workers_end_with_a_runner_that_is_killed(tmp_path: Path) -> None:
-    with long_run(tmp_path) as (process, workers):
-        process.kill()
-        process.wait()
-        _, alive = psutil.wait_procs(workers, timeout=20)
-        assert not alive
-
-
 def test_from_python_it_is_the_same_and_returns_a_data_frame(finished: Path, tmp_path: Path) -> None:
     folder = again(finished, tmp_path)
     program = (
