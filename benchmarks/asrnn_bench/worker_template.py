@@ -52,13 +52,16 @@ def main() -> int:
         *lines, unread = (unread + chunk).split(b"\n")
         for line in lines:
             request = json.loads(line)
+            signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)  # one that comes now waits for the child to listen
             try:
                 pid = os.fork()
             except OSError:  # no memory or no number for another process
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
                 _tell(answers, {"job": request["job"], "code": EX_MEMORY})
                 continue
             if pid == 0:
                 return _become_worker(request, own)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
             with suppress(OSError):  # the child does so too, whichever comes first
                 os.setpgid(pid, pid)
             jobs[pid] = request["job"]
@@ -69,6 +72,7 @@ def _become_worker(request: dict[str, Any], template: int) -> int:
     """Turn this forked child into what a worker started by itself would be, and run its job."""
     for number in IGNORED:
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
     os.environ[RUNNER_VARIABLE] = str(template)
     end_with_parent()
     os.setpgid(0, 0)
