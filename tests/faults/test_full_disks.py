@@ -9,7 +9,7 @@ import pytest
 from fault_support import Bench, endings, kinds, outcome, plan_jobs, suite_text, write
 from rich.console import Console
 
-from asrnn_bench.planning.plan import Request, make_plan
+from asrnn_bench.planning.plan import Plan, Request, make_plan
 from asrnn_bench.planning.spec import load_suite
 from asrnn_bench.runner import Machine, Places, execute
 from asrnn_bench.running.checkpoints import Checkpoints
@@ -37,6 +37,19 @@ def _fill(folder: Path) -> Path:
         while True:
             file.write(b"\0" * 4096)
     return filler
+
+
+def _one_on_another_disk(disk: Path, folder: Path) -> tuple[Plan, Places, JobDirectory]:
+    """A run of four jobs, and the directory of the last of them, which lies on another file system."""
+    suite = folder / "tiny.toml"
+    suite.write_text(suite_text(30, models=("antisymmetric", "rnn")))
+    plan = make_plan(load_suite(str(suite)), Request())
+    places = Places(folder / "runs", folder / "leaderboards")
+    unlucky = JobDirectory.of(places.output, plan.jobs[-1])
+    unlucky.path.parent.parent.mkdir(parents=True)
+    unlucky.path.parent.symlink_to(disk)
+    unlucky.write_job(plan.jobs[-1])
+    return plan, places, unlucky
 
 
 def test_a_disk_that_fills_up_fails_the_job_and_keeps_its_checkpoint(
@@ -67,14 +80,7 @@ def test_a_disk_that_fills_up_fails_the_job_and_keeps_its_checkpoint(
 
 
 def test_a_full_disk_stops_neither_the_runner_nor_the_other_jobs(small_disk: Path, tmp_path: Path) -> None:
-    suite = tmp_path / "tiny.toml"
-    suite.write_text(suite_text(30, models=("antisymmetric", "rnn")))
-    plan = make_plan(load_suite(str(suite)), Request())
-    places = Places(tmp_path / "runs", tmp_path / "leaderboards")
-    unlucky = JobDirectory.of(places.output, plan.jobs[-1])
-    unlucky.path.parent.parent.mkdir(parents=True)
-    unlucky.path.parent.symlink_to(small_disk)
-    unlucky.write_job(plan.jobs[-1])
+    plan, places, unlucky = _one_on_another_disk(small_disk, tmp_path)
     _fill(small_disk)
     outcome = execute(plan, places, Machine(options=Options(loggers=())), Console(quiet=True))
     assert [record.status for record in outcome.records] == ["done", "done", "done", "failed"]
@@ -91,14 +97,7 @@ def test_a_full_folder_for_temporary_files_is_no_reason_to_fail(small_disk: Path
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_at_once(small_disk: Path, tmp_path: Path) -> None:
-    suite = tmp_path / "tiny.toml"
-    suite.write_text(suite_text(30, models=("antisymmetric", "rnn")))
-    plan = make_plan(load_suite(str(suite)), Request())
-    places = Places(tmp_path / "runs", tmp_path / "leaderboards")
-    unlucky = JobDirectory.of(places.output, plan.jobs[-1])
-    unlucky.path.parent.parent.mkdir(parents=True)
-    unlucky.path.parent.symlink_to(small_disk)
-    unlucky.write_job(plan.jobs[-1])
+    plan, places, unlucky = _one_on_another_disk(small_disk, tmp_path)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     outcome = execute(plan, places, Machine(options=Options(loggers=())), Console(quiet=True))
     assert [record.status for record in outcome.records] == ["done", "done", "done", "failed"]

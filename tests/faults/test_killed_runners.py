@@ -8,8 +8,9 @@ from typing import Any
 
 import psutil
 import pytest
-from fault_support import Bench, endings, outcome, plan_jobs, suite_text, wait_until, write
+from fault_support import Bench, endings, outcome, plan_jobs, suite_text, write
 from runner_support import directories, family, progress, runner
+from waiting import wait_until
 
 from asrnn_bench.running.options import Options
 
@@ -50,7 +51,7 @@ def test_killed_it_takes_its_workers_along_and_the_next_one_finishes_what_is_mis
 ) -> None:
     (tmp_path / "tiny.toml").write_text(suite_text(STEPS))
     with runner(tmp_path, *WORDS) as process:
-        wait_until(lambda: _at_work(tmp_path), 120)
+        wait_until(lambda: _at_work(tmp_path), "a training", 120)
         everybody = family(process.pid)
         assert len(everybody) >= 3  # the runner, the process that forks, and a worker
         process.kill()
@@ -71,7 +72,7 @@ def test_interrupted_it_has_its_workers_save_and_the_next_one_resumes_them(
 ) -> None:
     (tmp_path / "tiny.toml").write_text(suite_text(STEPS))
     with runner(tmp_path, *WORDS[:2], "--checkpoint-every", "1h", "--logger", "none") as process:
-        wait_until(lambda: _at_work(tmp_path), 120)
+        wait_until(lambda: _at_work(tmp_path), "a training", 120)
         everybody = family(process.pid)
         process.send_signal(getattr(signal, name))
         said, _ = process.communicate(timeout=60)

@@ -14,25 +14,13 @@ from asrnn_bench.running.options import Options
 SHORT = Options(checkpoint_steps=7, retries=1000, loggers=())
 
 
-@pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    return plan_jobs(tmp_path_factory.mktemp("suite"), suite_text(150))[-1]
-
-
-@pytest.fixture(scope="module")
-def undisturbed(job: Job, template: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    directory = write(tmp_path_factory.mktemp("undisturbed"), job)
-    Bench(template).run(directory, SHORT)
-    return outcome(directory)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.faults) for seed in range(2, 10))])
 def test_killed_at_a_random_step_it_is_resumed_to_the_same_bits(
     seed: int, job: Job, bench: Bench, tmp_path: Path, undisturbed: dict[str, Any]
 ) -> None:
     directory = write(tmp_path, job)
-    step = random.Random(seed).randrange(8, 150)
+    step = random.Random(seed).randrange(8, 200)
     killer = KillAtRandom(1, 0.0, random.Random(seed))
 
     def at_the_step(worker: Any) -> None:

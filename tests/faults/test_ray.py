@@ -14,7 +14,8 @@ from typing import Any
 import psutil
 import pytest
 from bench_support import TINY
-from ray_support import ADDRESS, Seen, isolated, plain_environment, ray_cluster, start_run, tasks, wait_until, workers
+from ray_support import ADDRESS, WAIT_SECONDS, Seen, isolated, plain_environment, ray_cluster, start_run, tasks, workers
+from waiting import wait_until
 
 from asrnn_bench.running.job_directory import JobDirectory
 
@@ -68,21 +69,21 @@ def test_every_result_comes_once_whatever_is_killed(folder: Path) -> None:
     run = ("--models", "rnn", "--max-steps", "120", "--checkpoint-every", "20steps", *JOIN)
     runner = start_run(folder, cluster.environment, *run)
 
-    first = wait_until("a worker that trains", moving)
+    first = wait_until(moving, "a worker that trains", WAIT_SECONDS)
     psutil.Process(first.pid).kill()
-    again = wait_until("its next attempt", lambda: attempt_after(first))
+    again = wait_until(lambda: attempt_after(first), "its next attempt", WAIT_SECONDS)
     psutil.Process(again.supervisor).kill()
-    wait_until("the attempt after that", lambda: attempt_after(again))
+    wait_until(lambda: attempt_after(again), "the attempt after that", WAIT_SECONDS)
 
     runner.process.kill()
     runner.process.wait()
-    wait_until("the end of all that the runner started", lambda: not workers() and not tasks())
+    wait_until(lambda: not workers() and not tasks(), "the end of all that the runner started", WAIT_SECONDS)
 
     runner = start_run(folder, cluster.environment, *run)
-    lost = wait_until("a worker that trains again", moving)
+    lost = wait_until(moving, "a worker that trains again", WAIT_SECONDS)
     assert lost.raylet == node.pid
     node.kill()
-    wait_until("the end of the jobs on the lost node", lambda: not workers() and not tasks())
+    wait_until(lambda: not workers() and not tasks(), "the end of the jobs on the lost node", WAIT_SECONDS)
     cluster.add("third", f"--address={ADDRESS}", "--num-cpus=2")
     said = runner.end()
 
@@ -145,7 +146,7 @@ def test_what_a_cluster_lacks_is_said_in_one_line(folder: Path) -> None:
 @isolated
 def test_an_interrupt_has_the_jobs_saved_and_ends_the_cluster(folder: Path) -> None:
     run = start_run(folder, plain_environment(), "--models", "rnn", "--max-steps", "2000")
-    trained = wait_until("a worker that trains", moving)
+    trained = wait_until(moving, "a worker that trains", WAIT_SECONDS)
     assert trained.devices == ""
     run.process.send_signal(signal.SIGINT)
     said = run.end()

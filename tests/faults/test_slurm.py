@@ -9,7 +9,8 @@ from threading import Event
 
 import psutil
 import pytest
-from slurm_support import Cluster, cluster, slow_jobs, wait_until
+from slurm_support import Cluster, cluster, slow_jobs
+from waiting import wait_until
 
 from asrnn.errors import UsageError
 from asrnn_bench.atomic import read_object

@@ -14,18 +14,6 @@ from asrnn_bench.running.options import Options
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    return plan_jobs(tmp_path_factory.mktemp("suite"), suite_text(200))[-1]
-
-
-@pytest.fixture(scope="module")
-def undisturbed(job: Job, template: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    directory = write(tmp_path_factory.mktemp("undisturbed"), job)
-    Bench(template).run(directory, Options(loggers=()))
-    return outcome(directory)
-
-
 @pytest.mark.parametrize(
     "name", ["SIGTERM", *(pytest.param(name, marks=pytest.mark.faults) for name in ("SIGUSR1", "SIGUSR2"))]
 )

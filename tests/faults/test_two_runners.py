@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from bench_support import TINY
-from fault_support import CORE, Bench, plan_jobs, suite_text, wait_until, write
+from fault_support import CORE, Bench, plan_jobs, suite_text, write
 from runner_support import directories, runner
+from waiting import wait_until
 
 from asrnn_bench.running.options import Options
 
@@ -25,7 +26,7 @@ WORDS = ("--suite", "tiny.toml", "--seeds", SEEDS, "--logger", "none")
 def test_a_second_runner_is_refused_and_with_join_shares_the_work(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(TINY.replace("max_steps = 4", "max_steps = 40"))
     with runner(tmp_path, *WORDS) as first:
-        wait_until(lambda: (tmp_path / "runs" / ".holder").exists(), 60)
+        wait_until(lambda: (tmp_path / "runs" / ".holder").exists(), "the first runner")
         with runner(tmp_path, *WORDS) as refused:
             said, _ = refused.communicate(timeout=60)
             assert refused.returncode == 2
@@ -53,7 +54,7 @@ def test_an_attempt_that_wakes_up_after_another_has_finished_changes_nothing(ben
         env={**os.environ, **CORE, **options.environment()},
     )
     try:
-        wait_until(lambda: directory.saved_step() > 0, 120)
+        wait_until(lambda: directory.saved_step() > 0, "a checkpoint", 120)
         sleeper.send_signal(signal.SIGSTOP)
         claim = directory.attempts()[0].path / "claim.json"
         claim.write_text(json.dumps({**json.loads(claim.read_text()), "host": "a-host-that-cannot-be-asked"}))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 from bench_support import TINY
 
 from asrnn_bench.planning.plan import Request, make_plan
@@ -25,6 +26,18 @@ CORE = {
     "CUDA_VISIBLE_DEVICES": "",
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
 }
+
+PROGRESS = {
+    "attempt": 1,
+    "seq": 3,
+    "phase": "training",
+    "step": 2,
+    "max_steps": 4,
+    "loss": 2.3,
+    "steps_per_second": 10.5,
+    "memory_mib": 700.0,
+}
+"""What a worker writes of a job of the tiny suite."""
 
 
 def suite_text(
@@ -131,12 +144,13 @@ class KillAtRandom:
                 self._at = float("inf")
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """Wait for a condition, and return what it gave."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"{condition} did not come true within {seconds} s")
+def rows_of(folder: Path) -> list[str]:
+    """The lines of the tiny suite's leaderboard."""
+    return (folder / "tiny.tiny.csv").read_text().splitlines()
+
+
+def warnings_in(capfd: pytest.CaptureFixture[str]) -> list[str]:
+    """The warnings that were printed, where there was no traceback."""
+    said = capfd.readouterr()
+    assert "Traceback" not in said.out + said.err
+    return [line for line in said.out.splitlines() if line.startswith("warning:")]

@@ -7,18 +7,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TypeVar
 
 import psutil
 import pytest
 from bench_support import COMMAND
 
-T = TypeVar("T")
 INSIDE = "ASRNN_TESTS_IN_NAMESPACE"
 ADDRESS = "127.0.0.1:6379"
 WAIT_SECONDS = 240.0
@@ -116,17 +113,6 @@ def tasks() -> list[psutil.Process]:
         for each in psutil.process_iter(["cmdline"])
         if "ray::supervise_job" in " ".join(each.info["cmdline"] or [])
     ]
-
-
-def wait_until(what: str, found: Callable[[], T]) -> T:
-    """Wait until something is there, and return it."""
-    until = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < until:
-        value = found()
-        if value:
-            return value
-        time.sleep(0.1)
-    raise AssertionError(f"{what}: did not come within {WAIT_SECONDS:.0f} s")
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,13 +120,3 @@ def cluster(accounting: bool, extra: str = "") -> Iterator[Cluster]:
             )
             os.environ.pop("SLURM_CONF", None)
             shutil.rmtree(root, ignore_errors=True)
-
-
-def wait_until(true: Callable[[], object], what: str, seconds: float = 60.0) -> float:
-    """Wait for something, and return the seconds that it took."""
-    began = time.monotonic()
-    while not true():
-        if time.monotonic() - began > seconds:
-            pytest.fail(f"waited {seconds:.0f} s for {what}")
-        time.sleep(0.2)
-    return time.monotonic() - began

@@ -2,13 +2,11 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 from fake_slurm import FakeSlurm, finish, lose
 
 from asrnn.errors import UsageError
-from asrnn_bench.records import Job
 from asrnn_bench.running.attempts import End
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.launchers import slurm
@@ -20,15 +18,6 @@ from asrnn_bench.running.options import Options
 
 OPTIONS = Options(retries=1)
 ASKED = SlurmRequest({"partition": "gpu"})
-
-
-@pytest.fixture
-def directories(tmp_path: Path, jobs: list[Job]) -> list[JobDirectory]:
-    found = [JobDirectory.of(tmp_path / "runs", job) for job in jobs[:5]]
-    for directory, job in zip(found, jobs, strict=False):
-        directory.write_job(job)
-        directory.wait()
-    return found
 
 
 @pytest.fixture

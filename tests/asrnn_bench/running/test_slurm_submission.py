@@ -29,15 +29,6 @@ OPTIONS = Options(retries=1)
 ASKED = SlurmRequest({"partition": "gpu"})
 
 
-@pytest.fixture
-def directories(tmp_path: Path, jobs: list[Job]) -> list[JobDirectory]:
-    found = [JobDirectory.of(tmp_path / "runs", job) for job in jobs[:5]]
-    for directory, job in zip(found, jobs, strict=False):
-        directory.write_job(job)
-        directory.wait()
-    return found
-
-
 def test_options_are_read_as_they_are_written() -> None:
     words = ["partition=gpu", "mem-per-cpu=2G", "--qos=long", "constraint=a100&ib", "exclusive", "comment=a=b c"]
     assert SlurmRequest.parse(words).options == {

@@ -1,6 +1,5 @@
-"""Job directories whose files are damaged: every verb still says where the run stands, and no result is another one."""
+"""What processes tell one another in a job directory: damaged or made up, it is no traceback, and never a result."""
 
-import csv
 import json
 import os
 import platform
@@ -11,30 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench_support import TINY, done, one_line
+from fault_support import PROGRESS, rows_of, warnings_in
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from malformed import NO_FILES, hostile_values, malform_path, malformed
+from malformed import hostile_values, malformed
 
 from asrnn_bench.cli import invoke
-from asrnn_bench.planning.plan import Request, make_plan
-from asrnn_bench.planning.spec import load_suite
-from asrnn_bench.records import Job, without_result
-from asrnn_bench.results.publishing import bring_up_to_date
 from asrnn_bench.running.attempts import End
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.snapshot import Observer
-
-PROGRESS = {
-    "attempt": 1,
-    "seq": 3,
-    "phase": "training",
-    "step": 2,
-    "max_steps": 4,
-    "loss": 2.3,
-    "steps_per_second": 10.5,
-    "memory_mib": 700.0,
-}
 
 KEYS = {
     "next.json": ["status", "reason"],
@@ -44,102 +28,6 @@ KEYS = {
     "attempts/001/exit.json": ["returncode", "kind", "reason", "saved_step", "seconds"],
 }
 """What processes tell one another, beside the job and its result."""
-
-
-@pytest.fixture
-def jobs(tmp_path: Path) -> list[Job]:
-    path = tmp_path / "tiny.toml"
-    path.write_text(TINY)
-    return make_plan(load_suite(str(path)), Request(seeds=[0, 1])).jobs
-
-
-@pytest.fixture
-def runs(tmp_path: Path, jobs: list[Job]) -> Path:
-    """A run of six jobs, all of which are done."""
-    for job in jobs:
-        directory = JobDirectory.of(tmp_path / "runs", job)
-        directory.write_job(job)
-        directory.publish(done(job, 0.5), directory.claim())
-    return tmp_path / "runs"
-
-
-def rows_of(folder: Path) -> list[str]:
-    return (folder / "tiny.tiny.csv").read_text().splitlines()
-
-
-def lines(capfd: pytest.CaptureFixture[str]) -> list[str]:
-    said = capfd.readouterr()
-    assert "Traceback" not in said.out + said.err
-    return [line for line in said.out.splitlines() if line.startswith("warning:")]
-
-
-@pytest.mark.parametrize("count", [12, pytest.param(100, marks=pytest.mark.faults)])
-def test_a_damaged_result_is_left_out_with_a_warning(
-    runs: Path, jobs: list[Job], tmp_path: Path, capfd: pytest.CaptureFixture[str], count: int
-) -> None:
-    """Case 14 of the faults: it is skipped, the others stand, and ``--strict`` says so in the exit status."""
-    whole = tmp_path / "whole"
-    assert invoke(["leaderboard", str(runs), "--leaderboards", str(whole), "--strict"]) == 0
-    assert lines(capfd) == []
-    records = [done(job, 0.5) for job in jobs]
-    target = JobDirectory.of(runs, jobs[0]).path / "result.json"
-    text = target.read_bytes()
-    foreign = records[1].text().encode()
-    newer = text.replace(b'"schema_version": 3', b'"schema_version": 9')
-    for number, content in enumerate([b"", b"{}", text[:-9], foreign, newer, *malformed(text, count, seed=count)]):
-        target.unlink()
-        target.write_bytes(content)
-        found = tmp_path / f"found-{number}"
-        status = invoke(["leaderboard", str(runs), "--leaderboards", str(found), "--strict"])
-        warnings = lines(capfd)
-        if status == 0:
-            assert warnings == []
-            assert rows_of(found) == rows_of(whole)
-            continue
-        assert status == 1
-        assert len(warnings) == 1
-        assert str(target) in warnings[0]
-        with (found / "tiny.tiny.csv").open(newline="") as file:
-            seeds = {row["model"]: (row["mean"], row["n_seeds"], row["n_failed"]) for row in csv.DictReader(file)}
-        assert sorted(seeds.values()) == [("0.5", "1", "0"), ("0.5", "2", "0"), ("0.5", "2", "0")]
-        assert target.read_bytes() == content
-        shutil.rmtree(found)
-
-
-@pytest.mark.parametrize("name", ["result.json", "job.json"])
-@pytest.mark.parametrize("how", NO_FILES)
-def test_what_is_no_file_is_said_and_harms_no_other(
-    runs: Path, jobs: list[Job], tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, how: str
-) -> None:
-    target = JobDirectory.of(runs, jobs[0]).path / name
-    malform_path(target, how)
-    assert invoke(["status", str(runs)]) == 0
-    assert invoke(["leaderboard", str(runs), "--leaderboards", str(tmp_path / "found")]) == 0
-    lines(capfd)
-    assert len(rows_of(tmp_path / "found")) == 4
-
-
-def test_a_result_in_the_leaderboards_stands_when_the_runs_own_is_damaged(
-    runs: Path, jobs: list[Job], tmp_path: Path
-) -> None:
-    found = tmp_path / "found"
-    assert invoke(["leaderboard", str(runs), "--leaderboards", str(found)]) == 0
-    before = {path: path.read_bytes() for path in found.rglob("*.*") if path.is_file()}
-    (JobDirectory.of(runs, jobs[0]).path / "result.json").write_text("{}")
-    assert invoke(["leaderboard", str(runs), "--leaderboards", str(found)]) == 0
-    bring_up_to_date(found, [without_result(job, "failed", "a crash") for job in jobs])
-    assert {path: path.read_bytes() for path in found.rglob("*.*") if path.is_file()} == before
-
-
-@pytest.fixture
-def at_work(tmp_path: Path, jobs: list[Job]) -> JobDirectory:
-    """A job that this process has in hand, and has made some progress with."""
-    directory = JobDirectory.of(tmp_path / "runs", jobs[2])
-    shutil.rmtree(directory.path, ignore_errors=True)
-    directory.write_job(jobs[2])
-    directory.claim()
-    directory.write_progress(PROGRESS)
-    return directory
 
 
 @pytest.mark.parametrize("count", [25, pytest.param(250, marks=pytest.mark.faults)])
@@ -161,7 +49,7 @@ def test_what_processes_say_may_be_damaged(
         (at_work.path / name).write_bytes(next(malformed(texts[name], 1, seed=number)))
         look_at(at_work)
         assert invoke(["status", str(at_work.path.parents[3])]) == 0
-        lines(capfd)
+        warnings_in(capfd)
         shutil.rmtree(at_work.path)
         spare.rename(at_work.path)
 
@@ -246,36 +134,6 @@ def test_what_an_attempt_says_of_its_start_cannot_spoil_its_end(at_work: JobDire
 def test_folders_that_are_no_attempts(at_work: JobDirectory, name: str) -> None:
     (at_work.path / "attempts" / name).mkdir()
     look_at(at_work)
-
-
-def test_a_damaged_leaderboard_is_written_anew(runs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    found = tmp_path / "found"
-    assert invoke(["leaderboard", str(runs), "--leaderboards", str(found)]) == 0
-    whole = rows_of(found)
-    for content in (b"\xff\xfe", b"", b"\0" * 100):
-        (found / "tiny.tiny.csv").write_bytes(content)
-        assert invoke(["leaderboard", str(found), "--check"]) == 1
-        assert invoke(["leaderboard", str(found)]) == 0
-        assert rows_of(found) == whole
-        assert invoke(["leaderboard", str(found), "--check"]) == 0
-    lines(capfd)
-    (found / "tiny.tiny.csv").unlink()
-    (found / "tiny.tiny.csv").mkdir()
-    assert invoke(["leaderboard", str(found)]) == 2
-    assert "cannot write to" in one_line(capfd.readouterr().err)
-
-
-def test_a_job_whose_text_for_people_was_altered_is_written_anew(runs: Path, jobs: list[Job]) -> None:
-    directory = JobDirectory.of(runs, jobs[2])
-    text = (directory.path / "job.json").read_text()
-    (directory.path / "job.json").write_text(text.replace('"settings": "default"', '"settings": "tuned"'))
-    assert (directory.path / "job.json").read_text() != text
-    assert Observer.below(runs)[0].jobs.count(jobs[2]) == 1  # its result says which job it was
-    (directory.path / "result.json").unlink()
-    _, (fault,) = Observer.below(runs)
-    assert "it was altered" in fault
-    directory.write_job(jobs[2])
-    assert (directory.path / "job.json").read_text() == text
 
 
 @pytest.mark.parametrize("claim", [{}, {"pid": 2**22 + 1, "started": None}, {"pid": None}, {"pid": "1"}, {"pid": [1]}])
