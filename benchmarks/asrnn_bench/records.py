@@ -1,5 +1,7 @@
 """What a job is and what comes of it: the two schemas that every floor of the benchmark reads and writes."""
 
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
@@ -114,12 +116,19 @@ class Job(Frozen):
             value.get(part, {}).pop(name, None)
         return value
 
-    @property
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, with other values for some fields; its digests are computed anew."""
+        copy = super().model_copy(update=update, deep=deep)
+        for name in ("key", "config"):
+            copy.__dict__.pop(name, None)
+        return copy
+
+    @cached_property
     def key(self) -> str:
         """The job's identity: the sha256 of its canonical JSON."""
         return digest(self.model_dump(mode="json", exclude={"settings"}))
 
-    @property
+    @cached_property
     def config(self) -> str:
         """The identity of all that seeds of one leaderboard row share, as 12 hexadecimal digits."""
         return digest(self.model_dump(mode="json", exclude={"seed", "settings"}))[:12]
