@@ -18,10 +18,10 @@ from asrnn_bench.plain_text import brief, plain
 from asrnn_bench.reading import UnreadableError
 from asrnn_bench.written import digest, file_text, read_as, read_object
 
-SCHEMA_VERSION = 3
-"""Of records; one of schema 3 holds the digest of all that it says beside it."""
+SCHEMA_VERSION = 4
+"""Of records: from schema 3 on one holds the digest of all that it says, from schema 4 on the CPU time of a step."""
 
-READABLE_SCHEMAS = (1, 2, 3)
+READABLE_SCHEMAS = (1, 2, 3, 4)
 
 JOB_SCHEMA: Final = 2
 """Of jobs, in whose keys it is: a new one would make every result that there is one of another job."""
@@ -161,9 +161,13 @@ class Scores(Frozen):
 
 
 class Cost(Frozen):
-    """What the training took: seconds, MiB, parameters (degrees of freedom)."""
+    """What the training took: seconds, MiB, parameters (degrees of freedom).
+
+    A step takes ``step_seconds`` on the clock; ``step_cpu_seconds`` is the processor time of its process, all threads.
+    """
 
     step_seconds: Amount | None
+    step_cpu_seconds: Amount | None = None
     train_seconds: Amount
     peak_memory_mib: Amount
     parameters_recurrent: Count
@@ -187,6 +191,13 @@ class Record(Frozen):
     cost: Cost | None = None
     scan_backend: str | None = None
     environment: dict[str, str | int | float | bool | None] = {}
+
+    @model_serializer(mode="wrap")
+    def _as_its_schema_has_it(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        value: dict[str, Any] = serialize(self)
+        if self.schema_version < 4 and value.get("cost"):
+            value["cost"].pop("step_cpu_seconds", None)
+        return value
 
     @model_validator(mode="after")
     def _status_and_scores_agree(self) -> Self:

@@ -10,7 +10,7 @@ from fault_support import rows_of, warnings_in
 from malformed import NO_FILES, malform_path, malformed
 
 from asrnn_bench.cli import invoke
-from asrnn_bench.records import Job, without_result
+from asrnn_bench.records import SCHEMA_VERSION, Job, without_result
 from asrnn_bench.results.publishing import bring_up_to_date
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.snapshot import Observer
@@ -28,7 +28,7 @@ def test_a_damaged_result_is_left_out_with_a_warning(
     target = JobDirectory.of(runs, jobs[0]).path / "result.json"
     text = target.read_bytes()
     foreign = records[1].text().encode()
-    newer = text.replace(b'"schema_version": 3', b'"schema_version": 9')
+    newer = text.replace(f'"schema_version": {SCHEMA_VERSION}'.encode(), b'"schema_version": 99')
     for number, content in enumerate([b"", b"{}", text[:-9], foreign, newer, *malformed(text, count, seed=count)]):
         target.unlink()
         target.write_bytes(content)

@@ -47,6 +47,7 @@ def done(job: Job, accuracy: float, *, seconds: float = 0.1) -> Record:
         curve=[CurvePoint(step=200, train_loss=1.0, val_accuracy=accuracy, val_loss=1.2)],
         cost=Cost(
             step_seconds=seconds,
+            step_cpu_seconds=seconds,
             train_seconds=25.0,
             peak_memory_mib=900.0,
             parameters_recurrent=100,

@@ -44,6 +44,7 @@ class FakeRay:
 
     def __init__(self, *tasks: Callable[[JobDirectory], object]) -> None:
         self.tasks, self.started = list(tasks), 0
+        self.environment: dict[str, str] = {}
         self.cancelled: list[tuple[int, bool]] = []
         self.most_at_a_time = 0
         self._open: dict[int, JobDirectory] = {}
@@ -56,6 +57,7 @@ class FakeRay:
         assert Options.model_validate(options) == HERE
         assert Path(path).is_absolute()
         self.started += 1
+        self.environment = environment
         self._open[self.started] = JobDirectory(Path(path))
         self.most_at_a_time = max(self.most_at_a_time, len(self._open))
         return self.started

@@ -113,7 +113,8 @@ class Progress(Callback):
         self.interval, self.silent = interval, silent
         self.sequence = 0
         self.step_seconds: list[float] = []
-        self._mark = 0.0
+        self.step_cpu_seconds: list[float] = []
+        self._mark = self._cpu_mark = 0.0
         self._written = 0.0
         self._trained_before, self._began = 0.0, time.perf_counter()
         self._peak_before = 0.0
@@ -122,6 +123,7 @@ class Progress(Callback):
         """Return the times of the steps, and what the training took until here, in time and in memory."""
         return {
             "step_seconds": torch.tensor(self.step_seconds, dtype=torch.float64),
+            "step_cpu_seconds": torch.tensor(self.step_cpu_seconds, dtype=torch.float64),
             "train_seconds": self.train_seconds(),
             "peak_memory_mib": self.peak_memory_mib(),
         }
@@ -129,6 +131,8 @@ class Progress(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Add what attempts before this one took."""
         self.step_seconds = state_dict["step_seconds"].tolist()
+        if "step_cpu_seconds" in state_dict:  # an earlier version saved none
+            self.step_cpu_seconds = state_dict["step_cpu_seconds"].tolist()
         self._trained_before, self._began = state_dict["train_seconds"], time.perf_counter()
         self._peak_before = state_dict["peak_memory_mib"]
 
@@ -164,21 +168,25 @@ class Progress(Callback):
 
     def median_step_seconds(self) -> float | None:
         """Return the median time of an optimiser step, validation aside."""
-        timed = self.step_seconds[WARM_UP_STEPS:] or self.step_seconds
-        return statistics.median(timed) if timed else None
+        return _median(self.step_seconds)
+
+    def median_step_cpu_seconds(self) -> float | None:
+        """Return the median processor time that this process's threads took for an optimiser step, validation aside."""
+        return _median(self.step_cpu_seconds)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
-        self._mark = time.perf_counter()
+        """Start the clocks."""
+        self._mark, self._cpu_mark = time.perf_counter(), time.process_time()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Time the step from the end of the one before it, its batch included, and write if it is time."""
         loss = float(outputs["loss"])
-        now = time.perf_counter()
+        now, cpu_now = time.perf_counter(), time.process_time()
         self.step_seconds.append(now - self._mark)
-        self._mark = now
+        self.step_cpu_seconds.append(cpu_now - self._cpu_mark)
+        self._mark, self._cpu_mark = now, cpu_now
         if time.monotonic() - self._written >= self.interval:
             self.write("training", trainer.global_step, loss if math.isfinite(loss) else None)
 
@@ -188,7 +196,7 @@ class Progress(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the validation out of the next step's time."""
-        self._mark = time.perf_counter()
+        self._mark, self._cpu_mark = time.perf_counter(), time.process_time()
 
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any) -> None:
         """Show that a long validation has not come to a halt."""
@@ -203,6 +211,11 @@ class Progress(Callback):
         """Show that a long test has not come to a halt."""
         if time.monotonic() - self._written >= self.interval:
             self.write("testing", self.max_steps)
+
+
+def _median(seconds: list[float]) -> float | None:
+    timed = seconds[WARM_UP_STEPS:] or seconds
+    return statistics.median(timed) if timed else None
 
 
 def exact_share(accuracy: float, samples: int) -> float:

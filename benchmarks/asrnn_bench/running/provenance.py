@@ -7,12 +7,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from asrnn.compiling import compiler
+from asrnn_bench.running.launchers.environment import JOBS_PER_DEVICE_VARIABLE, SLOTS_VARIABLE
 
 PACKAGES = ("asrnn-bench", "torch", "torchvision", "lightning", "torchmetrics", "numpy")
 
 
 def environment(processes: int = 1) -> dict[str, str | int | float | bool | None]:
     """Return what a reader needs to judge whether a number should come out the same on another machine.
+
+    ``slots`` is how many jobs the runner ran at a time on the machine, and ``jobs_per_device`` how many shared a
+    device; each is there where the launcher knows it.
 
     Args:
         processes: how many trained the job together.
@@ -27,11 +31,18 @@ def environment(processes: int = 1) -> dict[str, str | int | float | bool | None
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "c_compiler": compiler()[1],
         **({"processes": processes} if processes > 1 else {}),
+        **_neighbours(),
         "threads": torch.get_num_threads(),
         "accelerator": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,
         "commit": commit(),
     }
+
+
+def _neighbours() -> dict[str, int]:
+    """Return what the launcher said of the jobs beside this one; a worker started by hand was told nothing."""
+    told = {"slots": SLOTS_VARIABLE, "jobs_per_device": JOBS_PER_DEVICE_VARIABLE}
+    return {name: int(os.environ[variable]) for name, variable in told.items() if variable in os.environ}
 
 
 def cpu_model() -> str:

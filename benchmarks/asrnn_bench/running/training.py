@@ -110,6 +110,7 @@ def train(directory: JobDirectory, attempt: Attempt, options: Options, rank: Ran
         reason = str(error)
     cost = Cost(
         step_seconds=progress.median_step_seconds(),
+        step_cpu_seconds=progress.median_step_cpu_seconds(),
         train_seconds=progress.train_seconds(),
         peak_memory_mib=progress.peak_memory_mib(),
         parameters_recurrent=model.num_recurrent_parameters(),

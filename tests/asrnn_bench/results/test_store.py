@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from bench_support import done
 
-from asrnn_bench.records import SCHEMA_VERSION, Job, Record, read_record, without_result
+from asrnn_bench.records import READABLE_SCHEMAS, SCHEMA_VERSION, Job, Record, read_record, without_result
 from asrnn_bench.results import store
 from asrnn_bench.results.store import add_records, merge, read_records, write_records
 
@@ -163,7 +163,7 @@ def test_a_record_that_cannot_be_true_or_is_hostile_is_refused(jobs: list[Job], 
         read_record(text.replace(old, new))
 
 
-@pytest.mark.parametrize("schema", [1, 2, 3])
+@pytest.mark.parametrize("schema", READABLE_SCHEMAS)
 def test_a_record_of_every_schema_is_still_read(schema: int) -> None:
     """And written again as it was, byte for byte: its key is the digest of what it has."""
     text = (Path(__file__).parent / "records" / f"schema-{schema}.json").read_text()
@@ -172,4 +172,6 @@ def test_a_record_of_every_schema_is_still_read(schema: int) -> None:
     assert record.job.key == record.key
     assert record.status == "done"
     assert record.test_accuracy == 0.5
+    assert record.cost is not None
+    assert (record.cost.step_cpu_seconds is not None) == (schema >= 4)
     assert record.text() == text

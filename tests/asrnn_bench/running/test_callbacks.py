@@ -9,7 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from asrnn_bench.running.callbacks import DivergedError, Selection, exact_share
+from asrnn_bench.running import callbacks
+from asrnn_bench.running.callbacks import DivergedError, Progress, Selection, exact_share
+from asrnn_bench.running.job_directory import JobDirectory
 
 
 def measured(step: int, accuracy: float, loss: float = 1.0) -> SimpleNamespace:
@@ -69,3 +71,33 @@ def test_peak_memory_is_that_of_the_process_and_stays_when_memory_is_given_back(
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     # 1,024 MiB were held for a moment; what the allocator had left over from the imports may have served a part of it
     assert 900 < float(found.stdout) < 1100
+
+
+class Clocks:
+    """A wall clock and a processor clock that move when they are told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.wall = self.cpu = 0.0
+        monkeypatch.setattr(callbacks.time, "perf_counter", lambda: self.wall)
+        monkeypatch.setattr(callbacks.time, "process_time", lambda: self.cpu)
+
+    def go_on(self, wall: float, cpu: float) -> None:
+        self.wall += wall
+        self.cpu += cpu
+
+
+def test_a_step_is_timed_by_both_clocks_without_the_validation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clocks, trainer = Clocks(monkeypatch), measured(1, 0.5)
+    progress = Progress(JobDirectory(tmp_path), 1, 10, silent=True)
+    progress.on_train_start(trainer, None)  # type: ignore[arg-type]
+    for step in range(8):
+        clocks.go_on(4.0, 1.0)
+        progress.on_train_batch_end(trainer, None, {"loss": torch.tensor(1.0)}, None, step)  # type: ignore[arg-type]
+        clocks.go_on(1000.0, 500.0)
+        progress.on_validation_end(trainer, None)  # type: ignore[arg-type]
+    assert (progress.median_step_seconds(), progress.median_step_cpu_seconds()) == (4.0, 1.0)
+    again = Progress(JobDirectory(tmp_path), 2, 10, silent=True)
+    again.load_state_dict(progress.state_dict())
+    assert again.step_cpu_seconds == [1.0] * 8
+    earlier = {name: value for name, value in progress.state_dict().items() if name != "step_cpu_seconds"}
+    Progress(JobDirectory(tmp_path), 3, 10, silent=True).load_state_dict(earlier)

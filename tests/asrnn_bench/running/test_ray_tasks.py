@@ -63,6 +63,12 @@ def test_a_task_that_ray_loses_is_written_down_and_started_again(
     assert waiting[0].state() == ("done", None)
 
 
+def test_a_worker_is_told_how_many_jobs_share_its_device(run: Callable[..., object]) -> None:
+    ray = FakeRay(finishes)
+    run(ray, jobs_per_device=3)
+    assert ray.environment["ASRNN_BENCH_JOBS_PER_DEVICE"] == "3"
+
+
 def test_a_job_whose_tasks_are_always_lost_fails_as_the_policy_says(
     run: Callable[..., object], waiting: list[JobDirectory]
 ) -> None:

@@ -12,6 +12,12 @@ ATTEMPT_VARIABLE = "ASRNN_BENCH_ATTEMPT"
 CORES_VARIABLE = "ASRNN_BENCH_CORES"
 """Set by a local runner, to the cores that a worker keeps to."""
 
+SLOTS_VARIABLE = "ASRNN_BENCH_SLOTS"
+"""Set by a local runner, to how many jobs it runs at a time on its machine: they share memory and caches."""
+
+JOBS_PER_DEVICE_VARIABLE = "ASRNN_BENCH_JOBS_PER_DEVICE"
+"""Set by a runner, to how many jobs share one device."""
+
 KEEP_BUFFERS = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 32)}
 """Let glibc reuse large buffers, which it otherwise returns and asks for anew, page by page, at every step.
 

@@ -18,6 +18,7 @@ from typing import Any
 from asrnn.errors import UsageError
 from asrnn_bench.running.attempts import EX_PREEMPTED, End, Kind
 from asrnn_bench.running.job_directory import JobDirectory
+from asrnn_bench.running.launchers.environment import JOBS_PER_DEVICE_VARIABLE
 from asrnn_bench.running.launchers.ray_cluster import RayRequest, connected, first_line
 from asrnn_bench.running.launchers.ray_nodes import Share, check_nodes, room_for
 from asrnn_bench.running.options import Options
@@ -126,6 +127,7 @@ class _Tasks:
         most = MOST_TASKS if devices is None else devices * request.jobs_per_device // options.devices_per_job
         self._most = min(MOST_TASKS, most)
         self._environment = share.environment(request.threads)
+        self._environment[JOBS_PER_DEVICE_VARIABLE] = str(request.jobs_per_device)
         # A process for each job: what a model's code or CUDA leaves in one does not reach the next.
         self._remote = ray.remote(num_gpus=share.gpus, num_cpus=share.cpus, max_retries=0, max_calls=1)(supervise_job)
 

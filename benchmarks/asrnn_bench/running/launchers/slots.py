@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 
 from asrnn.errors import UsageError
-from asrnn_bench.running.launchers.environment import CORES_VARIABLE
+from asrnn_bench.running.launchers.environment import CORES_VARIABLE, JOBS_PER_DEVICE_VARIABLE, SLOTS_VARIABLE
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,15 @@ def find_slots(*, devices: int | None, jobs_per_device: int, threads: int, devic
     if devices_per_job > taken:
         raise UsageError(f"--devices-per-job {devices_per_job} is more than the {taken} {kind} there are")
     slots = []
+    neighbours = {
+        SLOTS_VARIABLE: str(taken // devices_per_job * jobs_per_device),
+        JOBS_PER_DEVICE_VARIABLE: str(jobs_per_device),
+    }
     for start in range(0, taken - devices_per_job + 1, devices_per_job):
         group = ",".join(places[start : start + devices_per_job])
         place = {"CUDA_VISIBLE_DEVICES": group if gpus else ""} | ({} if gpus else {CORES_VARIABLE: group})
         place |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+        place |= neighbours
         name = f"gpu {group}" if gpus else f"core{'s' if ',' in group else ''} {group}"
         slots += [Slot(name, tuple(place.items()))] * jobs_per_device
     return slots
