@@ -9,6 +9,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from asrnn.errors import ModelError
+from asrnn.local_imports import TRAVELS_ALONE
 from asrnn.source_code import read_source, sha256
 
 
@@ -74,6 +75,6 @@ def _failure(path: Path, error: BaseException) -> ModelError:
             line = trace.tb_lineno
         trace = trace.tb_next
     where = f"{path}, line {line}" if line else str(path)
-    alone = "; a model's file travels alone: install what it needs, or make it a package and name package.module:Class"
-    hint = alone if isinstance(error, ModuleNotFoundError) else ""
+    lacking = isinstance(error, ImportError | FileNotFoundError)
+    hint = f"; {TRAVELS_ALONE}" if lacking else ""
     return ModelError(f"{where}: importing failed: {type(error).__name__}: {' '.join(str(error).split())}{hint}")

@@ -7,6 +7,7 @@ Finding a model reads source text and never runs it, so that planning needs neit
 import ast
 import json
 import re
+import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,15 +19,20 @@ from typing import TYPE_CHECKING, Literal
 from asrnn.adapters import adapter_of, layer_called, layer_in
 from asrnn.errors import AsrnnError, ModelError, UnknownNameError, UsageError
 from asrnn.importing import failures_named, import_file
+from asrnn.local_imports import local_imports, refuse_relative_imports, refuse_unknown_modules
 from asrnn.source_code import (
     class_names,
+    code_files,
+    digest_of,
+    import_root,
+    may_hold,
     module_code,
     module_file,
     no_class,
+    own_place,
     parse_source,
     read_source,
     sha256,
-    source_digest,
 )
 
 if TYPE_CHECKING:
@@ -54,7 +60,8 @@ class ModelSource:
         target: ``package.module:Class``, or ``/absolute/file.py:Class`` where the origin is a file.
         code: the identity of its code: ``version`` of a built-in cell; ``sha256`` of a file;
             ``distribution`` and ``version`` of a plug-in, with ``sha256`` where the version alone
-            does not pin the source (an editable installation, a module of no distribution).
+            does not pin the source (an editable installation, a module of no distribution); and beside a ``sha256``
+            ``imports``, the digest of the local code that it imports, where it imports any.
     """
 
     name: str
@@ -124,15 +131,15 @@ def load_model(source: ModelSource) -> "type[torch.nn.Module]":
         ModelError: its code is not the code that was found, importing it fails, or it is not derived from
             ``torch.nn.Module``.
     """
-    place, _, class_name = source.target.rpartition(":")
-    module = (
-        import_file(Path(place), source.code.get("sha256"), source.name)
-        if source.origin == "file"
-        else _import_module(place, source)
-    )
     import torch  # only here: whoever finds models without loading them does not pay for torch
 
-    model = getattr(module, class_name, None)
+    place, _, class_name = source.target.rpartition(":")
+    before = set(sys.modules)
+    module = _import_file(Path(place), source) if source.origin == "file" else _import_module(place, source)
+    refuse_unknown_modules(before, covered_places(source), source.name)
+    if not hasattr(module, class_name):
+        raise no_class(place, class_name, (name for name, value in vars(module).items() if isinstance(value, type)))
+    model = getattr(module, class_name)
     if not (isinstance(model, type) and issubclass(model, torch.nn.Module)):
         found = f"class {model.__name__}" if isinstance(model, type) else f"of type {type(model).__name__}"
         raise ModelError(f"{source.target} must be a class derived from torch.nn.Module; it is {found}")
@@ -159,13 +166,65 @@ def _version(class_def: ast.ClassDef) -> int | None:
     return None
 
 
+def covered_places(source: ModelSource) -> list[Path]:
+    """Return the files and folders whose content is part of a model's identity; none of an installed distribution.
+
+    Raises:
+        ModelError: one of them cannot be read or parsed.
+    """
+    if "sha256" not in source.code:
+        return []
+    own = _own_place(source)
+    return [own, *local_imports(code_files(own), _package_of(source)).values()]
+
+
+def import_roots(source: ModelSource) -> list[Path]:
+    """Return the folders that a process needs on ``sys.path`` to import a model and its local imports.
+
+    Raises:
+        ModelError: a file cannot be read or parsed, or a module is not there.
+    """
+    roots = [import_root(source.target)] if source.origin == "module" else []
+    if "sha256" in source.code:
+        imports = local_imports(code_files(_own_place(source)), _package_of(source))
+        roots += [place.parents[module.count(".")] for module, place in imports.items()]
+    return list(dict.fromkeys(roots))
+
+
+def _own_place(source: ModelSource) -> Path:
+    """Return the file of a model, or the folder of its package."""
+    place, _, class_name = source.target.rpartition(":")
+    return Path(place) if source.origin == "file" else own_place(place, module_file(place, class_name))
+
+
+def _package_of(source: ModelSource) -> str | None:
+    return None if source.origin == "file" else source.target.partition(":")[0].partition(".")[0]
+
+
+def _imports(own: Path, package: str | None) -> dict[str, str | int]:
+    """Identify the local code that a model imports; nothing where it imports none."""
+    found = local_imports(code_files(own), package)
+    lines = [f"{module} {digest_of(place)}" for module, place in sorted(found.items())]
+    return {"imports": sha256("\n".join(lines).encode())} if lines else {}
+
+
 def _in_file(path: Path, class_name: str) -> ModelSource:
     source = read_source(path)
-    classes = class_names(parse_source(source, path))
-    if class_name not in classes:
-        raise no_class(str(path), class_name, classes)
+    tree = parse_source(source, path)
+    if not may_hold(tree, class_name):
+        raise no_class(str(path), class_name, class_names(tree))
+    refuse_relative_imports(tree, path)
     target = f"{path.resolve()}:{class_name}"
-    return ModelSource(_name_of(class_name, target), "file", target, {"sha256": sha256(source)})
+    return ModelSource(_name_of(class_name, target), "file", target, _file_code(path, source))
+
+
+def _file_code(path: Path, source: bytes) -> dict[str, str | int]:
+    return {"sha256": sha256(source), **_imports(path, None)}
+
+
+def _module_code(module: str, path: Path) -> dict[str, str | int]:
+    code = module_code(module, path)
+    return code | _imports(own_place(module, path), module.partition(".")[0]) if "sha256" in code else code
 
 
 def _in_module(module: str, class_name: str) -> ModelSource:
@@ -178,7 +237,7 @@ def _in_module(module: str, class_name: str) -> ModelSource:
         package = layer[0].package
         code = module_code(package, module_file(package, class_name))
         return ModelSource(layer[0].name_of(class_name), "module", f"{package}:{class_name}", code)
-    code = module_code(module, module_file(module, class_name))
+    code = _module_code(module, module_file(module, class_name))
     return ModelSource(_name_of(class_name, target), "module", target, code)
 
 
@@ -195,7 +254,9 @@ def _at_entry_point(entry: "EntryPoint") -> ModelSource:
     code: dict[str, str | int] = {"distribution": entry.dist.name, "version": entry.dist.version}
     installed_from = json.loads(entry.dist.read_text("direct_url.json") or "{}")
     if installed_from.get("dir_info", {}).get("editable"):
-        code["sha256"] = source_digest(module, path)  # the code may change while the version stays
+        # The code may change while the version stays.
+        own = own_place(module, path)
+        code |= {"sha256": digest_of(own), **_imports(own, module.partition(".")[0])}
     return ModelSource(entry.name, "entry-point", entry.value, code)
 
 
@@ -215,6 +276,15 @@ def _name_of(class_name: str, target: str) -> str:
     if _built_in(name) is not None:
         raise UsageError(f"{target} would be called '{name}', as a built-in model is: rename the class")
     return name
+
+
+def _import_file(path: Path, found: ModelSource) -> ModuleType:
+    module = import_file(path, found.code.get("sha256"), found.name)
+    if _file_code(path, read_source(path)) != dict(found.code):
+        raise ModelError(
+            f"what {path.name} imports is not what it was when model '{found.name}' was planned: plan it anew"
+        )
+    return module
 
 
 def _import_module(module: str, found: ModelSource) -> ModuleType:

@@ -10,6 +10,11 @@ from pathlib import Path
 
 from asrnn.errors import ModelError
 
+MOST_FILES = 10_000
+"""Of a package whose code identifies a model: each is read whenever a run is planned."""
+
+_NO_CODE = (".pyc", ".pyo", "~", ".swp", ".orig", ".rej")
+
 
 def read_source(path: Path) -> bytes:
     """Read a source file.
@@ -48,8 +53,13 @@ def sha256(source: bytes) -> str:
 
 
 def class_names(tree: ast.Module) -> list[str]:
-    """List the classes that a file defines at its top level, in the file's order."""
-    return [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+    """List the classes that a file defines outside functions and other classes, in the file's order."""
+    return [node.name for node in _top_level(tree.body) if isinstance(node, ast.ClassDef)]
+
+
+def may_hold(tree: ast.Module, name: str) -> bool:
+    """Return whether a file's top level binds a name, as far as its text tells; ``import *`` may bind any."""
+    return not {name, "*", "__getattr__"}.isdisjoint(_bound_names(tree))
 
 
 def no_class(place: str, class_name: str, names: Iterable[str]) -> ModelError:
@@ -70,9 +80,9 @@ def module_file(module: str, class_name: str) -> Path:
     """
     path = _file_of(module, class_name)
     if path.suffix == ".py":
-        names = _names_in(path)
-        if class_name not in names and not names & {"*", "__getattr__"}:
-            raise no_class(f"module '{module}'", class_name, (name for name in names if name[:1].isupper()))
+        tree = parse_source(read_source(path), path)
+        if not may_hold(tree, class_name):
+            raise no_class(f"module '{module}'", class_name, (n for n in _bound_names(tree) if n[:1].isupper()))
     return path
 
 
@@ -105,13 +115,49 @@ def module_code(module: str, path: Path) -> dict[str, str | int]:
 
 def source_digest(module: str, path: Path) -> str:
     """Digest a module that stands alone, or all of its package: a class may be re-exported, and lean on others."""
+    return digest_of(own_place(module, path))
+
+
+def own_place(module: str, path: Path) -> Path:
+    """Return the file of a module that stands alone, or the folder of its top-level package."""
     depth = module.count(".") + (path.stem == "__init__")
-    if depth == 0:
-        return sha256(read_source(path))
-    package = path.parents[depth - 1]
-    files = sorted(package.rglob("*.py"))
-    lines = [f"{file.relative_to(package).as_posix()} {sha256(read_source(file))}" for file in files]
+    return path if depth == 0 else path.parents[depth - 1]
+
+
+def digest_of(place: Path) -> str:
+    """Digest a file, or a folder with all that is in it: kernels and tables are code as well as modules are.
+
+    Raises:
+        ModelError: a file cannot be read, or there are more than a package has.
+    """
+    if not place.is_dir():
+        return sha256(read_source(place))
+    files = code_files(place)
+    lines = [f"{file.relative_to(place).as_posix()} {sha256(read_source(file))}" for file in files]
     return sha256("\n".join(lines).encode())
+
+
+def code_files(place: Path) -> list[Path]:
+    """List the file itself, or the files of a package's folder: all but bytecode, hidden ones and editors' copies.
+
+    Raises:
+        ModelError: there are more than ``MOST_FILES``, which is no package but a folder of data.
+    """
+    if not place.is_dir():
+        return [place]
+    files = []
+    for file in place.rglob("*"):
+        inner = file.relative_to(place).parts
+        if any(part.startswith(".") or part == "__pycache__" for part in inner) or file.name.endswith(_NO_CODE):
+            continue
+        if file.is_file():
+            files.append(file)
+        if len(files) > MOST_FILES:
+            raise ModelError(
+                f"package folder {place} holds more than {MOST_FILES:,} files, all of which would be part of the "
+                "model's identity; keep data and runs in another folder"
+            )
+    return sorted(files)
 
 
 def import_root(target: str) -> Path:
@@ -137,15 +183,7 @@ def _names_in(path: Path) -> set[str]:
 
 
 def _module_spec(module: str, class_name: str) -> ModuleSpec:
-    top, *inner = module.split(".")
-    spec = find_spec(top) if top.isidentifier() else None
-    name = top
-    for part in inner:
-        if spec is None:
-            break
-        name = f"{name}.{part}"
-        inside = spec.submodule_search_locations
-        spec = PathFinder.find_spec(name, inside) if inside else None
+    *_, (name, spec) = module_specs(module)
     if spec is None:
         raise ModelError(
             f"there is no module '{name}' to import {class_name} from: install it, or name the file as FILE.py:Class"
@@ -153,18 +191,60 @@ def _module_spec(module: str, class_name: str) -> ModuleSpec:
     return spec
 
 
+def module_specs(module: str) -> Iterator[tuple[str, ModuleSpec | None]]:
+    """Yield each part of a dotted name with its spec, from the outermost on, and import none.
+
+    The last one is ``None`` where there is no such module. A folder without ``__init__.py`` has a spec without an
+    origin.
+    """
+    top, *inner = module.split(".")
+    try:
+        spec = find_spec(top) if top.isidentifier() else None
+    except (ValueError, ImportError):  # a module without a spec, such as __main__
+        spec = None
+    yield top, spec
+    name, folders = top, list((spec and spec.submodule_search_locations) or ())
+    for part in inner:
+        if spec is None:
+            return
+        name = f"{name}.{part}"
+        # By its last name: under its full name, a folder without __init__.py would look for its parent among imports.
+        spec = PathFinder.find_spec(part, folders) if folders else None
+        folders = list((spec and spec.submodule_search_locations) or ())
+        yield name, spec
+
+
 def _bound_names(tree: ast.Module) -> Iterator[str]:
     """Yield the names that a module's top level binds, and ``*`` where only running it can tell."""
-    for node in tree.body:
+    for node in _top_level(tree.body):
         match node:
             case ast.ClassDef(name=name) | ast.FunctionDef(name=name):
                 yield name
             case ast.ImportFrom(names=names) | ast.Import(names=names):
                 yield from (alias.asname or alias.name for alias in names)
-            case ast.Assign(targets=targets):
-                yield from (target.id for target in targets if isinstance(target, ast.Name))
-            case ast.If() | ast.Try():
+            case ast.Assign() | ast.AnnAssign() | ast.Expr():
+                yield from _assigned_names(node)
+
+
+def _assigned_names(statement: ast.stmt) -> Iterator[str]:
+    """Yield the names that a statement assigns, and ``*`` for a call that may bind any, as ``globals()`` may."""
+    for part in ast.walk(statement):
+        match part:
+            case ast.Name(id=name, ctx=ast.Store()):
+                yield name
+            case ast.Call(func=ast.Name(id="globals" | "exec" | "setattr")):
                 yield "*"
+
+
+def _top_level(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements that run when a module is imported, those below ``if``, ``try``, ``with`` and loops too."""
+    for node in body:
+        yield node
+        if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            for part in ("body", "orelse", "finalbody"):
+                yield from _top_level(getattr(node, part, []))
+            for inner in (*getattr(node, "handlers", []), *getattr(node, "cases", [])):
+                yield from _top_level(inner.body)
 
 
 def _near(name: str, known: list[str]) -> str:

@@ -12,7 +12,6 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from asrnn.errors import DataError, MissingDataError, UsageError
-from asrnn.source_code import import_root
 from asrnn_bench.atomic import sync_file_system
 from asrnn_bench.plain_text import plain
 from asrnn_bench.planning.plan import Plan
@@ -197,8 +196,7 @@ def _prepare(
 
 def _options(plan: Plan, places: Places, options: Options) -> Options:
     """Return the options with where the data are, and where this process found the models' modules."""
-    targets = dict.fromkeys(job.model.target for job in plan.jobs if job.model.origin == "module")
-    roots = [str(import_root(target)) for target in targets]
+    roots = list(map(str, plan.import_roots))
     path = os.pathsep.join([*roots, *filter(None, [os.environ.get("PYTHONPATH")])])
     data_dir = str(places.data_dir.resolve()) if places.data_dir else None
     return options.model_copy(update={"data_dir": data_dir, "python_path": path if roots else None})

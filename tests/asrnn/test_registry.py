@@ -12,6 +12,7 @@ import torch
 from registry_support import BUILT_IN, CELL, one_line, write
 
 from asrnn.errors import ModelError, UnknownNameError, UsageError
+from asrnn.local_imports import TRAVELS_ALONE
 from asrnn.registry import ModelSource, find_model, list_models, load_model
 
 
@@ -151,10 +152,7 @@ def test_a_file_whose_class_is_not_said(tmp_path: Path) -> None:
         (
             "import not_installed_anywhere\n",
             1,
-            (
-                "ModuleNotFoundError: No module named 'not_installed_anywhere'; a model's file travels alone: "
-                "install what it needs, or make it a package and name package.module:Class"
-            ),
+            (f"ModuleNotFoundError: No module named 'not_installed_anywhere'; {TRAVELS_ALONE}"),
         ),
         ("def f():\n    raise ValueError('two\\nlines')\n\nf()\n", 2, "ValueError: two lines"),
         ("import sys\nsys.exit(3)\n", 2, "SystemExit: 3"),

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from asrnn.adapters import may_be_a_layer
 from asrnn.errors import UnknownNameError, UsageError
-from asrnn.registry import MODEL_VERSION, ModelSource, find_model, list_models
+from asrnn.registry import MODEL_VERSION, ModelSource, find_model, import_roots, list_models
 from asrnn_bench.faults import first_fault
 from asrnn_bench.planning.spec import NOT_RECURRENT, Budget, Settings, SuiteSpec
 from asrnn_bench.records import Job, ModelConfig, TaskConfig, TrainingConfig
@@ -42,13 +42,15 @@ class Request:
 class Plan:
     """The jobs of a run, in the order in which they start, and the files that travel with some of them.
 
-    ``files`` maps the name of a model to the file that defines it.
+    ``files`` maps the name of a model to the file that defines it. ``import_roots`` are the folders from which the
+    models' modules, and the local modules that they import, are imported.
     """
 
     suite: SuiteSpec
     budget: str
     jobs: list[Job]
     files: dict[str, Path] = field(default_factory=dict)
+    import_roots: tuple[Path, ...] = ()
 
 
 def make_plan(suite: SuiteSpec, request: Request) -> Plan:
@@ -90,7 +92,8 @@ def _plan(suite: SuiteSpec, request: Request) -> Plan:
         for model in [*map(_not_recurrent, NOT_RECURRENT), *(_model(suite, budget, task.name, s) for s in sources)]
     ]
     files = {source.name: Path(source.target.rpartition(":")[0]) for source in sources if source.origin == "file"}
-    return Plan(suite, budget_name, jobs, files)
+    roots = dict.fromkeys(root for source in sources for root in import_roots(source))
+    return Plan(suite, budget_name, jobs, files, tuple(roots))
 
 
 def _find(suite: SuiteSpec, name: str) -> ModelSource:

@@ -1,0 +1,118 @@
+"""Notice which files a model's code reads while it is checked, and refuse those that its identity does not cover."""
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from asrnn.errors import ModelError
+from asrnn.local_imports import TRAVELS_ALONE, is_fixed
+
+_SYSTEM = ("/dev", "/etc", "/proc", "/sys", "/usr", "/run", "/var")
+"""Folders of the operating system, in which no model keeps its numbers."""
+
+
+class FileReads:
+    """The files that the code of a model opened for reading.
+
+    Args:
+        covered: the files and folders that are part of the model's identity; calls that come from their code count.
+        model: what the model is called, for messages.
+    """
+
+    def __init__(self, covered: Iterable[Path], model: str) -> None:
+        self.covered = [place.resolve() for place in covered]
+        self.model = model
+        self.files: dict[Path, None] = {}
+        self._began = time.time()
+
+    def refuse(self) -> None:
+        """Refuse the model if it read a file that could change without its results becoming those of another model.
+
+        Raises:
+            ModelError: it did; the message names the file.
+        """
+        for file in self.files:
+            raise ModelError(
+                f"model '{self.model}' reads {file}, which is no part of its code, so that an edit there would go "
+                f"unnoticed; {TRAVELS_ALONE}"
+            )
+
+    def note(self, path: object, frame: FrameType | None) -> None:
+        """Remember a file that was opened, if it is one that matters and the model's code asked for it."""
+        if not isinstance(path, str | bytes) or not self.covered:
+            return
+        file = Path(os.fsdecode(path)).resolve()
+        if self._matters(file) and self._is_asked_by_model(frame):
+            self.files[file] = None
+
+    def _matters(self, file: Path) -> bool:
+        if self._covers(file) or is_fixed(file) or _can_be_made_again(file) or not file.is_file():
+            return False
+        return file.stat().st_mtime < self._began  # what it wrote itself, it may read
+
+    def _covers(self, file: Path) -> bool:
+        return any(file == place or place in file.parents for place in self.covered)
+
+    def _is_asked_by_model(self, frame: FrameType | None) -> bool:
+        while frame is not None:
+            if self._covers(Path(frame.f_code.co_filename)):
+                return True
+            frame = frame.f_back
+        return False
+
+
+@contextmanager
+def watch_reads(covered: Iterable[Path], model: str) -> Iterator[FileReads]:
+    """Watch what the code of a model opens for reading, in this process and as long as the context lasts.
+
+    Args:
+        covered: the files and folders that are part of the model's identity.
+        model: what the model is called.
+    """
+    global _watching, _is_installed
+    if not _is_installed:  # a hook cannot be taken out again, so one serves all
+        sys.addaudithook(_hook)
+        _is_installed = True
+    before, _watching = _watching, FileReads(covered, model)
+    try:
+        yield _watching
+    finally:
+        _watching = before
+
+
+_watching: FileReads | None = None
+_is_installed = False
+
+
+def _hook(event: str, arguments: tuple[object, ...]) -> None:
+    global _watching
+    if _watching is None or event not in ("open", "ctypes.dlopen", "sqlite3.connect"):
+        return
+    if event == "open" and not _is_reading(*arguments[1:3]):
+        return
+    watching, _watching = _watching, None  # what this looks at is not the model's doing
+    try:
+        watching.note(arguments[0], sys._getframe(1))
+    finally:
+        _watching = watching
+
+
+def _is_reading(mode: object, flags: object) -> bool:
+    if isinstance(mode, str):
+        return "r" in mode and "+" not in mode
+    return isinstance(flags, int) and flags & os.O_ACCMODE == os.O_RDONLY
+
+
+def _can_be_made_again(file: Path) -> bool:
+    """Return whether a file lies in a cache, or belongs to Python, this package or the operating system."""
+    caches = [Path(value) for name, value in os.environ.items() if name.endswith(("CACHE_HOME", "CACHE_DIR")) and value]
+    home = Path("~").expanduser()
+    places = [Path(sys.prefix), Path(sys.base_prefix), Path(__file__).resolve().parent, *caches, *map(Path, _SYSTEM)]
+    places += [home / ".cache", home / ".triton", home / ".config"]
+    compiled = Path(tempfile.gettempdir()) / "torchinductor_"
+    return str(file).startswith(str(compiled)) or any(place.resolve() in file.parents for place in places)
