@@ -3,16 +3,17 @@
 import os
 import platform
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from rich.console import Console
 
 from asrnn.errors import DataError, MissingDataError, UsageError
 from asrnn_bench.atomic import sync_file_system
+from asrnn_bench.locking import CannotLockError, flock
 from asrnn_bench.plain_text import plain
 from asrnn_bench.planning.plan import Plan
 from asrnn_bench.records import Job, Record, Status, without_result
@@ -116,7 +117,7 @@ def run_jobs(plan: Plan, places: Places, machine: Machine, console: Console) -> 
     launch = machine.launch(plan)
     launch.check()
     make_writable(places.output, "--output")
-    with _alone(places.output, join=machine.join):
+    with _alone(places.output, console, join=machine.join):
         directories = [JobDirectory.of(places.output, job) for job in plan.jobs]
         waiting = prepare(plan, directories, places, machine)
         options = _options(plan, places, machine.options)
@@ -226,25 +227,41 @@ def _unusable_images(plan: Plan, data_dir: Path | None) -> dict[str, tuple[Statu
 
 
 @contextmanager
-def _alone(output: Path, *, join: bool) -> Iterator[None]:
+def _alone(output: Path, console: Console, *, join: bool) -> Iterator[None]:
     """Keep a second runner out, unless it was told to join; no result depends on it."""
-    lock, holder = FileLock(output / ".lock", timeout=0), output / ".holder"
     if join:
         yield
         return
-    try:
-        lock.acquire()
-    except Timeout as error:
-        who = plain(holder.read_text(encoding="utf-8", errors="replace")) if holder.is_file() else "another process"
-        raise UsageError(
-            f"{who} runs jobs in {output}; wait for it, help it with --join, or name another folder with --output"
-        ) from error
-    try:
-        holder.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+    holder = output / ".holder"
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(flock(output / ".lock", 0))
+        except Timeout as error:
+            raise UsageError(
+                f"{_name_of(holder)} runs jobs in {output}; wait for it, help it with --join, or name another folder "
+                "with --output"
+            ) from error
+        except CannotLockError as error:
+            console.print(
+                f"warning: {output} cannot be locked ({error}); start no second run in it except with --join",
+                soft_wrap=True,
+            )
+        stack.callback(_forget, holder)
+        with suppress(OSError):
+            holder.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
         yield
-    finally:
+
+
+def _name_of(holder: Path) -> str:
+    try:
+        return plain(holder.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return "another process"
+
+
+def _forget(holder: Path) -> None:
+    with suppress(OSError):
         holder.unlink(missing_ok=True)
-        lock.release()
 
 
 def make_writable(folder: Path, flag: str) -> None:

@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from asrnn.errors import UsageError
+from asrnn_bench.locking import hold
 from asrnn_bench.reading import many_objects
 from asrnn_bench.records import Record
 from asrnn_bench.results.store import Source, add_records
@@ -29,7 +30,7 @@ def bring_up_to_date(leaderboards: Path, new: Iterable[Record] | Source) -> tupl
         UsageError: the folder cannot be written, or another process holds it for longer than a minute.
     """
     try:
-        with FileLock(leaderboards / ".lock", timeout=TIMEOUT_SECONDS), many_objects():
+        with hold(leaderboards, TIMEOUT_SECONDS), many_objects():
             standing, faults = add_records(leaderboards, new)
             write_leaderboards(leaderboards, standing)
     except Timeout as error:

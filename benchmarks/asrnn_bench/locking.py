@@ -1,0 +1,156 @@
+"""Keep a folder to one process at a time, on file systems with and without ``flock``.
+
+NFS without its lock service, Lustre mounted without ``flock``, Cray DVS and some FUSE file systems refuse ``flock``. A
+marker file takes its place there. Its holder touches it every few seconds, so that a marker whose holder was killed is
+known by standing still, whatever the clocks of the hosts say.
+"""
+
+import errno
+import fcntl
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from threading import Event, Thread
+
+from filelock import FileLock, Timeout
+
+TOUCH_SECONDS = 5.0
+STALE_SECONDS = 30.0
+"""How long a marker may stand still before its holder is taken for dead."""
+
+POLL_SECONDS = 0.1
+
+
+class CannotLockError(Exception):
+    """The file system has no ``flock``; the message is its error."""
+
+
+@contextmanager
+def flock(path: Path, timeout: float) -> Iterator[None]:
+    """Hold the lock file ``path`` with ``flock``.
+
+    Args:
+        path: the file; it is made, and stays.
+        timeout: how many seconds to wait for another process.
+
+    Raises:
+        CannotLockError: the file system refuses to lock.
+        Timeout: another process holds it.
+    """
+    lock = FileLock(path, timeout=timeout)
+    try:
+        _try_flock(path)
+        lock.acquire()
+    except Timeout:
+        raise
+    except (OSError, NotImplementedError) as error:  # filelock 3.13 raises the latter for ENOSYS
+        raise CannotLockError(getattr(error, "strerror", None) or str(error)) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _try_flock(path: Path) -> None:
+    """Lock the file once and let go, as some versions of filelock do something else where that fails.
+
+    Raises:
+        OSError: the file system refuses to lock.
+    """
+    with path.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES):
+                raise
+
+
+@contextmanager
+def hold(folder: Path, timeout: float) -> Iterator[None]:
+    """Hold a folder, by ``flock`` or else by a marker file.
+
+    Args:
+        folder: the folder; files called ``.lock`` and ``.lock.marker`` are made in it.
+        timeout: how many seconds to wait for another process.
+
+    Raises:
+        OSError: no file can be made in the folder.
+        Timeout: another process holds it.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(flock(folder / ".lock", timeout))
+        except CannotLockError:
+            stack.enter_context(hold_marker(folder / ".lock.marker", timeout))
+        yield
+
+
+@contextmanager
+def hold_marker(path: Path, timeout: float, *, stale_seconds: float = STALE_SECONDS) -> Iterator[None]:
+    """Hold what a marker file stands for: only one process can make it.
+
+    Args:
+        path: the marker.
+        timeout: how many seconds to wait for another process.
+        stale_seconds: how long a marker may stand still before it is removed.
+
+    Raises:
+        OSError: the marker cannot be made.
+        Timeout: another process holds it.
+    """
+    until = time.monotonic() + timeout
+    seen, since = None, time.monotonic()
+    while not _make(path):
+        now, found = time.monotonic(), _identity(path)
+        if found != seen:
+            seen, since = found, now
+        elif found is not None and now - since > stale_seconds:
+            _remove_stale(path, found)
+        if now >= until:
+            raise Timeout(str(path))
+        time.sleep(POLL_SECONDS)
+    over = Event()
+    toucher = Thread(target=_touch, args=(path, over), daemon=True)
+    toucher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        toucher.join()
+        with suppress(OSError):
+            path.unlink()
+
+
+def _make(path: Path) -> bool:
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
+    except FileExistsError:
+        return False
+    return True
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _remove_stale(path: Path, seen: tuple[int, int]) -> None:
+    """Remove a marker, unless another process has just removed it and made its own."""
+    aside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    with suppress(OSError):
+        path.rename(aside)
+        if _identity(aside) != seen:
+            os.link(aside, path)
+        aside.unlink()
+
+
+def _touch(path: Path, over: Event) -> None:
+    while not over.wait(TOUCH_SECONDS):
+        with suppress(OSError):
+            os.utime(path)
