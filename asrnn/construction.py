@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import nn
 
 from asrnn.errors import ModelError
+from asrnn.local_imports import TRAVELS_ALONE
 from asrnn.registry import ModelSource, find_model, load_model
 from asrnn.shapes import positive_size
 
@@ -86,7 +87,8 @@ def one_line(error: Exception, model_class: type[nn.Module]) -> str:
         line = trace.tb_lineno if trace.tb_frame.f_code.co_filename == own else line
         trace = trace.tb_next
     where = f" (line {line} of {Path(own).name})" if own and line else ""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
+    beside = isinstance(error, FileNotFoundError) and own and Path(str(error.filename)).parent == Path(own).parent
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}{f'; {TRAVELS_ALONE}' if beside else ''}"
 
 
 def _keywords(model_class: type[nn.Module]) -> tuple[set[str], bool]:

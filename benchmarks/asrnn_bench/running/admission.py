@@ -5,6 +5,7 @@ A pass is remembered in the output folder, by the model's code and hyper-paramet
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -111,12 +112,13 @@ class Passes:
 def _ask(models: Sequence[ModelConfig], files: Mapping[str, Path], environment: Mapping[str, str]) -> list[str | None]:
     """Start the process that looks at a model with each of its settings, and return why it refuses them."""
     first = models[0]
-    target = first.target
-    if first.origin == "file":
-        target = f"{files[first.name].resolve()}:{target.rpartition(':')[2]}"
-    source = {"name": first.name, "origin": first.origin, "target": target, "code": first.code}
-    request = json.dumps({"source": source, "hypers": [model.hyper for model in models]}, allow_nan=False)
     with tempfile.TemporaryDirectory() as folder:
+        target = first.target
+        if first.origin == "file":  # alone in a folder, as it is in a job directory
+            copy = Path(shutil.copy(files[first.name], folder))
+            target = f"{copy}:{target.rpartition(':')[2]}"
+        source = {"name": first.name, "origin": first.origin, "target": target, "code": first.code}
+        request = json.dumps({"source": source, "hypers": [model.hyper for model in models]}, allow_nan=False)
         answer, log = Path(folder) / "answer.json", Path(folder) / "log"
         end = _run([request, str(answer)], log, environment)
         refusals: list[str | None] = json.loads(answer.read_bytes()) if answer.exists() else []

@@ -133,6 +133,21 @@ def test_what_was_found_of_other_settings_is_kept_when_one_ends_the_process(tmp_
     assert found == [None, "the check ended with exit status 7 and no answer"]
 
 
+def test_a_file_is_checked_alone_as_a_job_has_it(tmp_path: Path) -> None:
+    """What it reads beside itself is there when a run is planned, and in no job directory."""
+    (tmp_path / "tiny.toml").write_text(TINY)
+    (tmp_path / "gain.json").write_text("1.0")
+    read = "        (Path(__file__).parent / 'gain.json').read_text()\n"
+    text = TOUCHY.replace("        super()", f"{read}        super()")
+    (tmp_path / "cells.py").write_text(f"from pathlib import Path\n{text}")
+    plan = make_plan(load_suite(str(tmp_path / "tiny.toml")), Request(models=[f"{tmp_path / 'cells.py'}:Touchy"]))
+    model = next(job.model for job in plan.jobs if job.model.origin == "file")
+    (reason,) = admission._ask([model], plan.files, {})
+    assert reason is not None
+    assert "FileNotFoundError" in reason
+    assert "a model's file travels alone into each job directory: install what it needs" in reason
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_run_refuses_the_broken_model_and_goes_on_with_the_others(tmp_path: Path) -> None:
