@@ -10,6 +10,7 @@ from rich.console import Console
 from asrnn.errors import UsageError
 from asrnn_bench.atomic import holds
 from asrnn_bench.cli.app import app
+from asrnn_bench.cli.console import open_console
 from asrnn_bench.plain_text import plain
 from asrnn_bench.records import Record
 from asrnn_bench.results.publishing import bring_up_to_date
@@ -43,7 +44,7 @@ def leaderboard(
         records, faults = bring_up_to_date(target, source)
     if not records and not found + faults:
         raise _nothing(directory)
-    console = Console(highlight=False, markup=False)
+    console = open_console()
     for fault in found + faults:
         console.print(f"warning: {plain(fault)}", soft_wrap=True)
     spoiled = 1 if strict and found + faults else 0

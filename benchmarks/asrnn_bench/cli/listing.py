@@ -1,6 +1,5 @@
 """``asrnn-bench list``: what there is, a line each."""
 
-import os
 import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from asrnn.adapters import ADAPTERS
 from asrnn.errors import UnknownNameError
 from asrnn.registry import ModelSource, list_models
 from asrnn_bench.cli.app import app
+from asrnn_bench.cli.console import open_console
 from asrnn_bench.planning.spec import NOT_RECURRENT, load_suite, shipped_suites
 from asrnn_data.tasks import TASKS
 
@@ -30,14 +30,12 @@ def list_(kind: str = typer.Argument(None, metavar="[suites|tasks|models]")) -> 
     """Show the suites, tasks and models there are, plug-ins included; of models alone it says more."""
     if kind is not None and kind not in KINDS:
         raise UnknownNameError("kind of thing to list", kind, KINDS)
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = 250  # a line each, for grep
+    console = open_console()
     if kind == "models":
         print_models(console)
         return 0
     for name in [kind] if kind else KINDS:
-        console.print({"suites": _suites, "tasks": _tasks, "models": _models}[name]())
+        {"suites": _print_suites, "tasks": _print_tasks, "models": _print_names}[name](console)
     if not kind:
         console.print("More of each model: asrnn-bench list models")
     return 0
@@ -111,27 +109,33 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _suites() -> Table:
-    table = _table("suite", "version", "budgets", "what it is", "file")
+def _print_suites(console: Console) -> None:
+    """Print the shipped suites; a path that the width would break has a line of its own."""
+    wide = console.width >= NARROW
+    table = _table("suite", "version", "budgets", "what it is", *(["file"] if wide else []))
     for name, path in shipped_suites().items():
         suite = load_suite(name)
-        table.add_row(name, str(suite.version), ", ".join(suite.budgets), suite.summary, str(path))
-    return table
+        row = (name, str(suite.version), ", ".join(suite.budgets), suite.summary)
+        table.add_row(*row, *([str(path)] if wide else []))
+    console.print(table)
+    for name, path in ({} if wide else shipped_suites()).items():
+        console.print(f"{name}: {path}", soft_wrap=True)
 
 
-def _tasks() -> Table:
+def _print_tasks(console: Console) -> None:
     table = _table("task", "T", "I", "C", "what it is")
     for task in TASKS.values():
         sizes = (task.sequence_length, task.input_size, task.num_classes)
         table.add_row(task.name, *map(str, sizes), task.summary)
-    return table
+    console.print(table)
+    console.print("T: steps, I: inputs a step, C: classes", soft_wrap=True)
 
 
-def _models() -> Table:
+def _print_names(console: Console) -> None:
     table = _table("model", "origin", "code")
     for source in list_models():
         code = ", ".join(f"{key} {value}" for key, value in source.code.items())
         table.add_row(source.name, source.origin, code)
     for name, version in NOT_RECURRENT.items():
         table.add_row(name, "not recurrent", f"version {version}; a row of every task")
-    return table
+    console.print(table)

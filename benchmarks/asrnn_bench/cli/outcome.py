@@ -7,8 +7,8 @@ from asrnn_bench.planning.plan import Plan
 from asrnn_bench.results.tables import terminal_table
 from asrnn_bench.runner import Machine, Outcome, Places
 from asrnn_bench.running.display import dry_run_table
+from asrnn_bench.running.estimates import known_paces, plan_seconds
 from asrnn_bench.running.job_directory import JobDirectory
-from asrnn_bench.running.snapshot import known_speeds, plan_seconds
 from asrnn_bench.running.words import duration
 from asrnn_data.image_sets import IMAGE_SETS, images_present
 
@@ -16,22 +16,33 @@ from asrnn_data.image_sets import IMAGE_SETS, images_present
 def print_plan(plan: Plan, places: Places, machine: Machine, console: Console) -> None:
     """Print the jobs of a plan, what is known of their times, and what would be submitted where."""
     launch = machine.launch(plan)
-    speeds = known_speeds(places.output, plan.jobs)
+    paces = known_paces(places.output, plan.jobs)
     here = {name for name in IMAGE_SETS if images_present(name, places.data_dir)}
-    console.print(dry_run_table(plan.jobs, places.output, speeds, here))
-    left = [job for job in plan.jobs if job.task.images in here]
-    directories = [JobDirectory.of(places.output, job) for job in left]
-    pairs = [(d, job) for d, job in zip(directories, left, strict=True) if _would_run(d, machine)]
-    seconds = plan_seconds([job for _, job in pairs], speeds, launch.at_a_time)
-    when = "unknown: no job of this kind has run here yet" if seconds is None else f"about {duration(seconds)}"
-    console.print(f"{len(plan.jobs)} jobs, {len(pairs)} to run, {launch.at_a_time} at a time; time: {when}")
-    if launch.describe is not None and pairs:
-        console.print(launch.describe([directory for directory, _ in pairs], machine.options), soft_wrap=True)
+    directories = [JobDirectory.of(places.output, job) for job in plan.jobs]
+    done = [directory.is_done() for directory in directories]
+    console.print(dry_run_table(plan.jobs, done, paces, here, console.width))
+    todo = [
+        (directory, job)
+        for directory, job, is_done in zip(directories, plan.jobs, done, strict=True)
+        if not is_done and job.task.images in here and _may_start(directory, machine)
+    ]
+    lacking = {job.task.images for job, is_done in zip(plan.jobs, done, strict=True) if not is_done} - here
+    when = _when(plan_seconds([job for _, job in todo], paces, launch.at_a_time)) if todo else "nothing to wait for"
+    console.print(
+        f"{len(plan.jobs)} jobs, {len(todo)} to run, {launch.at_a_time} at a time; time: {when}", soft_wrap=True
+    )
+    for name in sorted(lacking):
+        without = sum(job.task.images == name for job in plan.jobs)
+        console.print(f"{without} jobs have no data, {name}: asrnn-bench prepare fetches it", soft_wrap=True)
+    if launch.describe is not None and todo:
+        console.print(launch.describe([directory for directory, _ in todo], machine.options), soft_wrap=True)
 
 
-def _would_run(directory: JobDirectory, machine: Machine) -> bool:
-    if directory.is_done():
-        return False
+def _when(seconds: float | None) -> str:
+    return "unknown: no job of this kind has run here yet" if seconds is None else f"about {duration(seconds)}"
+
+
+def _may_start(directory: JobDirectory, machine: Machine) -> bool:
     return machine.retry_failed or not directory.is_given_up(machine.options.retries)
 
 

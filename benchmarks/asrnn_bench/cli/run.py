@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 import asrnn
 from asrnn.errors import UsageError
 from asrnn_bench.cli.app import app
+from asrnn_bench.cli.console import open_console
 from asrnn_bench.cli.outcome import print_outcome, print_plan
 from asrnn_bench.cli.quantities import interval, names, numbers, seconds
 from asrnn_bench.planning.plan import Request, make_plan
@@ -126,7 +126,7 @@ def run(
         join=join,
         retry_failed=retry_failed,
     )
-    console = Console(highlight=False, markup=False)
+    console = open_console()
     if dry_run:
         print_plan(plan, places, machine, console)
         return 0

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from asrnn_bench.cli.app import app
+from asrnn_bench.cli.console import open_console
 from asrnn_bench.cli.quantities import names, numbers
 from asrnn_bench.runner import make_writable
 from asrnn_bench.speed.column_page import write_column_page
@@ -16,9 +17,6 @@ from asrnn_bench.speed.contenders import missing_peers
 from asrnn_bench.speed.plan import ROUNDS, SpeedPlan, make_plan
 from asrnn_bench.speed.session import Say, Session
 from asrnn_bench.speed.tables import growth_table, remarks, size_table
-
-WIDTH = 120
-"""Of the tables where there is no terminal."""
 
 
 @app.command()
@@ -53,9 +51,7 @@ def speed(
         models=names(models), sizes=sizes, threads=numbers("--threads", threads), rounds=rounds, quick=quick
     )
     make_writable(output, "--output")
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = WIDTH
+    console = open_console()
     for line in [] if models else missing_peers():
         console.print(line, soft_wrap=True)
     try:

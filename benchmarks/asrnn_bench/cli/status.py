@@ -1,6 +1,5 @@
 """``asrnn-bench status DIR``: where a run stands, from any shell."""
 
-import os
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -14,9 +13,11 @@ from rich.text import Text
 
 from asrnn.errors import UsageError
 from asrnn_bench.cli.app import app
+from asrnn_bench.cli.console import open_console
 from asrnn_bench.plain_text import plain
 from asrnn_bench.running.disk_use import disk_use
-from asrnn_bench.running.display import OTHERS_SECONDS, SHOW_SHARE, render
+from asrnn_bench.running.display import OTHERS_SECONDS, SHOW_SHARE, TimeToGo, render
+from asrnn_bench.running.estimates import seconds_to_go
 from asrnn_bench.running.snapshot import JobView, Observer, count_states
 from asrnn_bench.running.tries import repeated
 from asrnn_bench.running.words import ended_line, size
@@ -38,13 +39,10 @@ def status(
     observer, faults = Observer.below(directory)
     if not observer.jobs and not faults:
         raise UsageError(f"there are no jobs below {directory}; name the --output folder of a run")
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = 250  # a line each, for grep
+    console = open_console()
     if follow and console.is_terminal:
         _follow(observer, console)
     views = observer.views
-    slots = max(1, count_states(views)["running"])
     groups: dict[str, list[JobView]] = {}
     for view in views:
         groups.setdefault(f"{view.job.suite} (version {view.job.suite_version}), budget {view.job.budget}", []).append(
@@ -52,7 +50,7 @@ def status(
         )
     for name, group in groups.items():
         console.print(name)
-        console.print(render(group, slots, console, is_live=False))
+        console.print(render(group, _to_go(group), console, is_live=False))
     used = disk_use(directory)
     console.print(f"disk: {size(used.total)}, of which checkpoints {size(used.checkpoints)}")
     _print_repeated(observer, views, directory, console)
@@ -67,12 +65,18 @@ def _follow(observer: Observer, console: Console) -> None:
     """Keep the picture up to date until no job runs, at the cost of a small share of a core."""
     views, took = observer.views, 0.0
     with Live(console=console, auto_refresh=False, transient=True) as live:
-        while running := count_states(views)["running"]:
-            live.update(render(views, running, console), refresh=True)
+        steady = TimeToGo(time.monotonic)
+        while count_states(views)["running"]:
+            live.update(render(views, steady.update(_to_go(views)), console), refresh=True)
             time.sleep(max(FOLLOW_SECONDS, took / SHOW_SHARE))
             start = time.monotonic()
             views = observer.look(OTHERS_SECONDS)
             took = time.monotonic() - start
+
+
+def _to_go(views: list[JobView]) -> float | None:
+    """Estimate the time to go, if as many jobs run on at a time as run now."""
+    return seconds_to_go(views, max(1, count_states(views)["running"]))
 
 
 def _print_repeated(observer: Observer, views: list[JobView], directory: Path, console: Console) -> None:

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from asrnn_bench.cli.app import app
+from asrnn_bench.cli.console import open_console
 from asrnn_bench.cli.quantities import names
 from asrnn_bench.planning.spec import load_suite
 from asrnn_bench.runner import Machine, Places, run_jobs
@@ -33,7 +33,7 @@ def tune(
     """Give every model the same number of trials, and write the settings that did best on validation."""
     spec = load_suite(suite)
     trials = plan_trials(spec, names(models), names(tasks), threads)
-    console = Console(highlight=False, markup=False)
+    console = open_console()
     outcome = run_jobs(trials.plan, Places(output, data_dir=resolve_data_dir(data_dir)), Machine(devices), console)
     name = ".".join([spec.name, *names(models), *names(tasks)]).replace("/", "-").replace(":", "-")
     for path in write_outcome(output, name, spec, trials, outcome.records):

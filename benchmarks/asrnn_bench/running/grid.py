@@ -38,22 +38,38 @@ def grids(views: Sequence[JobView], width: int, height: int | None = None) -> li
     return [_matrix(texts, models, tasks) for tasks in blocks]
 
 
-def running_table(views: Sequence[JobView], rows: int | None = None) -> Table:
-    """Return what each running job does, of the first ``rows`` of them."""
-    table = _table("running", "step", "loss", "steps/s", "to go")
-    table.add_column("phase", no_wrap=True)
-    for view in views if rows is None else views[:rows]:
-        now, speed = view.progress, view.progress.get("steps_per_second")
-        left = (view.job.training.max_steps - int(now.get("step") or 0)) / speed if speed else None
-        table.add_row(
-            view.job.label,
-            f"{now.get('step', 0)}/{view.job.training.max_steps}",
-            f"{now['loss']:.3f}" if now.get("loss") is not None else "",
-            f"{speed:.1f}" if speed else "",
-            "" if left is None else duration(left),
-            str(now.get("phase", "starting")),
-        )
+def running_table(views: Sequence[JobView], width: int, rows: int | None = None) -> Table:
+    """Return what each running job does, of the first ``rows`` of them; where the width is too small, less of it.
+
+    The loss and the steps a second are left out first, then what is not training stands in place of the time to go;
+    a name that is too long even then takes several lines.
+    """
+    shown = [_doing(view) for view in (views if rows is None else views[:rows])]
+    names = list(shown[0])
+    for dropped in ("", "loss", "steps/s", "phase"):
+        names = [name for name in names if name != dropped]
+        if dropped == "phase":
+            shown = [row | ({"to go": row["phase"]} if row["phase"] != "training" else {}) for row in shown]
+        if sum(max(len(name), *(len(row[name]) for row in shown)) + GAP for name in names) <= width:
+            break
+    table = _table(*names)
+    for row in shown:
+        table.add_row(*(row[name] for name in names))
     return table
+
+
+def _doing(view: JobView) -> dict[str, str]:
+    """Return what a running job does, by the column that says it."""
+    now, speed = view.progress, view.progress.get("steps_per_second")
+    left = (view.job.training.max_steps - int(now.get("step") or 0)) / speed if speed else None
+    return {
+        "running": view.job.label,
+        "step": f"{now.get('step', 0)}/{view.job.training.max_steps}",
+        "loss": f"{now['loss']:.3f}" if now.get("loss") is not None else "",
+        "steps/s": f"{speed:.1f}" if speed else "",
+        "to go": "" if left is None else duration(left),
+        "phase": str(now.get("phase", "starting")),
+    }
 
 
 def _blocks(texts: dict[tuple[str, str], Text], models: list[str], width: int) -> list[list[str]]:
@@ -118,7 +134,7 @@ def _cell(views: list[JobView]) -> Text:
 
 def _table(first: str, *others: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
-    table.add_column(first, no_wrap=True)
+    table.add_column(first, overflow="fold")
     for name in others:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right", overflow="fold")
     return table

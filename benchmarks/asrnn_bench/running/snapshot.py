@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from asrnn.errors import UsageError
+from asrnn_bench.plain_text import plain
 from asrnn_bench.reading import many_objects
 from asrnn_bench.records import Job, Record
 from asrnn_bench.running.job_directory import JobDirectory, State
 
-START_SECONDS = 8.0
-"""What a worker takes to import torch and Lightning and to read its data, measured on two cores of an AMD EPYC."""
-
+_SHOWN = ("status", "reason", "attempt", "scores", "cost")
 
 NEXT_IN_LINE = 16
 """How many of the waiting jobs are always looked at: launchers start them in the order of the plan."""
@@ -43,6 +44,29 @@ class JobView:
         accuracy = None if scores is None else scores.test_accuracy if record.job.tested else scores.val_accuracy
         seconds = None if cost is None else cost.train_seconds
         return cls(job or record.job, record.status, record.reason, {}, accuracy, seconds, record.attempt)
+
+    @classmethod
+    def at_a_glance(cls, value: dict[str, Any], job: Job | None = None) -> "JobView | None":
+        """Return the view of a job from its result as it is written; ``None`` where that takes a closer look.
+
+        Args:
+            value: the result's JSON object.
+            job: the job, where its plan is at hand.
+        """
+        try:
+            status, reason, attempt, scores, cost = (value.get(name) for name in _SHOWN)
+            job = job or Job.model_validate(value["job"], strict=True)
+            accuracy = None if scores is None else scores["test_accuracy" if job.tested else "val_accuracy"]
+            seconds = None if cost is None else cost["train_seconds"]
+        except (TypeError, KeyError, ValidationError):
+            return None
+        if status != ("diverged" if scores is None else "done") or not isinstance(attempt, int | None):
+            return None
+        if not (_lies_within(accuracy, 1.0, scores) and _lies_within(seconds, 1e15, cost)):
+            return None
+        if not isinstance(reason, str | None):
+            return None
+        return cls(job, status, reason and plain(reason), {}, accuracy, seconds, attempt)
 
     @property
     def is_final(self) -> bool:
@@ -135,81 +159,30 @@ def _view_of(directory: JobDirectory, job: Job | None = None) -> JobView:
     Raises:
         UsageError: the job is not given, there is no good result to take it from, and it cannot be read.
     """
-    with suppress(UsageError):  # a damaged result, of which the state says so
-        record = directory.result()
-        if record is not None:
-            return JobView.of(record, job)
+    value = directory.glance()
+    if value is not None and str(value.get("key"))[:12] == directory.short_key:
+        view = JobView.at_a_glance(value, job)
+        if view is not None:
+            return view
+    if value is not None:
+        with suppress(UsageError):  # a damaged result, of which the state says so
+            record = directory.result()
+            if record is not None:
+                return JobView.of(record, job)
     job = directory.job() if job is None else job
-    state, reason = directory.state()
-    if state in ("done", "diverged"):  # its result came in between
+    state, reason = directory.state_without_result() if value is None else directory.state()
+    if state in ("done", "diverged") or (state == "waiting" and directory.is_done()):  # its result came in between
         return _view_of(directory, job)
     return JobView(job, state, reason, directory.progress() if state == "running" else {})
+
+
+def _lies_within(number: object, most: float, part: object) -> bool:
+    """Return whether a number of a part of a result is one that can be shown; where there is no part there is none."""
+    if part is None:
+        return number is None
+    return isinstance(number, int | float) and not isinstance(number, bool) and 0 <= number <= most
 
 
 def count_states(views: Iterable[JobView]) -> Counter[State]:
     """Return how many jobs are in each state."""
     return Counter(view.state for view in views)
-
-
-def seconds_to_go(views: list[JobView], slots: int) -> float | None:
-    """Estimate the seconds until all jobs have ended, from the speeds seen so far; ``None`` before there is one.
-
-    A recurrent job whose own model has not been seen on its task is taken to be as fast as the mean of those that have;
-    the rows that train nothing recurrent take no time to speak of, but each job takes its start.
-    """
-    speeds: dict[tuple[str, str], float] = {}
-    for view in (view for view in views if view.job.model.hidden_size is not None):
-        pair = (view.job.task.name, view.job.model.name)
-        if view.train_seconds is not None:
-            speeds[pair] = view.train_seconds / view.job.training.max_steps
-        elif view.progress.get("steps_per_second"):
-            speeds[pair] = 1.0 / float(view.progress["steps_per_second"])
-    if not speeds:
-        return None
-    mean = sum(speeds.values()) / len(speeds)
-    left = []
-    for view in (view for view in views if view.state in ("waiting", "running")):
-        step = speeds.get((view.job.task.name, view.job.model.name), mean) if view.job.model.hidden_size else 0.0
-        start = START_SECONDS if view.state == "waiting" else 0.0
-        left.append(start + step * view.job.training.max_steps * (1.0 - view.fraction))
-    return max([sum(left) / slots, *left], default=0.0)
-
-
-Kind = tuple[str, str, int | None, int, int]
-"""What jobs of about the same speed share: task, model, hidden size, batch size, threads."""
-
-
-def kind_of(job: Job) -> Kind:
-    """Return the kind of a job."""
-    return job.task.name, job.model.name, job.model.hidden_size, job.training.batch_size, job.threads
-
-
-def known_speeds(output: Path, jobs: list[Job]) -> dict[Kind, float]:
-    """Return the seconds a step that results below ``output`` took, validations included, for each kind of ``jobs``.
-
-    One result of a kind is read, so that the plan of a large run stays quick.
-    """
-    speeds: dict[Kind, float] = {}
-    for kind, job in {kind_of(job): job for job in jobs}.items():
-        for file in JobDirectory.of(output, job).path.parent.glob("seed-*/result.json"):
-            try:
-                record = JobDirectory(file.parent).result()
-            except UsageError:
-                continue
-            if record is not None and record.cost is not None and kind_of(record.job) == kind:
-                speeds[kind] = record.cost.train_seconds / record.job.training.max_steps
-                break
-    return speeds
-
-
-def job_seconds(job: Job, speeds: dict[Kind, float]) -> float | None:
-    """Estimate how long a job takes; ``None`` where none of its kind is known."""
-    speed = speeds.get(kind_of(job))
-    return None if speed is None else START_SECONDS + speed * job.training.max_steps
-
-
-def plan_seconds(jobs: list[Job], speeds: dict[Kind, float], slots: int) -> float | None:
-    """Estimate how long jobs take together; ``None`` unless every kind among them is known."""
-    times = [job_seconds(job, speeds) for job in jobs]
-    known = [time for time in times if time is not None]
-    return max([sum(known) / slots, *known], default=0.0) if len(known) == len(times) else None

@@ -1,4 +1,5 @@
 import io
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,15 @@ from bench_support import done
 from rich.console import Console
 
 from asrnn_bench.records import Job
-from asrnn_bench.running.display import SHOW_INTERVAL_SECONDS, SHOW_SHARE, Display
+from asrnn_bench.running.display import (
+    REPORT_INTERVAL_SECONDS,
+    SHOW_INTERVAL_SECONDS,
+    SHOW_SHARE,
+    Display,
+    TimeToGo,
+    dry_run_table,
+)
+from asrnn_bench.running.estimates import Pace, kind_of
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.snapshot import JobView, Observer
 
@@ -56,11 +65,89 @@ def test_every_end_is_a_line_and_what_had_ended_before_is_none(tmp_path: Path, j
         directory.write_job(job)
     directories[0].publish(done(jobs[0], 0.25), directories[0].claim())
     console = Console(file=io.StringIO(), width=100)
-    with Display(Observer(directories, jobs[:3]), console, 2).open() as display:
+    clock = Clock()
+    with Display(Observer(directories, jobs[:3]), console, 2, clock).open() as display:
+        display.refresh()
         directories[1].publish(done(jobs[1], 0.5), directories[1].claim())
+        clock.now += REPORT_INTERVAL_SECONDS
         display.refresh()
         directories[2].skip("failed", "no reason")
-    said = console.file.getvalue()  # type: ignore[attr-defined]
+    said = written(console)
     assert jobs[0].label not in said
     assert said.count(f"{jobs[1].label}: test accuracy 50.0%") == 1
     assert said.count(f"{jobs[2].label}: no reason") == 1
+
+
+def written(console: Console) -> str:
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_without_a_terminal_there_is_a_report_a_minute(jobs: list[Job]) -> None:
+    clock, console = Clock(), Console(file=io.StringIO(), width=100)
+    observer = Slow(clock, 0.0, jobs)
+    with Display(observer, console, 2, clock).open() as display:
+        begin, index = clock.now, 0
+        while clock.now < begin + 300.0:
+            clock.now += 1.0
+            observer.shown[index % len(jobs)] = JobView(jobs[index % len(jobs)], "failed", "no space")
+            index += 1
+            display.refresh()
+    lines = written(console).splitlines()
+    assert len([line for line in lines if " jobs done" in line]) == 5 + 1  # one a minute, and one at the end
+    assert len([line for line in lines if "jobs, such as" in line]) <= 6
+
+
+def test_what_a_run_waits_for_is_shown_at_once_and_in_place_of_the_time_to_go(jobs: list[Job]) -> None:
+    clock, console = Clock(), Console(file=io.StringIO(), width=100)
+    job = next(job for job in jobs if job.model.hidden_size)
+    observer = Slow(clock, 0.0, [job])
+    observer.shown = [JobView(job, "running", None, {"steps_per_second": 1.0})]
+    with Display(observer, console, 2, clock).open() as display:
+        display.refresh()
+        display.refresh("saving 1 job, up to 30 s; again: ends at once")
+        clock.now += 1.0
+        display.refresh("saving 1 job, up to 29 s; again: ends at once")
+        lines = written(console).splitlines()
+    assert [line.rpartition("running, ")[2] for line in lines] == [
+        "about 4 min to go",
+        "saving 1 job, up to 30 s; again: ends at once",
+    ]
+
+
+def test_the_time_to_go_counts_down_and_drifts_to_a_new_estimate() -> None:
+    clock = Clock()
+    to_go = TimeToGo(clock)
+    assert to_go.update(None) is None
+    assert to_go.update(600.0) == 600.0
+    clock.now += 10.0
+    assert to_go.update(590.0) == pytest.approx(590.0)
+    shown = []
+    for _ in range(60):  # the estimates jump between half and twice of what is true
+        clock.now += 10.0
+        true = max(0.0, 590.0 - (clock.now - 110.0))
+        shown.append(to_go.update(true * (2.0 if len(shown) % 2 else 0.5)) or 0.0)
+    assert all(abs(after - before) < 60.0 for before, after in pairwise(shown))
+    assert shown[-1] < 60.0
+
+
+@pytest.mark.parametrize("width", [80, 120, 250])
+def test_the_plan_is_whole_on_a_terminal_of_any_width(jobs: list[Job], width: int) -> None:
+    """The longest names, at the steps and the seeds of the longest budget."""
+    plan = [j.model_copy(update={"training": j.training.model_copy(update={"max_steps": 50_000})}) for j in jobs]
+    plan = [job.model_copy(update={"seed": seed}) for job in plan[: len(plan) // 2] for seed in range(10)]
+    paces = {kind_of(plan[0]): Pace(0.5)}
+    console = Console(file=io.StringIO(), width=width)
+    console.print(dry_run_table(plan, [job.seed < 4 for job in plan], paces, {"mnist-5k-v1"}, width))
+    lines = written(console).splitlines()
+    assert max(map(len, lines)) <= width
+    assert "…" not in written(console)
+    head = " ".join(lines[0].split()).replace("time a job", "time-a-job")
+    names = "units steps seeds done time-a-job"
+    assert head == (f"task model {names} settings" if width >= 120 else f"task, model {names}")
+    rows = [line.split() for line in lines if " antisymmetric-gated " in line and "50000" in line]
+    assert len(rows) == 5  # one a task
+    assert all("64 50000 0-9 4" in " ".join(row) for row in rows)
+    assert [line for line in lines if "no data" in line]
+    for job in plan:
+        if job.model.name != "chance":
+            assert set(job.settings.split()) <= set(written(console).split())

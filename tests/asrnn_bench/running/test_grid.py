@@ -6,7 +6,7 @@ from rich.console import Console, RenderableType
 
 from asrnn_bench.records import Job, TaskConfig
 from asrnn_bench.running.display import render
-from asrnn_bench.running.grid import grids
+from asrnn_bench.running.grid import grids, running_table
 from asrnn_bench.running.job_directory import State
 from asrnn_bench.running.snapshot import JobView
 
@@ -60,7 +60,7 @@ def test_tasks_that_do_not_fit_the_width_are_tables_of_their_own(jobs: list[Job]
 def test_the_live_picture_fits_the_terminal(jobs: list[Job], tasks: int, models: int, width: int, height: int) -> None:
     views = many(jobs[4], tasks, models, ["done", "running", "running", "failed", "waiting"])
     console = Console(file=io.StringIO(), width=width, height=height, force_terminal=True)
-    lines = drawn(render(views, 8, console), width, height)
+    lines = drawn(render(views, 8.0, console), width, height)
     assert len(lines) <= height
     assert max(len(line.rstrip()) for line in lines) <= width
     text = "\n".join(lines)
@@ -78,3 +78,35 @@ def test_of_too_many_models_those_that_are_not_through_are_shown(jobs: list[Job]
     assert len(lines) <= 12
     assert views[3 * 16].job.model.name in lines[1]
     assert "and 40 more models" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("width", "columns"),
+    [
+        (80, ["running", "step", "to go"]),
+        (100, ["running", "step", "steps/s", "to go", "phase"]),
+        (120, ["running", "step", "loss", "steps/s", "to go", "phase"]),
+    ],
+)
+def test_what_runs_is_never_cut_off(jobs: list[Job], width: int, columns: list[str]) -> None:
+    """The longest names of the shipped suite, in the midst of its longest training."""
+    job = next(j for j in jobs if (j.task.name, j.model.name) == ("noise-padded-cifar10", "antisymmetric-gated"))
+    job = job.model_copy(update={"training": job.training.model_copy(update={"max_steps": 50_000})})
+    now = {"step": 12_345, "loss": 2.302, "steps_per_second": 0.9}
+    views = [JobView(job, "running", None, {**now, "phase": phase}) for phase in ("training", "validating")]
+    head, training, validating = drawn(running_table(views, width), width, 24)
+    assert head.replace("to go", "to_go").split() == [name.replace(" ", "_") for name in columns]
+    assert training.startswith("noise-padded-cifar10 / antisymmetric-gated / seed 0 12345/50000 ")
+    assert "11 h 37 min" in training
+    assert "validating" in validating
+    assert "…" not in training + validating
+
+
+def test_a_name_that_is_wider_than_a_terminal_takes_several_lines(jobs: list[Job]) -> None:
+    job = jobs[4].model_copy(update={"model": jobs[4].model.model_copy(update={"name": "m" * 64})})
+    views = [JobView(job, "running", None, {"step": 1, "phase": "training"}), JobView.of(done(job, 0.5))]
+    (table,) = grids(views, 80)
+    for picture in (running_table(views[:1], 80), table):
+        lines = drawn(picture, 80, 24)
+        assert sum(line.count("m") for line in lines) in (64, 65)  # a task or a state may have one, too
+        assert "…" not in "".join(lines)

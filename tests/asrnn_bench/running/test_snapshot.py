@@ -5,21 +5,12 @@ from bench_support import done
 
 from asrnn_bench.records import Job
 from asrnn_bench.running import snapshot
-from asrnn_bench.running.job_directory import JobDirectory, State
+from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.snapshot import (
     NEXT_IN_LINE,
-    START_SECONDS,
     JobView,
     Observer,
-    kind_of,
-    known_speeds,
-    plan_seconds,
-    seconds_to_go,
 )
-
-
-def view(job: Job, state: State, **progress: float) -> JobView:
-    return JobView.of(done(job, 0.5)) if state == "done" else JobView(job, state, None, progress)
 
 
 @pytest.fixture
@@ -47,28 +38,6 @@ def written(output: Path, jobs: list[Job]) -> Observer:
 @pytest.fixture
 def recurrent(jobs: list[Job]) -> list[Job]:
     return [job for job in jobs if job.model.hidden_size is not None and job.seed == 0]
-
-
-def test_the_time_to_go_is_that_of_the_jobs_left_over_the_slots(recurrent: list[Job]) -> None:
-    first, second, third = recurrent[:3]  # 250 steps each; a finished one took 25 seconds
-    assert seconds_to_go([view(job, "waiting") for job in recurrent], 2) is None
-    views = [view(first, "done"), view(second, "running", step=125, steps_per_second=5.0), view(third, "waiting")]
-    # the running one: 125 steps of 0.2 s; the waiting one: its start and 250 steps of (0.1 + 0.2) / 2 s
-    assert seconds_to_go(views, 1) == pytest.approx(25.0 + START_SECONDS + 37.5)
-    assert seconds_to_go(views, 2) == pytest.approx(START_SECONDS + 37.5)
-    assert seconds_to_go(views[:1], 2) == 0.0
-
-
-def test_a_plan_takes_as_long_as_its_kinds_took_here_or_is_unknown(tmp_path: Path, recurrent: list[Job]) -> None:
-    job, other = recurrent[:2]
-    directory = JobDirectory.of(tmp_path, job)
-    directory.write_job(job)
-    directory.publish(done(job, 0.5), directory.claim())
-    speeds = known_speeds(tmp_path, recurrent)
-    assert speeds == {kind_of(job): 0.1}
-    later = job.model_copy(update={"seed": 5})
-    assert plan_seconds([later, later], speeds, 2) == pytest.approx(START_SECONDS + 25.0)
-    assert plan_seconds([later, other], speeds, 2) is None
 
 
 def test_an_observer_reads_every_job_and_names_what_it_cannot_read(tmp_path: Path, recurrent: list[Job]) -> None:

@@ -6,15 +6,18 @@ from bench_support import done
 from asrnn_bench.records import Job
 from asrnn_bench.running.job_directory import State
 from asrnn_bench.running.snapshot import JobView
-from asrnn_bench.running.words import duration, ended_line, ranges, size, summary
+from asrnn_bench.running.words import MOST_ENDED, duration, ended_line, ended_lines, ranges, size, summary
 
 
 def test_the_summary_counts_every_state(jobs: list[Job]) -> None:
     states: list[State] = ["running", "failed", "no-data", "waiting"]
     views = [JobView(job, state) for job, state in zip(jobs, states, strict=False)]
-    text = summary([JobView.of(done(jobs[4], 0.5)), *views], 2)
-    assert text.startswith("1 of 5 jobs done, 1 running, 1 waiting, 1 failed, 1 no-data, about")
-    assert "none of them runs" in summary(views[1:], 2, is_live=False)
+    counted = "1 of 5 jobs done, 1 running, 1 waiting, 1 failed, 1 no-data, "
+    views.insert(0, JobView.of(done(jobs[4], 0.5)))
+    assert summary(views, 300.0) == counted + "about 5 min to go"
+    assert summary(views, None) == counted + "time to go unknown yet"
+    assert summary(views, 300.0, stopping="saving 1 job") == counted + "saving 1 job"
+    assert "none of them runs" in summary(views[2:], None, is_live=False)
 
 
 def test_a_line_says_how_a_job_ended(jobs: list[Job]) -> None:
@@ -22,6 +25,19 @@ def test_a_line_says_how_a_job_ended(jobs: list[Job]) -> None:
     assert line == f"done     {jobs[4].label}: test accuracy 50.0%, 25 s"
     failed = ended_line(JobView(jobs[4], "failed", "out of memory")).plain
     assert failed == f"failed   {jobs[4].label}: out of memory"
+
+
+def test_a_thousand_jobs_that_failed_alike_are_a_line_and_those_that_did_not_are_counted(jobs: list[Job]) -> None:
+    alike = [JobView(job, "failed", "no space") for job in jobs[:1] * 1000]
+    assert [line.plain for line in ended_lines(alike)] == [f"failed   1000 jobs, such as {jobs[0].label}: no space"]
+    apart = [JobView(job, "diverged", f"the loss became nan at step {step}") for step, job in enumerate(jobs[:1] * 500)]
+    lines = [line.plain for line in ended_lines([*alike, *apart, *(JobView.of(done(job, 0.5)) for job in jobs)])]
+    assert lines[0].startswith("failed   1000 jobs")
+    assert lines[1] == f"diverged {jobs[0].label}: the loss became nan at step 0"
+    assert lines[-2:] == [f"diverged {500 - MOST_ENDED + 1} more jobs", f"done     {len(jobs)} more jobs"]
+    assert len(lines) == MOST_ENDED + 2
+    few = [JobView(job, "failed", "no space") for job in jobs[:2]]
+    assert [line.plain for line in ended_lines(few)] == [ended_line(view).plain for view in few]
 
 
 @pytest.mark.parametrize(
