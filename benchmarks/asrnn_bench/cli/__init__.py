@@ -29,7 +29,7 @@ ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class _TerminatedError(BaseException):
-    """SIGTERM came; raised where the program is, so that it ends its workers in order."""
+    """A signal came that ends a run; raised where the program is, so that it ends its workers in order."""
 
 
 def main() -> None:
@@ -56,8 +56,8 @@ def invoke(arguments: list[str]) -> int:
         return _fault(f"the operating system refused: {error}", 1)
     except (KeyboardInterrupt, typer.Abort):
         return _fault("interrupted", 130)
-    except _TerminatedError:
-        return _fault("ended by SIGTERM; run the same command to go on", 143)
+    except _TerminatedError as error:
+        return _fault(f"ended by {error}; run the same command to go on", 143)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -69,4 +69,4 @@ def _fault(message: str, status: int) -> int:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    raise _TerminatedError
+    raise _TerminatedError(signal.Signals(number).name)

@@ -20,7 +20,7 @@ from fake_ray import (
 )
 
 from asrnn_bench.running.job_directory import JobDirectory
-from asrnn_bench.running.launchers import ray_tasks
+from asrnn_bench.running.launchers import Watch, ray_tasks, unwatched
 from asrnn_bench.running.launchers.ray_cluster import RayRequest
 from asrnn_bench.running.launchers.ray_nodes import Share
 from asrnn_bench.running.launchers.ray_tasks import MOST_LOSSES, run_ray, supervise_job
@@ -37,7 +37,7 @@ def run(monkeypatch: pytest.MonkeyPatch, waiting: list[JobDirectory]) -> Callabl
     """Run the first job, or both, on a Ray that is told how its tasks end."""
 
     def start(
-        ray: FakeRay, *, both: bool = False, watch: Callable[[], None] = lambda: None, **settings: Any
+        ray: FakeRay, *, both: bool = False, watch: Watch = unwatched, **settings: Any
     ) -> dict[JobDirectory, str]:
         @contextmanager
         def joined(request: RayRequest, devices_per_job: int) -> Iterator[FakeRay]:
@@ -161,7 +161,10 @@ def test_no_more_tasks_are_handed_out_than_devices_were_asked_for(
 def test_an_interrupt_asks_first_and_then_insists(run: Callable[..., object], waiting: list[JobDirectory]) -> None:
     ray = FakeRay(endless)
 
-    def interrupted() -> None:
+    said: list[str] = []
+
+    def interrupted(stopping: str = "", /) -> None:
+        said.append(stopping)
         if not ray.cancelled:
             waiting[0].claim()
             raise KeyboardInterrupt
@@ -169,6 +172,7 @@ def test_an_interrupt_asks_first_and_then_insists(run: Callable[..., object], wa
     with pytest.raises(KeyboardInterrupt):
         run(ray, watch=interrupted)
     assert ray.cancelled == [(1, False), (1, True)]
+    assert any(line.startswith("saving 1 job, up to ") for line in said)
     end = waiting[0].attempts()[0].ended()
     assert end is not None
     assert (end.kind, end.reason) == ("preempted", "ended with its run")

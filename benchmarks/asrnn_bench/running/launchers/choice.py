@@ -6,12 +6,12 @@ from typing import get_args
 
 from asrnn.errors import UnknownNameError, UsageError
 from asrnn_bench.running.job_directory import JobDirectory
-from asrnn_bench.running.launchers import Launcher
+from asrnn_bench.running.launchers import Launcher, Watch
 from asrnn_bench.running.launchers.local import run_local
 from asrnn_bench.running.launchers.slots import find_slots
 from asrnn_bench.running.options import Options
 
-Run = Callable[[Sequence[JobDirectory], Options, Callable[[], None], Callable[[str], None]], dict[JobDirectory, str]]
+Run = Callable[[Sequence[JobDirectory], Options, Watch, Callable[[str], None]], dict[JobDirectory, str]]
 CLUSTER_AT_A_TIME = 1000
 """For estimates of time only: how many jobs a cluster runs at once is Slurm's or Ray's to say."""
 
@@ -84,7 +84,7 @@ def _local(threads: int, devices: int | None, jobs_per_device: int, devices_per_
     )
 
     def run(
-        todo: Sequence[JobDirectory], options: Options, watch: Callable[[], None], say: Callable[[str], None]
+        todo: Sequence[JobDirectory], options: Options, watch: Watch, say: Callable[[str], None]
     ) -> dict[JobDirectory, str]:
         return run_local(todo, slots, options, watch)
 
@@ -99,7 +99,7 @@ def _slurm(threads: int, words: Sequence[str]) -> Launch:
     request = SlurmRequest.parse(words)
 
     def run(
-        todo: Sequence[JobDirectory], options: Options, watch: Callable[[], None], say: Callable[[str], None]
+        todo: Sequence[JobDirectory], options: Options, watch: Watch, say: Callable[[str], None]
     ) -> dict[JobDirectory, str]:
         run_slurm(todo, options, request, watch, say)
         return {}
@@ -119,7 +119,7 @@ def _ray(threads: int, devices: int | None, jobs_per_device: int, devices_per_jo
     check_ray(request)
 
     def run(
-        todo: Sequence[JobDirectory], options: Options, watch: Callable[[], None], say: Callable[[str], None]
+        todo: Sequence[JobDirectory], options: Options, watch: Watch, say: Callable[[str], None]
     ) -> dict[JobDirectory, str]:
         return run_ray(todo, options, request, watch, say)
 

@@ -3,9 +3,11 @@
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from asrnn_bench.running.job_directory import JobDirectory
+from asrnn_bench.running.launchers import Watch, saving, unwatched
 from asrnn_bench.running.launchers.environment import KEEP_BUFFERS
 from asrnn_bench.running.launchers.slots import Slot
 from asrnn_bench.running.launchers.warm import Template
@@ -20,7 +22,7 @@ def run_local(
     directories: Iterable[JobDirectory],
     slots: Sequence[Slot],
     options: Options,
-    watch: Callable[[], None] = lambda: None,
+    watch: Watch = unwatched,
 ) -> dict[JobDirectory, str]:
     """Run every job, as many at a time as there are slots, and return when all are settled.
 
@@ -31,7 +33,7 @@ def run_local(
         directories: the jobs, in the order in which they start.
         slots: where they run.
         options: how they run.
-        watch: called a few times a second.
+        watch: called a few times a second, and with what it waits for after an interrupt.
 
     Returns:
         for each job whose directory could not be written to, what would have been written there.
@@ -45,7 +47,7 @@ def run_local(
             watch()
     finally:
         try:
-            pool.stop()
+            pool.stop(watch)
         finally:
             pool.template.close()
     return pool.last_words
@@ -94,12 +96,15 @@ class _Pool:
                 else:
                     self._over(supervisor)
 
-    def stop(self) -> None:
-        """Have what still runs save and end."""
+    def stop(self, watch: Watch = unwatched) -> None:
+        """Have what still runs save and end, and show meanwhile how long that may take."""
         for _, supervisor in self.running:
             supervisor.stop()
+        until = time.monotonic() + self.options.grace_seconds
         try:
             while self.running:
+                with suppress(OSError):  # the terminal may be gone: jobs are saved all the same
+                    watch(saving(len(self.running), until - time.monotonic()))
                 time.sleep(POLL_SECONDS)
                 self.look()
         finally:

@@ -18,6 +18,7 @@ from typing import Any
 from asrnn.errors import UsageError
 from asrnn_bench.running.attempts import EX_PREEMPTED, End, Kind
 from asrnn_bench.running.job_directory import JobDirectory
+from asrnn_bench.running.launchers import Watch, saving, unwatched
 from asrnn_bench.running.launchers.environment import JOBS_PER_DEVICE_VARIABLE
 from asrnn_bench.running.launchers.ray_cluster import RayRequest, connected, first_line
 from asrnn_bench.running.launchers.ray_nodes import Share, check_nodes, room_for
@@ -44,7 +45,7 @@ def run_ray(
     directories: Sequence[JobDirectory],
     options: Options,
     request: RayRequest,
-    watch: Callable[[], None] = lambda: None,
+    watch: Watch = unwatched,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[JobDirectory, str]:
     """Run every job as a Ray task, and return when all are settled.
@@ -55,7 +56,7 @@ def run_ray(
         directories: the jobs, in the order in which they start.
         options: how they run.
         request: on which cluster, and how much of a node each takes.
-        watch: called a few times a second.
+        watch: called a few times a second, and with what it waits for after an interrupt.
         say: prints a line.
 
     Returns:
@@ -210,7 +211,7 @@ class _Tasks:
                 else f"no node of the cluster has {self._share} now: waiting"
             )
 
-    def stop(self, watch: Callable[[], None]) -> None:
+    def stop(self, watch: Watch) -> None:
         """Have what still runs save and end; a second interrupt does not wait."""
         try:
             self._cancel(self._options.grace_seconds + STOP_SECONDS, watch, force=False)
@@ -220,7 +221,7 @@ class _Tasks:
                 with suppress(OSError):
                     self._write_end(task, "preempted", "ended with its run")
 
-    def _cancel(self, seconds: float, watch: Callable[[], None], *, force: bool) -> None:
+    def _cancel(self, seconds: float, watch: Watch, *, force: bool) -> None:
         """Cancel all tasks: the gentle way is an interrupt, which a supervisor takes as a request to save and stop."""
         until = time.monotonic() + seconds
         for reference in self.running:
@@ -231,4 +232,6 @@ class _Tasks:
                 with suppress(OSError):
                     if self._outcome(reference)[1] and not self._is_settled(task.directory):
                         self._write_end(task, "preempted", "ended with its run")
-            watch()
+            if self.running:
+                with suppress(OSError):  # the terminal may be gone: jobs are saved all the same
+                    watch(saving(len(self.running), until - time.monotonic()))

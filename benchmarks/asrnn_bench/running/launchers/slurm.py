@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 from asrnn.errors import UsageError
 from asrnn_bench.running.job_directory import JobDirectory
+from asrnn_bench.running.launchers import Watch, unwatched
 from asrnn_bench.running.launchers.slurm_commands import (
     USUAL_REASONS,
     Seen,
@@ -36,7 +37,7 @@ def run_slurm(
     directories: Iterable[JobDirectory],
     options: Options,
     request: SlurmRequest,
-    watch: Callable[[], None] = lambda: None,
+    watch: Watch = unwatched,
     say: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Run every job in Slurm, and return when all are settled. An interrupt leaves them in Slurm and is raised again.
