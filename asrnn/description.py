@@ -47,7 +47,7 @@ def describe(source: ModelSource, *, input_size: int = 1, hidden_size: int = 128
     >>> from asrnn import describe, find_model
     >>> found = describe(find_model("lstm"))
     >>> found.family, found.year, found.parameters, found.state_size, found.backends
-    ('gated', 1997, 67072, 256, ('torch',))
+    ('gated', 1997, 67072, 256, ('torch', 'loop'))
 
     Args:
         source: a model that was found.

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from asrnn.cells.once_a_scan import scanning
 from asrnn.errors import ModelError
+from asrnn.ops import require_loop
 from asrnn.shapes import check_sequence, check_state, positive_size
 
 State = tuple[Tensor, ...]
@@ -81,8 +82,8 @@ class RecurrentCell(nn.Module, ABC):
 
     @property
     def scan_backend(self) -> str:
-        """What runs the scan: a ``loop`` over ``step``, ``torch``'s own kernels, or something ``custom``."""
-        return "loop" if type(self).scan is RecurrentCell.scan else "custom"
+        """What runs the scan: the ``loop`` over ``step``, or something ``custom`` that a cell has in its place."""
+        return "loop" if type(self).scan is RecurrentCell.scan and "scan" not in vars(self) else "custom"
 
     def initial_state(self, batch_size: int) -> State:
         """Return the state before the first step, zeros in the parameters' precision and on their device."""
@@ -124,6 +125,7 @@ class RecurrentCell(nn.Module, ABC):
         Raises:
             ModelError: the input, the state, or what ``project`` or ``step`` return has a wrong shape.
         """
+        require_loop(f"{type(self).__name__} has the loop over step alone")
         state = self._state_for(x, state)
         projected = self.project(x.transpose(0, 1))
         if projected.shape[:2] != (x.shape[1], x.shape[0]):
@@ -145,16 +147,6 @@ class RecurrentCell(nn.Module, ABC):
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Return the outputs of all steps and the final state, as :class:`torch.nn.RNN` does."""
         return self.scan(x, state, return_sequence=True)
-
-    @classmethod
-    def _came_with_step(cls, attribute: str) -> bool:
-        """Whether whoever wrote ``step``, ``project`` or ``output`` last wrote this attribute with it.
-
-        Otherwise what it does is no longer what the cell's ``step`` does.
-        """
-        meaning = {attribute, "step", "project", "output"}
-        nearest = next(base for base in cls.__mro__ if meaning & vars(base).keys())
-        return attribute in vars(nearest)
 
     def num_parameters(self) -> int:
         """Count the degrees of freedom that are learnt."""

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from asrnn.cells.complex_cell import ComplexCell
 from asrnn.cells.once_a_scan import once_a_scan
 from asrnn.cells.orthogonal import random_unitary
+from asrnn.ops import Recurrence
+from asrnn.ops.recurrences.modrelu import ComplexModReLU
 
 
 class KRU(ComplexCell):
@@ -37,6 +39,8 @@ class KRU(ComplexCell):
     family: ClassVar[str] = "Kronecker"
     paper: ClassVar[str] = "Jose, Cisse and Fleuret, ICML 2018, arXiv 1705.10142"
     year: ClassVar[int] = 2018
+    # Once more, as recur multiplies factor by factor and the fused scan by the whole matrix, which is the same.
+    recurrence_class: ClassVar[type[Recurrence]] = ComplexModReLU
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size, learn_initial=False)
@@ -52,7 +56,7 @@ class KRU(ComplexCell):
         for factor in map(torch.view_as_complex, self.factors):
             # The units are a grid with an axis for each factor. Each product takes the first axis and puts its result
             # last, so that after all of them the axes are in their order again.
-            grid = h.view(len(h), len(factor), -1)
+            grid = h.view(len(h), len(factor), h.shape[1] // len(factor))
             h = (grid.transpose(1, 2) @ factor.T).flatten(1)
         return h
 

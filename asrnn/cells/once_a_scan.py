@@ -12,7 +12,7 @@ Value = TypeVar("Value")
 
 # A context variable, so that scans in other threads and scans inside scans each have their own; on no cell,
 # so that nothing stale outlives its scan, meets a changed parameter, or is pickled.
-_built: ContextVar[dict[tuple[int, str, bool], object] | None] = ContextVar("_built", default=None)
+_built: ContextVar[dict[tuple[int, int, bool], object] | None] = ContextVar("_built", default=None)
 
 
 @contextmanager
@@ -46,8 +46,9 @@ class once_a_scan(Generic[Cell, Value]):  # noqa: N801 - used as a decorator, as
         built = _built.get()
         if built is None:
             return self.build(cell)
-        # A value built under no_grad has no history, and must not serve a step that needs a gradient.
-        key = (id(cell), self.build.__qualname__, torch.is_grad_enabled())
+        # Not the name: a subclass may use it for another value, and read super()'s beside its own.
+        # A value that was built under no_grad has no history, and must not serve a step that needs a gradient.
+        key = (id(cell), id(self), torch.is_grad_enabled())
         if key not in built:
             built[key] = self.build(cell)
         return built[key]  # type: ignore[return-value]  # the key leads to this descriptor's own values only

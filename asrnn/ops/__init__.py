@@ -1,8 +1,9 @@
 """Fused scans of recurrences: the same numbers as the loop over ``step``, several times faster."""
 
-from asrnn.ops.backends import back_end_asked as back_end_asked
+from asrnn.ops.backends import require_loop as require_loop
 from asrnn.ops.backends import runner_for as runner_for
 from asrnn.ops.backends import scan_with as scan_with
+from asrnn.ops.backends import takes_scan as takes_scan
 from asrnn.ops.buffers import free_buffers as free_buffers
 from asrnn.ops.diagonal_filter import DiagonalFilter as DiagonalFilter
 from asrnn.ops.linear_recurrence import linear_recurrence as linear_recurrence

@@ -19,7 +19,7 @@ from asrnn.ops.runner import Runner, StepRunner
 from asrnn.ops.triton_reach import chip_of, precision_for, why_not
 from asrnn.ops.triton_runner import triton_runner
 
-BACKENDS = ("auto", "loop", "fused", "compiled", "triton", "parallel")
+BACKENDS = ("auto", "loop", "fused", "compiled", "triton", "parallel", "torch")
 
 _FIRST_SIZE = 21  # units; the C code is the same for all sizes, and this one has rows to pad
 
@@ -42,7 +42,7 @@ def scan_with(name: str) -> Iterator[None]:
     Args:
         name: ``auto``, the fastest there is; ``loop`` over ``step``, recorded by autograd; ``fused``, in-place
             steps in Python; ``compiled``, in C on the CPU; ``triton``, a kernel on a CUDA device; ``parallel``, all
-            steps at once, where the step is linear in the state.
+            steps at once, where the step is linear in the state; ``torch``, the kernels of ``torch.nn``'s layers.
 
     Raises:
         UnknownNameError: there is no such back end.
@@ -57,9 +57,36 @@ def scan_with(name: str) -> Iterator[None]:
         _asked.reset(token)
 
 
-def back_end_asked() -> str:
-    """Return the name that :func:`scan_with` was given, ``auto`` outside of it."""
-    return _asked.get()
+def require_loop(reason: str) -> None:
+    """Refuse a scan that only the loop can run, where another back end was asked for.
+
+    Args:
+        reason: why only the loop can run it, for the message.
+
+    Raises:
+        ModelError: :func:`scan_with` names another one.
+    """
+    if _asked.get() != "loop":
+        _only(None, _asked.get(), reason)
+
+
+def takes_scan(name: str, cell: str, *, why_not: str | None = None) -> bool:
+    """Return whether the one back end that a cell has beside the loop takes a scan.
+
+    Args:
+        name: what the back end is called.
+        cell: what the cell is called, for the message.
+        why_not: why it cannot run this scan, if so.
+
+    Raises:
+        ModelError: it cannot be run by the back end that :func:`scan_with` names.
+    """
+    asked = _asked.get()
+    if asked not in ("auto", "loop", name):
+        _only(None, asked, f"{cell} has {name} and loop")
+    if why_not is not None and asked != "loop":
+        _only(None, asked, why_not)
+    return asked != "loop" and why_not is None
 
 
 def runner_for(recurrence: Recurrence | None, operands: Operands) -> Runner | None:
@@ -75,6 +102,8 @@ def runner_for(recurrence: Recurrence | None, operands: Operands) -> Runner | No
         return _only(None, asked, "no fused recurrence computes it with these hyper-parameters")
     if asked == "parallel":
         return _only(None, asked, "its step is not linear in the state")
+    if asked == "torch":
+        return _only(None, asked, "no layer of torch.nn computes it")
     reason = _why_loop(recurrence, operands)
     if reason:
         return _only(None, asked, reason)

@@ -180,7 +180,7 @@ def slopes(scan, cell: RecurrentCell) -> list[float]:
     return [found["operations"], found["bytes"]]
 
 
-LOOPS = [(name, "loop") for name, source in SOURCES.items() if load_model(source).scan_backend != "torch"]
+LOOPS = [(name, "loop") for name in SOURCES]
 
 
 OTHERS = [*((name, "fused") for name in FUSED), *((name, "parallel") for name in PARALLEL)]

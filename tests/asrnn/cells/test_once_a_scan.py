@@ -110,6 +110,30 @@ def test_cells_and_scans_inside_scans_keep_apart() -> None:
         assert not torch.equal(first.weight, second.weight)
 
 
+def test_a_subclass_of_the_same_name_reads_both_values() -> None:
+    base = Counting
+
+    def subclass():
+        class Counting(base):
+            @once_a_scan
+            def weight(self):
+                return 0.5 * super().weight
+
+            def step(self, u, state):
+                return (torch.tanh(state[0] @ (self.weight + super().weight).T + u),)
+
+        Counting.weight.build.__qualname__ = base.weight.build.__qualname__
+        return Counting
+
+    cell = subclass()(2, 2)
+    x = torch.ones(1, 3, 2)
+    (h,) = cell.initial_state(1)
+    for u in x.unbind(1):
+        (h,) = cell.step(u, (h,))
+    assert torch.equal(cell.scan(x)[0], h)
+    assert cell.built == 3 * 2 + 1
+
+
 def test_a_value_without_history_does_not_serve_a_gradient() -> None:
     cell = Counting(2, 2)
     with scanning():

@@ -4,8 +4,6 @@ import pytest
 import torch
 
 from asrnn import build_cell
-from asrnn.cells.linear_gated import LinearGatedCell
-from asrnn.cells.lru import LRU
 from asrnn.cells.min_gru import MinGRU
 from asrnn.errors import ModelError
 from asrnn.ops import scan_with
@@ -37,18 +35,6 @@ def test_back_ends(name: str) -> None:
             cell.scan(x)
 
 
-def test_the_loop_runs_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
-    step = LinearGatedCell.step
-    monkeypatch.setattr(LinearGatedCell, "step", lambda *arguments: calls.append(1) or step(*arguments))
-    cell = small_cell("min-gru")
-    cell.scan(torch.ones(2, 5, 3))
-    assert not calls
-    with scan_with("loop"):
-        cell.scan(torch.ones(2, 5, 3))
-    assert len(calls) == 5
-
-
 def test_cells_that_are_not_linear_have_no_parallel_scan() -> None:
     with (
         scan_with("parallel"),
@@ -57,38 +43,11 @@ def test_cells_that_are_not_linear_have_no_parallel_scan() -> None:
         build_cell("antisymmetric", 3, 4).scan(torch.ones(2, 5, 3))
 
 
-class Squashed(MinGRU):
-    """Another step, which is no longer linear."""
-
-    def step(self, u, state):
-        return (torch.tanh(super().step(u, state)[0]),)
-
-
-class Doubled(LRU):
-    """Another output of the same state."""
-
-    def output(self, state):
-        return 2 * super().output(state)
-
-
 class Summed(MinGRU):
     """A scan of its own."""
 
     def scan(self, x, state=None, *, return_sequence=False):
         return super().scan(x.cumsum(1), state, return_sequence=return_sequence)
-
-
-@pytest.mark.parametrize("changed", [Squashed, Doubled])
-def test_a_subclass_with_another_meaning_is_scanned_by_the_loop(changed) -> None:
-    torch.manual_seed(1)
-    cell, x = changed(3, 4), torch.ones(2, 5, 3)
-    assert cell.scan_backend == "loop"
-    state = cell.initial_state(2)
-    for x_t in x.unbind(1):
-        state = cell.step(cell.project(x_t), state)
-    assert torch.equal(cell.scan(x)[0], cell.output(state))
-    with scan_with("parallel"), pytest.raises(ModelError, match=f"cannot run this scan: {changed.__name__} has loop$"):
-        cell.scan(x)
 
 
 def test_a_subclass_with_another_scan_says_so() -> None:

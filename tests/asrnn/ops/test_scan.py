@@ -4,8 +4,6 @@ import pytest
 import torch
 from scan_support import equal, gradients, random_run, run
 
-from asrnn import build_cell
-from asrnn.cells.antisymmetric import Antisymmetric
 from asrnn.errors import ModelError
 
 pytestmark = pytest.mark.usefixtures("nan_memory", "backend")
@@ -123,32 +121,3 @@ def test_outputs_may_be_changed_in_place(cell) -> None:
     final += 1
     outputs *= 2
     (outputs.sum() + final.sum()).backward()
-
-
-class Doubles:
-    """Another step, by inheritance from whatever side."""
-
-    def step(self, u, state):
-        (h,) = super().step(u, state)
-        return (2 * h,)
-
-
-class Mixed(Doubles, Antisymmetric):
-    pass
-
-
-class Derived(Antisymmetric):
-    def step(self, u, state):
-        (h,) = super().step(u, state)
-        return (2 * h,)
-
-
-@pytest.mark.parametrize("cell_class", [Mixed, Derived])
-def test_a_subclass_with_another_step_is_not_fused(cell_class) -> None:
-    x = torch.ones(2, 3, 1)
-    doubled = build_cell(cell_class, 1, 4)
-    (h,) = doubled.initial_state(2)
-    for x_t in x.unbind(1):
-        (h,) = doubled.step(doubled.project(x_t), (h,))
-    torch.testing.assert_close(doubled.scan(x)[0], h)
-    assert doubled.scan_backend == "loop"
