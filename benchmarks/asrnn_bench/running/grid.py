@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
@@ -38,11 +39,11 @@ def grids(views: Sequence[JobView], width: int, height: int | None = None) -> li
     return [_matrix(texts, models, tasks) for tasks in blocks]
 
 
-def running_table(views: Sequence[JobView], width: int, rows: int | None = None) -> Table:
+def running_table(views: Sequence[JobView], width: int, rows: int | None = None) -> Text:
     """Return what each running job does, of the first ``rows`` of them; where the width is too small, less of it.
 
     The loss and the steps a second are left out first, then what is not training stands in place of the time to go;
-    a name that is too long even then takes several lines.
+    a line that is too long even then goes on in the next. It is text, as a table of a thousand rows takes seconds.
     """
     shown = [_doing(view) for view in (views if rows is None else views[:rows])]
     names = list(shown[0])
@@ -50,12 +51,15 @@ def running_table(views: Sequence[JobView], width: int, rows: int | None = None)
         names = [name for name in names if name != dropped]
         if dropped == "phase":
             shown = [row | ({"to go": row["phase"]} if row["phase"] != "training" else {}) for row in shown]
-        if sum(max(len(name), *(len(row[name]) for row in shown)) + GAP for name in names) <= width:
+        widths = {name: max(len(name), *(cell_len(row[name]) for row in shown)) for name in names}
+        if sum(widths.values()) + GAP * (len(names) - 1) <= width:
             break
-    table = _table(*names)
-    for row in shown:
-        table.add_row(*(row[name] for name in names))
-    return table
+    lines = []
+    for row in ({name: name for name in names}, *shown):
+        first, *others = ((row[name], widths[name] - cell_len(row[name])) for name in names)
+        lines.append((" " * GAP).join([first[0] + " " * first[1], *(" " * room + text for text, room in others)]))
+    head, *rest = lines
+    return Text.assemble((head, "bold"), *(f"\n{line}" for line in rest), overflow="fold")
 
 
 def _doing(view: JobView) -> dict[str, str]:

@@ -21,6 +21,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from glob import glob
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -61,8 +62,9 @@ class JobDirectory:
     @classmethod
     def below(cls, output: Path) -> Iterator["JobDirectory"]:
         """Yield every job directory below ``output``, in the order of their paths."""
-        for file in sorted(output.glob("*/*/*/seed-*/job.json")):
-            yield cls(file.parent)
+        found = glob("*/*/*/seed-*/job.json", root_dir=output)  # noqa: PTH207 - paths take far longer
+        for parts in sorted(name.split("/")[:-1] for name in found):
+            yield cls(output / "/".join(parts))
 
     def write_job(self, job: Job, model_file: Path | None = None) -> bool:
         """Write the job, and the file that defines its model beside it; what is so already is left alone.
@@ -267,12 +269,12 @@ class JobDirectory:
             return record.status, record.reason
         return self.state_without_result()
 
-    def state_without_result(self) -> tuple[State, str | None]:
-        """Return where a job stands that has no result."""
+    def state_without_result(self, attempts: list[Attempt] | None = None) -> tuple[State, str | None]:
+        """Return where a job stands that has no result; its attempts may be given, where they were just looked up."""
         decided = read_object(self.path / "next.json")
         if decided.get("status") in ("waiting", "no-data", "failed"):
             return decided["status"], plain(str(decided.get("reason") or "")) or None
-        attempts = self.attempts()
+        attempts = self.attempts() if attempts is None else attempts
         if not attempts:
             return "waiting", None
         end = attempts[-1].ended()
@@ -285,9 +287,10 @@ class JobDirectory:
         """Replace the file that observers follow."""
         replace(self.path / "progress.json", json.dumps(progress, allow_nan=False), durable=False)
 
-    def progress(self) -> dict[str, Any]:
+    def progress(self, attempts: list[Attempt] | None = None) -> dict[str, Any]:
         """Return the progress of the last attempt; empty before its first word, and without what nobody can show."""
-        said, attempts = read_object(self.path / "progress.json"), self.attempts()
+        said = read_object(self.path / "progress.json")
+        attempts = self.attempts() if attempts is None else attempts
         if not attempts or said.get("attempt") != attempts[-1].number:
             return {}
         return {name: value for name, value in said.items() if _can_be_shown(name, value)}

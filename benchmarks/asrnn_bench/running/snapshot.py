@@ -36,6 +36,8 @@ class JobView:
     train_seconds: float | None = None
     attempt: int | None = None
     """The one that came to the result."""
+    attempts: int | None = None
+    """How many there were, of a job without a result."""
 
     @classmethod
     def of(cls, record: Record, job: Job | None = None) -> "JobView":
@@ -170,10 +172,12 @@ def _view_of(directory: JobDirectory, job: Job | None = None) -> JobView:
             if record is not None:
                 return JobView.of(record, job)
     job = directory.job() if job is None else job
-    state, reason = directory.state_without_result() if value is None else directory.state()
+    attempts = directory.attempts()
+    state, reason = directory.state_without_result(attempts) if value is None else directory.state()
     if state in ("done", "diverged") or (state == "waiting" and directory.is_done()):  # its result came in between
         return _view_of(directory, job)
-    return JobView(job, state, reason, directory.progress() if state == "running" else {})
+    progress = directory.progress(attempts) if state == "running" else {}
+    return JobView(job, state, reason, progress, attempts=len(attempts))
 
 
 def _lies_within(number: object, most: float, part: object) -> bool:

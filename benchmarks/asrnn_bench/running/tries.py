@@ -30,7 +30,7 @@ class Tries:
 def repeated(observer: Observer, views: list[JobView]) -> Iterator[Tries]:
     """Yield the jobs that took more than one attempt; those that came to their result at the first are not read."""
     for directory, view in zip(observer.directories, views, strict=True):
-        if view.attempt == 1:
+        if view.attempt == 1 or view.attempts in (0, 1):
             continue
         attempts = directory.attempts()
         if len(attempts) > 1:

@@ -84,8 +84,8 @@ def test_of_too_many_models_those_that_are_not_through_are_shown(jobs: list[Job]
     ("width", "columns"),
     [
         (80, ["running", "step", "to go"]),
-        (100, ["running", "step", "steps/s", "to go", "phase"]),
-        (120, ["running", "step", "loss", "steps/s", "to go", "phase"]),
+        (95, ["running", "step", "steps/s", "to go", "phase"]),
+        (100, ["running", "step", "loss", "steps/s", "to go", "phase"]),
     ],
 )
 def test_what_runs_is_never_cut_off(jobs: list[Job], width: int, columns: list[str]) -> None:

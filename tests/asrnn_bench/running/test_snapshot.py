@@ -1,10 +1,12 @@
+import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from bench_support import done
 
 from asrnn_bench.records import Job
-from asrnn_bench.running import snapshot
+from asrnn_bench.running import job_directory, snapshot
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.snapshot import (
     NEXT_IN_LINE,
@@ -106,3 +108,59 @@ def test_many_waiting_jobs_are_looked_at_in_turns(
         assert len(looked_at) <= NEXT_IN_LINE + 1 + 4
         others |= set(looked_at)
     assert others == set(observer.directories)
+
+
+def test_many_results_are_read_once_and_no_digest_is_compared(
+    tmp_path: Path, recurrent: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for job in recurrent[:3]:
+        directory = JobDirectory.of(tmp_path, job)
+        directory.write_job(job)
+        directory.publish(done(job, 0.5), directory.claim())
+    waiting = JobDirectory.of(tmp_path, recurrent[3])
+    waiting.write_job(recurrent[3])
+    read: list[Path] = []
+
+    def note(path: Path) -> bytes:
+        read.append(path)
+        return path.read_bytes()
+
+    monkeypatch.setattr(job_directory, "read_file", note)
+    monkeypatch.setattr(job_directory, "read_record", lambda text: pytest.fail("a digest was compared"))
+    observer, faults = Observer.below(tmp_path)
+    assert faults == []
+    seen = [(view.state, view.accuracy, view.train_seconds, view.attempt) for view in observer.views]
+    assert seen.count(("done", 0.5, 25.0, 1)) == 3
+    assert seen.count(("waiting", None, None, None)) == 1
+    counted = Counter(path for path in read if path.name == "result.json" and path.exists())
+    assert set(counted.values()) == {1}
+    assert len(counted) == 3
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        '"status": "failed"',
+        '"status": "diverged"',
+        '"test_accuracy": true',
+        '"test_accuracy": 1.5',
+        '"train_seconds": -1.0',
+        '"attempt": "first"',
+        '"reason": 5',
+        '"scores": []',
+        '"cost": 3',
+    ],
+)
+def test_a_result_that_looks_odd_is_read_with_care(tmp_path: Path, recurrent: list[Job], changed: str) -> None:
+    directory = JobDirectory.of(tmp_path, recurrent[0])
+    directory.write_job(recurrent[0])
+    directory.publish(done(recurrent[0], 0.5), directory.claim())
+    value = json.loads((directory.path / "result.json").read_text())
+    name, new = next(iter(json.loads(f"{{{changed}}}").items()))
+    part = next(part for part in (value, value["scores"], value["cost"]) if name in part)
+    part[name] = new
+    (directory.path / "result.json").write_text(json.dumps(value))
+    observer, _ = Observer.below(tmp_path)
+    (view,) = observer.views
+    assert view.state == "failed"
+    assert "delete it and run again" in str(view.reason)
