@@ -6,6 +6,7 @@ Finding a model reads source text and never runs it, so that planning needs neit
 
 import ast
 import json
+import os
 import re
 import sys
 import warnings
@@ -87,6 +88,7 @@ def find_model(ref: str) -> ModelSource:
         UsageError: the reference lacks its class, or the model would take a built-in cell's or a layer's name.
         ModelError: the file or module is not there or not installed, cannot be parsed, or does not hold the class.
     """
+    ref = os.path.expanduser(ref)  # noqa: PTH111 - a module's name is no path
     place, colon, class_name = ref.rpartition(":")
     if colon:
         return _in_file(Path(place), class_name) if place.endswith(".py") else _in_module(place, class_name)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from asrnn.errors import ModelError, UsageError
+from asrnn_bench.paths import expanded
 from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.spec import load_suite
 from asrnn_bench.runner import Machine, Places, execute
@@ -82,7 +83,7 @@ def run(
             raise UsageError(f"{name} must be a list, such as {name}=[{value!r}]")
     refs = [model if isinstance(model, str) else class_reference(model) for model in models]
     request = Request(budget, refs, tasks, seeds, max_steps, threads)
-    places = Places(Path(output), Path(leaderboards), resolve_data_dir(data_dir))
+    places = Places(expanded(output), expanded(leaderboards), resolve_data_dir(data_dir))
     console = Console(highlight=False, markup=False)
     plan = make_plan(load_suite(suite), request)
     machine = Machine(

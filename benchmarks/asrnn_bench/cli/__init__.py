@@ -9,12 +9,14 @@ import io
 import signal
 import sys
 from types import FrameType
+from typing import Any
 
 import typer
 
 from asrnn.errors import AsrnnError, DataError
 from asrnn_bench.cli import check, doctor, leaderboard, listing, prepare, run, speed, status, tune
 from asrnn_bench.cli.app import app
+from asrnn_bench.cli.misuse import unknown_flag
 from asrnn_bench.plain_text import plain
 
 # Each module entered its verb when it was imported.
@@ -51,7 +53,7 @@ def invoke(arguments: list[str]) -> int:
     except AsrnnError as error:
         return _fault(str(error), 2)
     except USAGE_ERROR as error:
-        return _fault(error.format_message(), 2)  # type: ignore[attr-defined]
+        return _fault(_in_a_line(error), 2)
     except OSError as error:
         return _fault(f"the operating system refused: {error}", 1)
     except (KeyboardInterrupt, typer.Abort):
@@ -61,6 +63,17 @@ def invoke(arguments: list[str]) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _in_a_line(error: Any) -> str:
+    """Say what is wrong with how a verb was called, and where it stands how to call it."""
+    if hasattr(error, "possibilities") and error.ctx is not None:
+        return unknown_flag(error.option_name, error.ctx)
+    parameter = getattr(error, "param", None)
+    if getattr(parameter, "min", None) is not None:
+        return f"{parameter.opts[0]} takes a whole number of at least {parameter.min}"
+    message = str(error.format_message()).removesuffix(".")
+    return f"{message}; see {error.ctx.command_path if error.ctx else 'asrnn-bench'} --help"
 
 
 def _fault(message: str, status: int) -> int:

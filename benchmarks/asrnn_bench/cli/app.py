@@ -1,10 +1,62 @@
 """The application that every verb enters itself into."""
 
-import typer
+from collections.abc import Callable
+from typing import Any
 
-app = typer.Typer(
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from asrnn_bench.cli.help_page import write_groups, write_verbs
+from asrnn_bench.cli.misuse import unknown_verb
+
+EXAMPLES = """\
+asrnn-bench --suite long-range --dry-run              what would run, and how long
+asrnn-bench --suite long-range                        run it, to its leaderboard
+asrnn-bench --suite long-range --models my.py:MyCell  a model of your own beside it
+"""
+
+
+class Verb(TyperCommand):
+    """A verb, whose help has its flags by their groups."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write what can be given."""
+        write_groups(self.get_params(ctx), formatter)
+
+
+class Verbs(TyperGroup):
+    """The command line as a whole: a run, and a verb for everything else."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write examples, what can be given by its groups, and the verbs."""
+        with formatter.section("Examples"):
+            for line in EXAMPLES.splitlines():
+                formatter.write(f"{'':{formatter.current_indent}}{line}\n")
+        write_groups(self.get_params(ctx), formatter)
+        write_verbs(self.commands, formatter)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the verb that is called.
+
+        Raises:
+            UsageError: there is none; the message says what was probably meant.
+        """
+        if self.get_command(ctx, args[0]) is None:
+            raise unknown_verb(args, list(self.commands))
+        return super().resolve_command(ctx, args)
+
+
+class _Application(typer.Typer):
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[Any], Any]:
+        return super().command(name, **{"cls": Verb, **settings})
+
+
+app = _Application(
+    cls=Verbs,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
+    subcommand_metavar="[VERB ...]",
+    options_metavar="[FLAGS]",
 )

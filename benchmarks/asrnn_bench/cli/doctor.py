@@ -4,7 +4,6 @@ import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -12,6 +11,7 @@ from asrnn.compiling import compiler
 from asrnn.errors import DataError, MissingDataError
 from asrnn.registry import list_models
 from asrnn_bench.cli.app import app
+from asrnn_bench.cli.flags import DataDir
 from asrnn_bench.running.launchers.slots import available_cores, visible_gpus
 from asrnn_data.image_sets import IMAGE_SETS, check_images, images_present, resolve_data_dir
 
@@ -20,9 +20,7 @@ PACKAGES = ("asrnn-bench", "torch", "torchvision", "lightning", "torchmetrics", 
 
 @app.command()
 def doctor(
-    data_dir: Annotated[
-        Path | None, typer.Option(help="A root that torchvision accepts; by default $ASRNN_DATA_DIR, then ./data.")
-    ] = None,
+    data_dir: DataDir = None,
 ) -> int:
     """Show versions, devices, disk and data; exit 1 if something is damaged or not installed."""
     faults = _packages() + _devices() + _data(resolve_data_dir(data_dir))

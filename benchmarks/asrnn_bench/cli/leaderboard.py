@@ -11,6 +11,7 @@ from asrnn.errors import UsageError
 from asrnn_bench.atomic import holds
 from asrnn_bench.cli.app import app
 from asrnn_bench.cli.console import open_console
+from asrnn_bench.paths import expanded
 from asrnn_bench.plain_text import plain
 from asrnn_bench.records import Record
 from asrnn_bench.results.publishing import bring_up_to_date
@@ -23,10 +24,12 @@ from asrnn_bench.running.job_directory import JobDirectory
 @app.command()
 def leaderboard(
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A run's --output folder, or a leaderboards folder.")
+        Path,
+        typer.Argument(metavar="DIR", parser=expanded, help="A run's --output folder, or a leaderboards folder."),
     ],
     leaderboards: Annotated[
-        Path | None, typer.Option(help="The folder that is written; by default DIR itself where it holds records.")
+        Path | None,
+        typer.Option(metavar="DIR", parser=expanded, help="The folder that is written; else DIR where it has records."),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if what stands is different.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if a file is not a record.")] = False,

@@ -1,19 +1,16 @@
 """``asrnn-bench prepare``: fetch and verify the data ahead of time."""
 
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from asrnn_bench.cli.app import app
+from asrnn_bench.cli.flags import DataDir
 from asrnn_data.image_sets import DEFAULT_DATA_DIR, check_images, resolve_data_dir
 
 
 @app.command()
 def prepare(
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Where to put the data; by default $ASRNN_DATA_DIR, then ./data.")
-    ] = None,
+    data_dir: DataDir = None,
 ) -> int:
     """Fetch MNIST and CIFAR-10, and check every file against its published digest."""
     root = resolve_data_dir(data_dir) or DEFAULT_DATA_DIR

@@ -1,9 +1,15 @@
 """Times and counts as they are written on the command line."""
 
+import csv
 import re
+from collections.abc import Sequence
 
 from asrnn.errors import UsageError
 
+MOST_NUMBERS = 100_000
+"""In one list: more seeds than that are a slip of the hand."""
+
+_RANGE = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
 _SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -34,18 +40,41 @@ def interval(flag: str, text: str) -> tuple[float | None, int | None]:
         raise UsageError(f"{flag} takes a time or steps, such as 5min or 100steps; found '{text}'") from error
 
 
-def names(text: str | None) -> list[str]:
-    """Return the names of a list with commas."""
-    return [name.strip() for name in (text or "").split(",") if name.strip()]
+def names(flag: str, given: str | Sequence[str] | None) -> list[str]:
+    """Return the names of a list with commas, or of all such lists where a flag was given several times.
 
-
-def numbers(flag: str, text: str | None) -> list[int]:
-    """Return the whole numbers of a list with commas.
+    A name with a comma in it, such as a path, stands in double quotes.
 
     Raises:
-        UsageError: one of them is not a whole number of at least 0.
+        UsageError: a quote is not closed, or the flag was given and names nothing, as from a variable that is not set.
     """
-    for word in names(text):
-        if not (word.isascii() and word.isdigit() and len(word) < 20):
-            raise UsageError(f"{flag} takes whole numbers with commas between them, such as 0,1,2; found '{word}'")
-    return [int(word) for word in names(text)]
+    texts = [given] if isinstance(given, str) else given or ()
+    try:
+        rows = [row for text in texts for row in csv.reader([text], skipinitialspace=True, strict=True)]
+    except csv.Error as error:
+        found = ", ".join(texts)
+        raise UsageError(f"{flag} takes names with commas between them; found '{found}': {error}") from error
+    named = [name.strip() for row in rows for name in row if name.strip()]
+    if given is not None and not named:
+        raise UsageError(f"{flag} names nothing; leave it out for what is usual")
+    return named
+
+
+def numbers(flag: str, given: str | Sequence[str] | None) -> list[int]:
+    """Return the whole numbers of a list with commas; ``0-3`` is all from 0 to 3.
+
+    Raises:
+        UsageError: one of them is not a whole number of at least 0, or they are too many.
+    """
+    found: list[int] = []
+    for word in names(flag, given):
+        matched = _RANGE.fullmatch(word)
+        first, last = (int(matched[1]), int(matched[2] or matched[1])) if matched else (1, 0)
+        if last < first:
+            raise UsageError(
+                f"{flag} takes whole numbers with commas between them, such as 0,1,2 or 0-9; found '{word}'"
+            )
+        if last - first + len(found) >= MOST_NUMBERS:
+            raise UsageError(f"{flag} takes at most {MOST_NUMBERS} numbers; found '{word}'")
+        found += range(first, last + 1)
+    return found

@@ -10,8 +10,10 @@ import asrnn
 from asrnn.errors import UsageError
 from asrnn_bench.cli.app import app
 from asrnn_bench.cli.console import open_console
+from asrnn_bench.cli.flags import FOLDERS, DataDir
 from asrnn_bench.cli.outcome import print_outcome, print_plan
 from asrnn_bench.cli.quantities import interval, names, numbers, seconds
+from asrnn_bench.paths import expanded
 from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.spec import load_suite
 from asrnn_bench.runner import Machine, Places, execute
@@ -19,6 +21,8 @@ from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.launchers.choice import known_launcher
 from asrnn_bench.running.options import Options, chosen_loggers
 from asrnn_data.image_sets import resolve_data_dir
+
+WHAT, WHERE, CARE = "What runs", "Where it runs", "While it runs"
 
 KEPT = (
     *("suite", "models", "tasks", "threads", "output", "leaderboards", "data_dir", "launcher", "slurm_option"),
@@ -30,62 +34,92 @@ KEPT = (
 @app.callback(invoke_without_command=True)
 def run(
     context: typer.Context,
-    suite: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="The suite to run, or its TOML file.")] = None,
+    suite: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE", rich_help_panel=WHAT, help="The suite to run, or its TOML file.")
+    ] = None,
     budget: Annotated[
-        str | None, typer.Option(help="How long each job trains; in long-range quick, short or paper.")
+        str | None,
+        typer.Option(metavar="NAME", rich_help_panel=WHAT, help="How long jobs train: quick, short or paper."),
     ] = None,
     models: Annotated[
-        str | None,
-        typer.Option(
-            metavar="A,B", help="Registered models, rows of the suite, FILE.py:Class or package.module:Class."
-        ),
+        list[str] | None,
+        typer.Option(metavar="A,B", rich_help_panel=WHAT, help="Models: names, FILE.py:Class, package.module:Class."),
     ] = None,
-    tasks: Annotated[str | None, typer.Option(metavar="A,B", help="Tasks of the suite.")] = None,
-    seeds: Annotated[str | None, typer.Option(metavar="0,1", help="Seeds.")] = None,
-    launcher: Annotated[str, typer.Option(help="Where jobs run: local, ray or slurm.")] = "local",
+    tasks: Annotated[
+        list[str] | None, typer.Option(metavar="A,B", rich_help_panel=WHAT, help="Tasks of the suite.")
+    ] = None,
+    seeds: Annotated[
+        list[str] | None,
+        typer.Option(metavar="0-4,7", rich_help_panel=WHAT, help="Seeds, in place of the budget's."),
+    ] = None,
+    max_steps: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", rich_help_panel=WHAT, help="Train for so many optimiser steps instead."),
+    ] = None,
+    launcher: Annotated[
+        str, typer.Option(metavar="NAME", rich_help_panel=WHERE, help="local, ray or slurm.")
+    ] = "local",
     devices: Annotated[
-        int | None, typer.Option(min=1, help="GPUs, or groups of cores, to use; by default all.")
+        int | None,
+        typer.Option(min=1, metavar="N", rich_help_panel=WHERE, help="GPUs, or groups of cores; by default all."),
     ] = None,
-    jobs_per_device: Annotated[int, typer.Option(min=1, help="Jobs that share one device.")] = 1,
-    devices_per_job: Annotated[int, typer.Option(min=1, help="Devices that train one job together.")] = 1,
-    nodes_per_job: Annotated[int, typer.Option(min=1, help="Slurm nodes of one job, each with so many devices.")] = 1,
+    jobs_per_device: Annotated[
+        int, typer.Option(min=1, metavar="N", rich_help_panel=WHERE, help="Jobs that share one device.")
+    ] = 1,
+    devices_per_job: Annotated[
+        int, typer.Option(min=1, metavar="N", rich_help_panel=WHERE, help="Devices that train one job together.")
+    ] = 1,
+    nodes_per_job: Annotated[
+        int, typer.Option(min=1, metavar="N", rich_help_panel=WHERE, help="Slurm nodes of one job.")
+    ] = 1,
+    threads: Annotated[
+        int, typer.Option(min=1, metavar="N", rich_help_panel=WHERE, help="Threads of a job on CPU.")
+    ] = 1,
     slurm_option: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="What sbatch is asked for; repeat for more.")
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", rich_help_panel=WHERE, help="An option of sbatch; repeat for more."),
     ] = None,
     ray_address: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="A Ray cluster; by default one is started here.")
+        str | None,
+        typer.Option(metavar="HOST:PORT", rich_help_panel=WHERE, help="A Ray cluster; else one is started here."),
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of a job on CPU.")] = 1,
     time_limit: Annotated[
-        str | None, typer.Option(metavar="TIME", help="The most that one job may take, such as 2h.")
+        str | None,
+        typer.Option(metavar="TIME", rich_help_panel=CARE, help="The most that one job may take, such as 2h."),
     ] = None,
     hang_after: Annotated[
-        str, typer.Option(metavar="TIME", help="A worker that shows no progress for so long is ended.")
+        str, typer.Option(metavar="TIME", rich_help_panel=CARE, help="End a job that shows no progress for so long.")
     ] = "10min",
     checkpoint_every: Annotated[
-        str, typer.Option(metavar="TIME|STEPS", help="How often training is saved, such as 5min or 100steps.")
+        str, typer.Option(metavar="TIME", rich_help_panel=CARE, help="Save so often; also as 100steps.")
     ] = "5min",
     keep_checkpoints: Annotated[
-        bool, typer.Option("--keep-checkpoints", help="Keep the last two checkpoints of finished jobs.")
+        bool, typer.Option("--keep-checkpoints", rich_help_panel=CARE, help="Keep those of finished jobs.")
     ] = False,
     retries: Annotated[
-        int, typer.Option(min=0, help="How often a job that was killed is tried again without getting any further.")
+        int, typer.Option(min=0, metavar="N", rich_help_panel=CARE, help="Tries more of a job that was killed.")
     ] = 2,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Give failed jobs another chance, from their checkpoints.")
+        bool, typer.Option("--retry-failed", rich_help_panel=CARE, help="Try failed jobs again, from checkpoints.")
     ] = False,
-    join: Annotated[bool, typer.Option("--join", help="Help a runner that is at work in the same folder.")] = False,
+    join: Annotated[
+        bool, typer.Option("--join", rich_help_panel=CARE, help="Help a runner at work in the same folder.")
+    ] = False,
     logger: Annotated[
-        str, typer.Option(metavar="A,B", help="What keeps curves: csv, tensorboard, wandb, or none.")
-    ] = "csv",
-    output: Annotated[Path, typer.Option(help="Folder of the job directories.")] = Path("runs"),
-    leaderboards: Annotated[Path, typer.Option(help="Folder of records and leaderboards.")] = Path("leaderboards"),
-    data_dir: Annotated[
-        Path | None, typer.Option(help="A root that torchvision accepts; by default $ASRNN_DATA_DIR, then ./data.")
+        list[str] | None,
+        typer.Option(metavar="A,B", rich_help_panel=CARE, help="csv, tensorboard, wandb or none. [csv]"),
     ] = None,
-    max_steps: Annotated[int | None, typer.Option(min=1, help="Train for so many optimiser steps instead.")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if a job had no data.")] = False,
+    output: Annotated[
+        Path,
+        typer.Option(metavar="DIR", parser=expanded, rich_help_panel=FOLDERS, help="Job directories."),
+    ] = Path("runs"),
+    leaderboards: Annotated[
+        Path,
+        typer.Option(metavar="DIR", parser=expanded, rich_help_panel=FOLDERS, help="Records and leaderboards."),
+    ] = Path("leaderboards"),
+    data_dir: DataDir = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if a job had no data.")] = False,
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
 ) -> int:
     """The benchmark of long-range memory in recurrent networks."""
@@ -101,7 +135,8 @@ def run(
             raise UsageError("a run needs a suite: asrnn-bench --suite long-range; there are: asrnn-bench list suites")
         typer.echo(context.get_help())
         return 0
-    request = Request(budget, names(models), names(tasks), numbers("--seeds", seeds), max_steps, threads)
+    loggers = names("--logger", ["csv"] if logger is None else logger)
+    request = Request(budget, names("--models", models), names("--tasks", tasks), numbers("--seeds", seeds), max_steps, threads)
     plan = make_plan(load_suite(suite), request)
     places = Places(output, leaderboards, resolve_data_dir(data_dir))
     every_seconds, every_steps = interval("--checkpoint-every", checkpoint_every)
@@ -114,7 +149,7 @@ def run(
         hang_seconds=seconds("--hang-after", hang_after),
         retries=retries,
         keep_checkpoints=keep_checkpoints,
-        loggers=chosen_loggers(names(logger)),
+        loggers=chosen_loggers(loggers),
     )
     machine = Machine(
         devices=devices,

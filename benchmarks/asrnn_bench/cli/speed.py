@@ -11,6 +11,7 @@ from rich.console import Console
 from asrnn_bench.cli.app import app
 from asrnn_bench.cli.console import open_console
 from asrnn_bench.cli.quantities import names, numbers
+from asrnn_bench.paths import expanded
 from asrnn_bench.runner import make_writable
 from asrnn_bench.speed.column_page import write_column_page
 from asrnn_bench.speed.contenders import missing_peers
@@ -22,10 +23,11 @@ from asrnn_bench.speed.tables import growth_table, remarks, size_table
 @app.command()
 def speed(
     output: Annotated[
-        Path, typer.Option(help="Folder of speed.csv, growth.csv and the plots; what stands there is replaced.")
+        Path,
+        typer.Option(metavar="DIR", parser=expanded, help="Where speed.csv, growth.csv and plots are replaced."),
     ] = Path("speed"),
     models: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="A,B",
             help="Registered models, FILE.py:Class, package.module:Class, or peers such as nn.GRU or "
@@ -40,7 +42,7 @@ def speed(
         str | None, typer.Option(metavar="1,2", help="Threads on CPU; by default one, and one a core. Not on a GPU.")
     ] = None,
     rounds: Annotated[
-        int | None, typer.Option(min=1, help=f"Times that each step is timed; by default {ROUNDS}.")
+        int | None, typer.Option(min=1, metavar="N", help=f"Times that each step is timed; by default {ROUNDS}.")
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="About a minute: the first size alone, on all cores, without growth.")
@@ -48,7 +50,7 @@ def speed(
 ) -> int:
     """Time a training step of every model and of the peers that are installed, in turns, and its peak memory."""
     plan = make_plan(
-        models=names(models), sizes=sizes, threads=numbers("--threads", threads), rounds=rounds, quick=quick
+        models=names("--models", models), sizes=sizes, threads=numbers("--threads", threads), rounds=rounds, quick=quick
     )
     make_writable(output, "--output")
     console = open_console()

@@ -1,5 +1,6 @@
 """``asrnn-bench status DIR``: where a run stands, from any shell."""
 
+import shlex
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from rich.text import Text
 from asrnn.errors import UsageError
 from asrnn_bench.cli.app import app
 from asrnn_bench.cli.console import open_console
+from asrnn_bench.cli.flags import Folder
 from asrnn_bench.plain_text import plain
 from asrnn_bench.running.disk_use import disk_use
 from asrnn_bench.running.display import OTHERS_SECONDS, SHOW_SHARE, TimeToGo, render
@@ -30,7 +32,7 @@ MOST_LINES = 20
 
 @app.command()
 def status(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The --output folder of a run.")],
+    directory: Folder,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Keep the table up to date until no job runs.")
     ] = False,
@@ -95,4 +97,6 @@ def _print_lines(lines: Sequence[Text], what: str, directory: Path, console: Con
     if shown:
         console.print(Text("\n").join(shown), soft_wrap=True)
     if len(shown) < len(lines):
-        console.print(f"and {len(lines) - len(shown)} more {what}; all: asrnn-bench status {directory} | cat")
+        console.print(
+            f"and {len(lines) - len(shown)} more {what}; all: asrnn-bench status {shlex.quote(str(directory))} | cat"
+        )

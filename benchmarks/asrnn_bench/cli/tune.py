@@ -7,9 +7,12 @@ import typer
 
 from asrnn_bench.cli.app import app
 from asrnn_bench.cli.console import open_console
+from asrnn_bench.cli.flags import FOLDERS, DataDir
 from asrnn_bench.cli.quantities import names
+from asrnn_bench.paths import expanded
 from asrnn_bench.planning.spec import load_suite
 from asrnn_bench.runner import Machine, Places, run_jobs
+from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.tuning import plan_trials, write_outcome
 from asrnn_data.image_sets import resolve_data_dir
 
@@ -19,23 +22,33 @@ def tune(
     suite: Annotated[
         str, typer.Option(metavar="NAME|FILE", help="The suite that describes the search.")
     ] = "long-range",
-    models: Annotated[str | None, typer.Option(metavar="A,B", help="Models to tune; by default the suite's.")] = None,
-    tasks: Annotated[str | None, typer.Option(metavar="A,B", help="Tasks to tune on; by default the search's.")] = None,
+    models: Annotated[
+        list[str] | None, typer.Option(metavar="A,B", help="Models to tune; by default the suite's.")
+    ] = None,
+    tasks: Annotated[
+        list[str] | None, typer.Option(metavar="A,B", help="Tasks to tune on; by default the search's.")
+    ] = None,
     devices: Annotated[
-        int | None, typer.Option(min=1, help="GPUs, or groups of cores, to use; by default all.")
+        int | None, typer.Option(min=1, metavar="N", help="GPUs, or groups of cores; by default all.")
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of a job on CPU.")] = 1,
-    output: Annotated[Path, typer.Option(help="Folder of the job directories.")] = Path("runs/tuning"),
-    data_dir: Annotated[
-        Path | None, typer.Option(help="A root that torchvision accepts; by default $ASRNN_DATA_DIR, then ./data.")
-    ] = None,
+    threads: Annotated[int, typer.Option(min=1, metavar="N", help="Threads of a job on CPU.")] = 1,
+    output: Annotated[
+        Path, typer.Option(metavar="DIR", parser=expanded, rich_help_panel=FOLDERS, help="Job directories.")
+    ] = Path("runs/tuning"),
+    data_dir: DataDir = None,
 ) -> int:
     """Give every model the same number of trials, and write the settings that did best on validation."""
     spec = load_suite(suite)
-    trials = plan_trials(spec, names(models), names(tasks), threads)
+    trials = plan_trials(spec, names("--models", models), names("--tasks", tasks), threads)
     console = open_console()
-    outcome = run_jobs(trials.plan, Places(output, data_dir=resolve_data_dir(data_dir)), Machine(devices), console)
-    name = ".".join([spec.name, *names(models), *names(tasks)]).replace("/", "-").replace(":", "-")
+    try:
+        outcome = run_jobs(trials.plan, Places(output, data_dir=resolve_data_dir(data_dir)), Machine(devices), console)
+    except KeyboardInterrupt:
+        done = sum(JobDirectory.of(output, job).is_done() for job in trials.plan.jobs)
+        many = f"{done} of {len(trials.plan.jobs)} trials"
+        console.print(f"interrupted: {many} have their result; run the same command to go on", soft_wrap=True)
+        return 130
+    name = ".".join([spec.name, *names("--models", models), *names("--tasks", tasks)]).replace("/", "-").replace(":", "-")
     for path in write_outcome(output, name, spec, trials, outcome.records):
         console.print(f"written: {path}", soft_wrap=True)
     lost = outcome.count("failed") + outcome.count("no-data")

@@ -13,6 +13,7 @@ from asrnn.adapters import adapter_of, may_be_a_layer, name_of_layer
 from asrnn.errors import UnknownNameError, UsageError
 from asrnn.registry import list_models
 from asrnn_bench.faults import first_fault
+from asrnn_bench.paths import expanded
 from asrnn_bench.plain_text import plain
 from asrnn_bench.planning.values import Argument, Plain, Reference, Words
 from asrnn_bench.reading import read_file
@@ -208,7 +209,7 @@ def load_suite(name_or_file: str) -> SuiteSpec:
     if name_or_file in shipped:
         path = shipped[name_or_file]
     elif name_or_file.endswith(".toml"):
-        path = Path(name_or_file)
+        path = expanded(name_or_file)
     else:
         raise UnknownNameError("suite", name_or_file, shipped)
     try:

@@ -1,0 +1,20 @@
+"""Read paths as people write them, in every flag alike."""
+
+import os
+from pathlib import Path
+
+from asrnn.errors import UsageError
+
+
+def expanded(path: str | Path) -> Path:
+    """Return a path with ``~`` and ``~user`` replaced by the home folder; nothing else in it is replaced.
+
+    A shell does so only at the start of a word, and not in ``--output=~/runs`` or in a list.
+
+    Raises:
+        UsageError: there is no such home folder, so that a folder called ``~`` would be made.
+    """
+    found = os.path.expanduser(path)  # noqa: PTH111 - Path's own ends with an error of no use where there is no home
+    if found.startswith("~"):
+        raise UsageError(f"there is no home folder for '{path}'; a folder of that name is ./{path}")
+    return Path(found)
