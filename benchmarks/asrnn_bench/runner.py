@@ -98,13 +98,16 @@ def execute(plan: Plan, places: Places, machine: Machine, console: Console) -> O
     Raises:
         UsageError: a folder cannot be written or is in use, or more devices are asked for than there are.
     """
-    make_writable(places.leaderboards, "--leaderboards")
+    require_writable(places.leaderboards, "--leaderboards")
     try:
         outcome = run_jobs(plan, places, machine, console)
     except BaseException:
         ended = [record_of(JobDirectory.of(places.output, job), job) for job in plan.jobs]
-        publish(places.leaderboards, [record for record in ended if record is not None])
+        if any(ended):
+            make_writable(places.leaderboards, "--leaderboards")
+            publish(places.leaderboards, [record for record in ended if record is not None])
         raise
+    make_writable(places.leaderboards, "--leaderboards")
     return replace(outcome, faults=publish(places.leaderboards, outcome.records))
 
 
@@ -272,8 +275,25 @@ def make_writable(folder: Path, flag: str) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".writable-{os.getpid()}"
+    except OSError as error:
+        raise _unwritable(folder, flag, error) from error
+    require_writable(folder, flag)
+
+
+def require_writable(folder: Path, flag: str) -> None:
+    """See that files can be made in a folder, or the folder itself, and leave nothing behind.
+
+    Raises:
+        UsageError: they cannot; the message names the flag that chooses another one.
+    """
+    nearest = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), Path())
+    probe = nearest / f".writable-{os.getpid()}"
+    try:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise UsageError(f"cannot write to {folder}: {error.strerror}; name another folder with {flag}") from error
+        raise _unwritable(folder, flag, error) from error
+
+
+def _unwritable(folder: Path, flag: str, error: OSError) -> UsageError:
+    return UsageError(f"cannot write to {folder}: {error.strerror}; name another folder with {flag}")

@@ -1,6 +1,5 @@
 """``asrnn-bench prepare``: fetch and verify the data ahead of time."""
 
-
 import typer
 
 from asrnn_bench.cli.app import app

@@ -136,7 +136,9 @@ def run(
         typer.echo(context.get_help())
         return 0
     loggers = names("--logger", ["csv"] if logger is None else logger)
-    request = Request(budget, names("--models", models), names("--tasks", tasks), numbers("--seeds", seeds), max_steps, threads)
+    request = Request(
+        budget, names("--models", models), names("--tasks", tasks), numbers("--seeds", seeds), max_steps, threads
+    )
     plan = make_plan(load_suite(suite), request)
     places = Places(output, leaderboards, resolve_data_dir(data_dir))
     every_seconds, every_steps = interval("--checkpoint-every", checkpoint_every)

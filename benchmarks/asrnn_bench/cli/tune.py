@@ -48,7 +48,9 @@ def tune(
         many = f"{done} of {len(trials.plan.jobs)} trials"
         console.print(f"interrupted: {many} have their result; run the same command to go on", soft_wrap=True)
         return 130
-    name = ".".join([spec.name, *names("--models", models), *names("--tasks", tasks)]).replace("/", "-").replace(":", "-")
+    name = (
+        ".".join([spec.name, *names("--models", models), *names("--tasks", tasks)]).replace("/", "-").replace(":", "-")
+    )
     for path in write_outcome(output, name, spec, trials, outcome.records):
         console.print(f"written: {path}", soft_wrap=True)
     lost = outcome.count("failed") + outcome.count("no-data")

@@ -1,7 +1,7 @@
 import pytest
 
 from asrnn.errors import UsageError
-from asrnn_bench.cli.quantities import interval, seconds
+from asrnn_bench.cli.quantities import interval, names, numbers, seconds
 
 
 def test_times_have_units() -> None:
@@ -14,3 +14,11 @@ def test_times_have_units() -> None:
 def test_what_is_no_time_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(UsageError, match="--x takes a time"):
         interval("--x", text)
+
+
+def test_lists_have_commas_quotes_and_ranges() -> None:
+    assert names("--x", None) == []
+    assert names("--x", "a, b,,c") == ["a", "b", "c"]
+    assert names("--x", ['"a, b.py:Cell", c', "d"]) == ["a, b.py:Cell", "c", "d"]
+    assert numbers("--x", "0,2-4, 7") == [0, 2, 3, 4, 7]
+    assert numbers("--x", None) == []
