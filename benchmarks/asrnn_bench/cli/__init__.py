@@ -69,7 +69,7 @@ def _in_a_line(error: Any) -> str:
     """Say what is wrong with how a verb was called, and where it stands how to call it."""
     if hasattr(error, "possibilities") and error.ctx is not None:
         return unknown_flag(error.option_name, error.ctx)
-    parameter = getattr(error, "param", None)
+    parameter: Any = getattr(error, "param", None)
     if getattr(parameter, "min", None) is not None:
         return f"{parameter.opts[0]} takes a whole number of at least {parameter.min}"
     message = str(error.format_message()).removesuffix(".")

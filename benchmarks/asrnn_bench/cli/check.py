@@ -2,13 +2,18 @@
 
 import re
 import tomllib
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
 from asrnn.errors import UsageError
 from asrnn.registry import find_model
 from asrnn_bench.cli.app import app
+from asrnn_bench.faults import first_fault
+from asrnn_bench.planning.spec import Settings
+from asrnn_bench.planning.values import Plain
 
 _WORD = re.compile(r"[A-Za-z][\w.-]*")
 
@@ -24,7 +29,7 @@ def check(
     ] = None,
 ) -> int:
     """Check a model against the contract of the leaderboards; exit 1 if a run would refuse it."""
-    given = dict(_pair(text) for text in hyper or ())
+    given = _hyper(hyper or ())
     source = find_model(model)
     from asrnn.contract import Report, Subject, look  # only here: it imports torch
 
@@ -38,6 +43,23 @@ def check(
     return 0 if report.passed else 1
 
 
+def _hyper(words: Sequence[str]) -> dict[str, Plain]:
+    """Read hyper-parameters as a suite would, so that what is checked can be run.
+
+    Raises:
+        UsageError: one of them is none that a suite takes, or is given twice.
+    """
+    given: dict[str, object] = {}
+    for name, value in map(_pair, words):
+        if name in given:
+            raise UsageError(f"--hyper {name} is given twice; give it once")
+        given[name] = value
+    try:
+        return Settings.model_validate({"origin": "--hyper", "hyper": given}).hyper
+    except ValidationError as error:
+        raise UsageError(f"--{first_fault(error, Settings).replace('hyper.', 'hyper ', 1)}") from error
+
+
 def _pair(text: str) -> tuple[str, object]:
     """Read ``key=value``; a value that is a bare word is a string, without the quotes that a shell would swallow.
 
@@ -45,7 +67,7 @@ def _pair(text: str) -> tuple[str, object]:
         UsageError: it is not of this form.
     """
     key, equals, value = (part.strip() for part in text.partition("="))
-    if equals and key.isidentifier():
+    if equals and key.isidentifier() and value.isprintable():
         try:
             return key, tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:

@@ -2,10 +2,27 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, StringConstraints
 
 from asrnn_bench.plain_text import LONGEST, plain
 from asrnn_bench.records import LARGEST_NUMBER
+
+CONSTANTS = {
+    **dict.fromkeys(("True", "TRUE", "true"), "write true, without quotes"),
+    **dict.fromkeys(("False", "FALSE", "false"), "write false, without quotes"),
+    **dict.fromkeys(("None", "null", "Null", "NULL"), "leave it out, and the model's own default is taken"),
+    **dict.fromkeys(("nan", "NaN", "inf", "-inf", "Infinity"), "a number is finite"),
+}
+"""Words that mean a constant somewhere and would be handed on as words here, of which each is true."""
+
+
+def _no_constant(value: object) -> object:
+    """Refuse what no job can hold, and words that are constants in Python or JSON."""
+    if not isinstance(value, bool | int | float | str):
+        raise ValueError(f"a hyper-parameter is a number, a word, true or false, and no {type(value).__name__}")
+    if isinstance(value, str) and value in CONSTANTS:
+        raise ValueError(f"'{value}' would be a word like any other: {CONSTANTS[value]}")
+    return value
 
 
 def _of_a_size(value: float | int | str | bool) -> float | int | str | bool:
@@ -22,7 +39,7 @@ def _like_an_argument(name: str) -> str:
     return name
 
 
-Plain = Annotated[float | int | str | bool, AfterValidator(_of_a_size)]
+Plain = Annotated[float | int | str | bool, BeforeValidator(_no_constant), AfterValidator(_of_a_size)]
 """The value of a hyper-parameter."""
 
 Argument = Annotated[str, AfterValidator(_like_an_argument)]

@@ -8,7 +8,8 @@ import pytest
 from bench_support import one_line
 
 from asrnn.contract import CHECKS
-from asrnn_bench.cli import invoke
+from asrnn_bench.cli import check, invoke
+from asrnn_bench.planning.spec import Settings
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "my_cell.py"
 
@@ -66,11 +67,50 @@ def test_what_a_model_raises_is_one_line_with_the_line_of_its_file(
         ("check lstm --hyper sigma_w", "--hyper takes a name and a value as in TOML"),
         ("check lstm --hyper sigma_w=[1", "--hyper takes a name and a value as in TOML"),
         ("check lstm --hyper sigma-w=1", "--hyper takes a name and a value as in TOML"),
+        ("check lstm --hyper a=1 --hyper a=2", "--hyper a is given twice"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_status_2(words: str, message: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert invoke(words.split()) == 2
     assert message in one_line(capfd.readouterr().err)
+
+
+REFUSED = {
+    "bias=False": "hyper.bias|'False' would be a word like any other: write false, without quotes",
+    "bias=True": "hyper.bias|'True' would be a word like any other: write true, without quotes",
+    "activation=None": "hyper.activation|'None' would be a word like any other: leave it out",
+    'activation="null"': "hyper.activation|'null' would be a word like any other: leave it out",
+    "lags=[1,4,16]": "hyper.lags|a hyper-parameter is a number, a word, true or false, and no list",
+    "lags={a=1}": "hyper.lags|a hyper-parameter is a number, a word, true or false, and no dict",
+    "since=2020-01-01": "hyper.since|a hyper-parameter is a number, a word, true or false, and no date",
+    "gain=inf": "hyper.gain|Input should be a finite number",
+    "gain=nan": "hyper.gain|Input should be a finite number",
+    "gain=10000000000000000000": "hyper.gain|a whole number lies within 2**63 of zero",
+    "hidden_size=3": "hyper|'hidden_size' is what a run gives to every model",
+}
+
+
+@pytest.mark.parametrize("word", REFUSED)
+def test_what_a_suite_refuses_the_check_refuses_in_the_same_words(
+    word: str, capfd: pytest.CaptureFixture[str], tiny_suite: Path
+) -> None:
+    place, message = REFUSED[word].split("|")
+    assert invoke(["check", "rnn", "--hyper", word]) == 2
+    said = one_line(capfd.readouterr().err)
+    assert message in said
+    assert said.startswith(f"asrnn-bench: --{place.replace('.', ' ')}")
+    name, _, value = word.partition("=")
+    in_toml = f'"{value}"' if value in ("False", "True", "None") else value
+    with tiny_suite.open("a") as file:
+        file.write(f'\n[settings.permuted-mnist.rnn]\norigin = "a test"\nhyper = {{ {name} = {in_toml} }}\n')
+    assert invoke(["--suite", str(tiny_suite), "--dry-run"]) == 2
+    assert message in one_line(capfd.readouterr().err)
+
+
+@pytest.mark.parametrize(("word", "value"), [("a=false", False), ("a=2", 2), ("a=0.5", 0.5), ("a=none", "none")])
+def test_what_the_check_takes_is_what_a_suite_takes(word: str, value: object) -> None:
+    assert check._hyper([word]) == {"a": value}
+    assert Settings(origin="a test", hyper=check._hyper([word])).hyper == {"a": value}
 
 
 def test_hyper_parameters_are_read_as_toml_and_bare_words_as_text(capfd: pytest.CaptureFixture[str]) -> None:

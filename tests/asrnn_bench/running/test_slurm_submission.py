@@ -59,6 +59,8 @@ def test_options_are_read_as_they_are_written() -> None:
         (["mem=1G", "mem_per_cpu=1G"], "mem and mem_per_cpu exclude each other"),
         (["array_parallelism=0"], "a whole number of at least 1"),
         (["array_parallelism=many"], "a whole number of at least 1"),
+        (["requeue=False"], "requeue=False: sbatch knows no such value; an option that takes none is"),
+        (["exclusive=true"], "exclusive=true: sbatch knows no such value; an option that takes none is"),
     ],
 )
 def test_a_wrong_option_is_one_line_that_says_what_to_do(words: list[str], message: str) -> None:

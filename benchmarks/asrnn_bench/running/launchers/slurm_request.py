@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from asrnn.errors import UsageError
+from asrnn_bench.planning.values import CONSTANTS
 
 FLAG = "--slurm-option"
 
@@ -58,6 +59,11 @@ class SlurmRequest:
                 raise UsageError(f"{FLAG} takes key=value, such as partition=gpu or time=120; found '{word!r:.80}'")
             if not value.isprintable():
                 raise UsageError(f"{FLAG} {key}: its value must be one line of plain text")
+            if value in CONSTANTS:
+                raise UsageError(
+                    f"{FLAG} {key}={value}: sbatch knows no such value; an option that takes none is {FLAG} {key}, and "
+                    "one that is not wanted is left out"
+                )
             if key in OURS:
                 raise UsageError(f"{FLAG} {key} is set by the run itself: {OURS[key]}")
             if key in found:
