@@ -2,10 +2,13 @@
 
 import inspect
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 
+import numpy as np
+import torch
 from torch import nn
 
 from asrnn.errors import ModelError
@@ -33,10 +36,14 @@ def model_class_of(model: Model) -> type[nn.Module]:
     raise ModelError(f"a model is a name or a class derived from torch.nn.Module, not {model!r}")
 
 
-def takes(model_class: type[nn.Module], name: str) -> bool:
-    """Say whether a class's own constructor takes a keyword; one with an open ``**kwargs`` may take any."""
-    accepted, takes_others = _keywords(model_class)
-    return takes_others or name in accepted
+def names_keyword(model_class: type[nn.Module], keyword: str) -> bool:
+    """Say whether a class's own constructor names a keyword; an open ``**kwargs`` takes any and names none."""
+    return keyword in _keywords(model_class)[0]
+
+
+def plain(hyper: Mapping[str, object]) -> dict[str, object]:
+    """Return hyper-parameters with numpy's scalars as Python's."""
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in hyper.items()}
 
 
 def construct(
@@ -46,7 +53,7 @@ def construct(
     hyper: Mapping[str, object],
     around: Collection[str] = (),
 ) -> nn.Module:
-    """Call a model's constructor, whose failures become one line.
+    """Call a model's constructor, with its sizes by name where it has the names; its failures become one line.
 
     Args:
         model_class: the model's class.
@@ -58,8 +65,8 @@ def construct(
     Raises:
         ModelError: a size is not positive, a name is not there, or the constructor failed.
     """
-    positive_size("input_size", input_size)
-    positive_size("hidden_size", hidden_size)
+    sizes = {"input_size": positive_size("input_size", input_size)}
+    sizes["hidden_size"] = positive_size("hidden_size", hidden_size)
     accepted, takes_others = _keywords(model_class)
     own = sorted(accepted - {"input_size", "hidden_size", "batch_first"})
     for name in hyper:
@@ -69,15 +76,49 @@ def construct(
             there = ", ".join(own) or "none"
             more = f"; a stack of it has: {', '.join(around)}" if around else ""
             raise ModelError(f"{model_class.__name__} has no hyper-parameter '{name}'{hint} it has: {there}{more}")
-    keywords = {"batch_first": True, **hyper} if "batch_first" in accepted else hyper
+    keywords = ({"batch_first": True} if "batch_first" in accepted else {}) | plain(hyper)
+    positional, named = _arguments(model_class, sizes, accepted)
     try:
-        return model_class(input_size, hidden_size, **keywords)
+        with _generator_kept():
+            return model_class(*positional, **named, **keywords)
     except ModelError:
         raise
     except Exception as error:
         raise ModelError(
             f"{model_class.__name__}({input_size}, {hidden_size}) failed: {one_line(error, model_class)}"
         ) from error
+
+
+@contextmanager
+def _generator_kept() -> Iterator[None]:
+    """Undo a seed that a constructor gives to torch's generator, which what is drawn next must not depend on."""
+    seed, state = torch.initial_seed(), torch.random.get_rng_state()
+    yield
+    if torch.initial_seed() != seed:
+        torch.random.set_rng_state(state)
+
+
+def _arguments(
+    model_class: type[nn.Module], sizes: dict[str, int], accepted: Collection[str]
+) -> tuple[list[int], dict[str, int]]:
+    """Return the two sizes as a constructor takes them, by position and by name: by name where it has the name.
+
+    Where it has one of the names only, the other size goes to the first parameter that is left.
+    """
+    own = next((vars(base)["__init__"] for base in inspect.getmro(model_class) if "__init__" in vars(base)), None)
+    parameters = list(inspect.signature(own).parameters.values())[1:] if own else []
+    if any(p.kind is p.POSITIONAL_ONLY for p in parameters):
+        return list(sizes.values()), {}
+    named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    hands_on = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    if hands_on and not any(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters):
+        named |= {*accepted}
+    by_name = {name: size for name, size in sizes.items() if name in named}
+    rest = [size for name, size in sizes.items() if name not in named]
+    if not by_name or not rest:
+        return rest, by_name
+    left = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.name not in sizes]
+    return ([], {**by_name, left[0]: rest[0]}) if left else (rest, by_name)
 
 
 def one_line(error: Exception, model_class: type[nn.Module]) -> str:

@@ -19,7 +19,7 @@ def run_layer(layer: nn.Module, x: Tensor, output_size: int, *, return_sequence:
     Raises:
         ModelError: the input, or what the layer returns, has a wrong shape.
     """
-    if isinstance(layer, RecurrentCell):
+    if isinstance(layer, RecurrentCell) and not _called(layer):
         output: object = layer.scan(x, return_sequence=return_sequence)
     else:
         output = layer(x)
@@ -42,9 +42,21 @@ def run_layer(layer: nn.Module, x: Tensor, output_size: int, *, return_sequence:
     raise ModelError(f"{name} must return [B, T, H] = {sequence}, {others}; found {found}")
 
 
+def _called(cell: RecurrentCell) -> bool:
+    """Whether a cell must be called, not scanned: it has hooks, which only a call runs, or another ``forward``."""
+    another = type(cell).forward is not RecurrentCell.forward or "forward" in vars(cell)
+    return another or bool(cell._forward_hooks or cell._forward_pre_hooks)
+
+
 def layer_output_size(layer: nn.Module, hidden_size: int) -> int:
-    """Return how many numbers a layer gives out at a step: :attr:`RecurrentCell.output_size`, or H."""
-    return layer.output_size if isinstance(layer, RecurrentCell) else hidden_size
+    """Return how many numbers a layer gives out at a step: its ``output_size`` where it has one, or H.
+
+    ``torch.nn``'s layers have none; theirs follows from ``proj_size`` and ``bidirectional``.
+    """
+    if isinstance(layer, nn.RNNBase):
+        return (layer.proj_size or layer.hidden_size) * (2 if layer.bidirectional else 1)
+    size = getattr(layer, "output_size", None)
+    return size if isinstance(size, int) and not isinstance(size, bool) and size > 0 else hidden_size
 
 
 def layer_scan_backend(layer: nn.Module) -> str:
@@ -58,5 +70,5 @@ def layer_num_parameters(layer: nn.Module) -> int:
 
 
 def num_elements(module: nn.Module) -> int:
-    """Count the elements of the parameters that a module learns."""
-    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+    """Count the real numbers in the parameters that a module learns; a complex element is two."""
+    return sum(p.numel() * (2 if p.is_complex() else 1) for p in module.parameters() if p.requires_grad)

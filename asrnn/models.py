@@ -1,15 +1,19 @@
 """Models as they are trained: a cell, any recurrent module, or a stack of these, with a linear readout."""
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from asrnn.cells import RecurrentCell
+from asrnn.cells.fast import FastCell
 from asrnn.construction import Model as Model
-from asrnn.construction import construct, model_class_of, one_line, takes
+from asrnn.construction import construct, model_class_of, names_keyword, one_line, plain
 from asrnn.errors import ModelError, UnknownNameError
 from asrnn.layers import layer_num_parameters, layer_output_size, layer_scan_backend, num_elements, run_layer
 from asrnn.shapes import check_sequence, positive_size
@@ -17,7 +21,8 @@ from asrnn.stack import Stack, StackOptions
 
 READOUTS = ("last", "mean")
 
-_STACK = tuple(field.name for field in fields(StackOptions))
+_AROUND = (*(field.name for field in fields(StackOptions)), "readout")
+"""Hyper-parameters of what stands around a model's layers, where the model's constructor does not have the name."""
 
 
 class RecurrentModel(nn.Module):
@@ -86,26 +91,50 @@ class RecurrentModel(nn.Module):
         return recurrence.num_parameters() if isinstance(recurrence, Stack) else layer_num_parameters(recurrence)
 
 
-def build_cell(model: Model, input_size: int, hidden_size: int, **hyper: object) -> RecurrentCell:
+def build_cell(
+    model: Model,
+    /,
+    input_size: int,
+    hidden_size: int,
+    *,
+    seed: int | None = None,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+    **hyper: object,
+) -> RecurrentCell:
     """Build a cell by its registered name, with the hyper-parameters under the names of its paper.
+
+    Args:
+        model: as :func:`build_model` takes it.
+        input_size: I.
+        hidden_size: H.
+        seed: of the initialisation, as :func:`build_model` takes it.
+        device: where the cell goes once it is initialised.
+        dtype: the precision that it is then cast to.
+        hyper: hyper-parameters of the cell.
 
     Raises:
         ModelError: it cannot be built, or is a module that is no :class:`RecurrentCell`.
         UsageError: it is not to be found under this name.
     """
-    cell = construct(model_class_of(model), input_size, hidden_size, hyper)
+    with _initialization(seed):
+        cell = construct(model_class_of(model), input_size, hidden_size, hyper)
     if not isinstance(cell, RecurrentCell):
         raise ModelError(f"{type(cell).__name__} is not a RecurrentCell: use build_model")
+    _move(cell, device, dtype)
     return cell
 
 
 def build_model(
     model: Model,
+    /,
     *,
     input_size: int,
     hidden_size: int,
     num_outputs: int,
     seed: int | None = None,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
     **hyper: object,
 ) -> RecurrentModel:
     """Build a model, ``[B, T, I]`` to ``[B, num_outputs]``, and try it once on a small input.
@@ -120,20 +149,48 @@ def build_model(
         hidden_size: H.
         num_outputs: the number of values read out; C for a classifier.
         seed: of the initialisation, which then neither reads nor changes torch's global generator.
+        device: where the model goes once it is initialised; a seed gives the same numbers on every device.
+        dtype: the precision that it is then cast to.
         hyper: hyper-parameters of the model, under its own names; ``num_layers``, ``residual``, ``norm``,
             ``norm_first``, ``glu`` and ``dropout`` of a stack of it (:class:`StackOptions`); and ``readout``, ``last``
-            or ``mean``. A name that the model's own constructor takes, as ``torch.nn.LSTM`` takes ``num_layers`` and
-            ``dropout``, is the model's.
+            or ``mean``. A name that the model's own constructor has, as ``torch.nn.LSTM`` has ``num_layers`` and
+            ``dropout``, is the model's; an open ``**kwargs`` has none of these names. Where the model's own
+            hyper-parameters are called ``seed`` or like another argument of this function, :func:`assemble` takes them.
 
     Raises:
         ModelError: it cannot be imported or built, or returns a wrong shape.
         UsageError: it, a norm or a readout is not to be found under this name.
     """
+    sizes = {"input_size": input_size, "hidden_size": hidden_size, "num_outputs": num_outputs}
+    return assemble(model, hyper, **sizes, seed=seed, device=device, dtype=dtype)
+
+
+def assemble(
+    model: Model,
+    hyper: Mapping[str, object],
+    *,
+    input_size: int,
+    hidden_size: int,
+    num_outputs: int,
+    seed: int | None = None,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> RecurrentModel:
+    """Build a model as :func:`build_model` does, with its hyper-parameters in a mapping, in which any name may stand.
+
+    >>> from asrnn.models import assemble
+    >>> model = assemble("antisymmetric", {"gamma": 0.1, "num_layers": 2}, input_size=1, hidden_size=16, num_outputs=10)
+
+    Raises:
+        ModelError: as there.
+        UsageError: as there.
+    """
     model_class = model_class_of(model)
-    around = [name for name in (*_STACK, "readout") if not takes(model_class, name)]
-    own = {name: value for name, value in hyper.items() if name not in around}
-    readout = str(hyper["readout"]) if "readout" in hyper and "readout" in around else "last"
-    options = StackOptions(**{name: hyper[name] for name in _STACK if name in hyper and name in around})  # type: ignore[arg-type]
+    own = own_hyper(model_class, hyper)
+    others = plain({name: value for name, value in hyper.items() if name not in own})
+    readout = str(others.pop("readout", "last"))
+    options = StackOptions(**others)  # type: ignore[arg-type]
+    around = [name for name in _AROUND if not names_keyword(model_class, name)]
 
     def build_layer(size: int) -> nn.Module:
         return construct(model_class, size, hidden_size, own, around)
@@ -144,8 +201,17 @@ def build_model(
         built = RecurrentModel(
             recurrence, input_size=input_size, hidden_size=hidden_size, num_outputs=num_outputs, readout=readout
         )
-    _probe(built, model_class)
+        if _is_lazy(built):  # it draws its weights at its first run
+            _try(built, model_class)
+    with torch.random.fork_rng(devices=[]):
+        _probe(built, model_class)
+    _move(built, device, dtype)
     return built
+
+
+def own_hyper(model_class: type[nn.Module], hyper: Mapping[str, object]) -> dict[str, object]:
+    """Return those hyper-parameters that are a model's own, not those of a stack of it or of its readout."""
+    return {name: value for name, value in hyper.items() if name not in _AROUND or names_keyword(model_class, name)}
 
 
 @contextmanager
@@ -159,16 +225,70 @@ def _initialization(seed: int | None) -> Iterator[None]:
         yield
 
 
-@torch.no_grad()
+def _move(module: nn.Module, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
+    if device is not None:
+        module.to(device)
+    if dtype is None:
+        return
+    if not dtype.is_floating_point:
+        raise ModelError(f"dtype must be a floating point type, such as torch.float64, not {dtype}")
+
+    def cast(tensor: Tensor) -> Tensor:
+        if tensor.is_complex():
+            return tensor.to(dtype.to_complex())
+        return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+    module._apply(cast)  # type: ignore[no-untyped-call]
+
+
+def _is_lazy(module: nn.Module) -> bool:
+    return any(is_lazy(tensor) for tensor in (*module.parameters(), *module.buffers()))
+
+
 def _probe(model: RecurrentModel, model_class: type[nn.Module]) -> None:
-    """Run a model on a sequence [2, 3, I] of zeros, and leave no trace on it or on the generator."""
-    like = model.readout.weight
-    modes = [(module, module.training) for module in model.modules()]
+    """Run a copy of a model, so that no trace of the run is left on the model, but for what ran its scans."""
+    try:
+        trial = copy.deepcopy(model)
+    except Exception:  # whatever a module holds that cannot be copied, such as a lock
+        with _attributes_kept(model):
+            _try(model, model_class)
+        return
+    _try(trial, model_class)
+    for module, tried in zip(model.modules(), trial.modules(), strict=True):
+        if isinstance(module, FastCell) and isinstance(tried, FastCell):
+            module.note_scan(tried)
+
+
+@contextmanager
+def _attributes_kept(model: nn.Module) -> Iterator[None]:
+    """Put the attributes of all modules back, what dictionaries, sets and lists among them hold, and the buffers."""
+    kept: list[tuple[Any, Any]] = []
+    for module in model.modules():
+        kept += [(each, copy.copy(each)) for each in vars(module).values() if isinstance(each, dict | set | list)]
+        kept.append((vars(module), dict(vars(module))))
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    try:
+        yield
+    finally:
+        for each, before in kept:
+            each.clear()
+            each.extend(before) if isinstance(each, list) else each.update(before)
+        with torch.no_grad():
+            for buffer, value in buffers:
+                buffer.copy_(value)
+
+
+@torch.no_grad()
+def _try(model: RecurrentModel, model_class: type[nn.Module]) -> None:
+    """Run a model in evaluation on a sequence [2, 3, I] of zeros.
+
+    Raises:
+        ModelError: it fails, or returns a wrong shape.
+    """
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with torch.random.fork_rng(devices=[]):
-            model(like.new_zeros(2, 3, model.input_size))
+        model(model.readout.weight.new_zeros(2, 3, model.input_size))
     except ModelError:
         raise
     except Exception as error:
@@ -178,5 +298,3 @@ def _probe(model: RecurrentModel, model_class: type[nn.Module]) -> None:
     finally:
         for module, training in modes:
             module.training = training
-        for buffer, before in buffers:
-            buffer.copy_(before)

@@ -13,6 +13,7 @@ letter  axis
 A sequence is ``[B, T, I]``, a state ``[B, H]``, a sequence of states ``[B, T, H]``.
 """
 
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 from asrnn.errors import ModelError
@@ -21,15 +22,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def positive_size(name: str, size: int) -> int:
-    """Return the size of an axis.
+def positive_size(name: str, size: object) -> int:
+    """Return the size of an axis as a Python int; numpy's integers are sizes too.
 
     Raises:
         ModelError: it is not a positive integer.
     """
-    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+    if isinstance(size, bool) or not isinstance(size, Integral) or int(size) < 1:
         raise ModelError(f"{name} must be a positive integer, not {size!r}")
-    return size
+    return int(size)
 
 
 def check_sequence(x: "Tensor", input_size: int) -> None:

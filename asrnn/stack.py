@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import cast
 
 from torch import Tensor, nn
@@ -52,8 +53,8 @@ class StackOptions:
             raise UnknownNameError("norm", str(self.norm), NORMS)
         if self.norm_first and self.norm == "none":
             raise ModelError("norm_first needs a norm to put first: norm must be layer, batch or rms")
-        is_number = isinstance(self.dropout, int | float) and not isinstance(self.dropout, bool)
-        if not is_number or not 0 <= self.dropout < 1:
+        p: object = self.dropout
+        if isinstance(p, bool) or not isinstance(p, Real) or not 0 <= float(p) < 1:
             raise ModelError(f"dropout must be a number of at least 0 and below 1, not {self.dropout!r}")
 
 

@@ -149,8 +149,8 @@ class RecurrentCell(nn.Module, ABC):
         return self.scan(x, state, return_sequence=True)
 
     def num_parameters(self) -> int:
-        """Count the degrees of freedom that are learnt."""
-        return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
+        """Count the degrees of freedom that are learnt; a complex number has two."""
+        return sum(p.numel() * (2 if p.is_complex() else 1) for p in self.parameters() if p.requires_grad)
 
     def _state_for(self, x: Tensor, state: State | None) -> State:
         """Check the input of a scan, and complete it by the state it starts from."""

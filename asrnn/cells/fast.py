@@ -50,6 +50,10 @@ class FastCell(RecurrentCell):
             return "custom"
         return self._ran or ("loop" if self._replaced() else self.usual_backend)
 
+    def note_scan(self, other: "FastCell") -> None:
+        """Take over what ran the last scan of a copy of this cell."""
+        self._ran = other._ran
+
     @abstractmethod
     def scan_fast(self, x: Tensor, state: State, *, return_sequence: bool) -> tuple[str, Tensor, State] | None:
         """Run the fast scan.

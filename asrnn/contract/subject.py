@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from asrnn.cells import RecurrentCell
-from asrnn.construction import Model, construct, model_class_of, takes
+from asrnn.construction import Model, construct, model_class_of
 from asrnn.errors import ModelError
-from asrnn.models import RecurrentModel, build_model
+from asrnn.models import RecurrentModel, assemble, own_hyper
 from asrnn.registry import ModelSource, find_model
 
 INPUT_SIZE = 3
@@ -64,7 +64,7 @@ class Subject:
     @cached_property
     def own_hyper(self) -> dict[str, Any]:
         """The hyper-parameters of the class itself, without those of a stack of it."""
-        return {name: value for name, value in self.hyper.items() if takes(self.model_class, name)}
+        return own_hyper(self.model_class, self.hyper)
 
     @cached_property
     def hidden_size(self) -> int:
@@ -89,13 +89,13 @@ class Subject:
             ModelError: it cannot be built, or returns a wrong shape.
         """
         size = self.hidden_size if hidden_size is None else hidden_size
-        model = build_model(
+        model = assemble(
             self.source or self.model_class,
+            self.own_hyper if alone else self.hyper,
             input_size=input_size,
             hidden_size=size,
             num_outputs=2,
             seed=seed,
-            **(self.own_hyper if alone else self.hyper),
         )
         return model.eval()
 

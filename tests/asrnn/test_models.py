@@ -1,11 +1,15 @@
 """Models: readouts, adapters for modules that are no cells, and mistakes that are reported in one line."""
 
+from threading import Lock
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from asrnn import RecurrentCell, RecurrentModel, build_cell, build_model, find_model
 from asrnn.errors import ModelError, UnknownNameError
+from asrnn.models import assemble
 from asrnn.ops import scan_with
 
 SIZES = {"input_size": 3, "hidden_size": 5, "num_outputs": 4}
@@ -184,29 +188,235 @@ def test_a_shape_that_goes_wrong_later_is_reported_too() -> None:
         model(torch.zeros(2, 10, 3))
 
 
-def test_the_probe_leaves_no_trace() -> None:
-    class Stateful(SequenceModule):
-        def __init__(self, input_size, hidden_size):
-            super().__init__(input_size, hidden_size)
-            self.norm = nn.BatchNorm1d(input_size)
-            self.frozen = nn.Dropout(0.5).eval()
-            self.register_buffer("calls", torch.zeros(1))
+class Stateful(SequenceModule):
+    """Changes whatever a module can change, at every call."""
 
-        def forward(self, x):
-            self.calls += 1
-            torch.rand(1)
-            return super().forward(self.norm(x.transpose(1, 2)).transpose(1, 2))
+    def __init__(self, input_size, hidden_size):
+        super().__init__(input_size, hidden_size)
+        self.norm = nn.BatchNorm1d(input_size)
+        self.frozen = nn.Dropout(0.5).eval()
+        self.register_buffer("calls", torch.zeros(1))
+        self.register_buffer("replaced", torch.zeros(1))
+        self.count, self.lengths, self.kept = 0, [], {}
 
+    def forward(self, x):
+        self.calls += 1
+        self.replaced = self.replaced + 1
+        self.count += 1
+        self.lengths.append(x.shape[1])
+        self.kept["x"] = self.last = x
+        torch.rand(1)
+        return super().forward(self.norm(x.transpose(1, 2)).transpose(1, 2))
+
+
+class Uncopied(Stateful):
+    """The same with a lock, which cannot be copied."""
+
+    def __init__(self, input_size, hidden_size):
+        super().__init__(input_size, hidden_size)
+        self.lock = Lock()
+
+
+@pytest.mark.parametrize("module", [Stateful, Uncopied])
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2}])
+def test_the_probe_leaves_no_trace(module: type[nn.Module], options: dict) -> None:
     torch.manual_seed(0)
     before = torch.random.get_rng_state()
-    model = build_model(Stateful, **SIZES, seed=0)
+    model = build_model(module, **SIZES, **options, seed=0)
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert model.recurrence.calls.item() == 0
-    assert model.recurrence.norm.num_batches_tracked.item() == 0
+    layers = model.recurrence.layers if options else [model.recurrence]
+    for layer in layers:
+        assert layer.calls.item() == layer.replaced.item() == layer.count == 0
+        assert (layer.lengths, layer.kept) == ([], {})
+        assert not hasattr(layer, "last")
+        assert layer.norm.num_batches_tracked.item() == 0
+        assert layer.norm.training
+        assert not layer.frozen.training
     assert model.training
-    assert model.recurrence.norm.training
-    assert not model.recurrence.frozen.training
     assert all(parameter.grad is None for parameter in model.parameters())
+    assert model(torch.zeros(2, 3, 3)).requires_grad
+    assert layers[0].count == layers[0].calls.item() == 1
+
+
+class Lazy(nn.Module):
+    """Learns how large its input is, and draws its weights, at its first run."""
+
+    def __init__(self, input_size, hidden_size):
+        super().__init__()
+        self.inner = nn.LazyLinear(hidden_size)
+
+    def forward(self, x):
+        return self.inner(x)
+
+
+class SeedsItself(SequenceModule):
+    def __init__(self, input_size, hidden_size):
+        super().__init__(input_size, hidden_size)
+        torch.manual_seed(42)
+        self.drawn = nn.Parameter(torch.randn(hidden_size))
+
+
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2}])
+def test_weights_that_are_drawn_late_are_those_of_the_seed(options: dict) -> None:
+    one, two, other = (build_model(Lazy, **SIZES, **options, seed=seed) for seed in (3, 3, 4))
+    for a, b, c in zip(one.parameters(), two.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b)
+        assert not torch.equal(a, c)
+
+
+def test_a_model_that_seeds_itself_leaves_the_generator_alone() -> None:
+    one, other = (build_model(SeedsItself, **SIZES, seed=seed) for seed in (0, 1))
+    assert torch.equal(one.recurrence.drawn, other.recurrence.drawn)
+    assert not torch.equal(one.readout.weight, other.readout.weight)
+    torch.manual_seed(7)
+    before = torch.random.get_rng_state()
+    build_cell("rnn", 3, 5, seed=1)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    first = torch.rand(1)
+    torch.manual_seed(7)
+    with pytest.raises(ModelError, match="is not a RecurrentCell"):
+        build_cell(SeedsItself, 3, 5)
+    assert torch.equal(torch.rand(1), first)
+
+
+def test_sizes_are_handed_over_by_name() -> None:
+    def with_signature(init) -> type[nn.Module]:
+        return type("Named", (SequenceModule,), {"__init__": init})
+
+    def keywords_only(self, *, input_size, hidden_size):
+        SequenceModule.__init__(self, input_size, hidden_size)
+
+    def swapped(self, hidden_size, input_size, scale=1.0):
+        SequenceModule.__init__(self, input_size, hidden_size, scale)
+
+    def one_name(self, hidden_size, features):
+        SequenceModule.__init__(self, features, hidden_size)
+
+    def positions_only(self, first, second, /):
+        SequenceModule.__init__(self, first, second)
+
+    def other_names(self, n_in, n_hidden):
+        SequenceModule.__init__(self, n_in, n_hidden)
+
+    def handed_on(self, *args, **kwargs):
+        SequenceModule.__init__(self, *args, **kwargs)
+
+    for init in (keywords_only, swapped, one_name, positions_only, other_names, handed_on):
+        assert build_model(with_signature(init), **SIZES).recurrence.weight.shape == (3, 5), init
+    assert build_model(type("Inner", (with_signature(swapped),), {}), **SIZES, scale=2.0).recurrence.weight[0, 0] == 2
+
+
+def test_a_module_may_give_out_another_size_than_h() -> None:
+    class Both(SequenceModule):
+        output_size = 10
+
+        def forward(self, x):
+            return torch.cat([super().forward(x), -super().forward(x)], dim=-1)
+
+    model = build_model(Both, **SIZES, num_layers=2)
+    assert model.output_size == 10
+    assert model.recurrence.layers[1].weight.shape == (10, 5)
+    assert build_model(nn.LSTM, **SIZES, bidirectional=True).output_size == 10
+    assert build_model(nn.GRU, **SIZES).output_size == 5
+
+
+@pytest.mark.parametrize("name", ["seed", "model", "num_outputs", "device", "hyper"])
+def test_hyper_parameters_that_are_called_as_arguments_are(name: str) -> None:
+    class Named(SequenceModule):
+        pass
+
+    exec(f"def __init__(self, input_size, hidden_size, {name}=1.0):\n    self.build(input_size, hidden_size, {name})")
+    Named.__init__ = locals()["__init__"]
+    Named.build = lambda self, i, h, value: SequenceModule.__init__(self, i, h, value)
+    model = assemble(Named, {name: 3.0}, **SIZES, seed=0)
+    assert model.recurrence.weight[0, 0] == 3
+    if name in ("model", "hyper"):
+        assert build_model(Named, **SIZES, **{name: 3.0}).recurrence.weight[0, 0] == 3
+
+
+@pytest.mark.parametrize("size", [np.int64, np.int32, np.uint8])
+def test_scalars_of_numpy(size) -> None:
+    sizes = {name: size(value) for name, value in SIZES.items()}
+    hyper = {"epsilon": np.float32(0.25), "gamma": np.float64(0.5), "num_layers": size(2), "residual": np.bool_(True)}
+    model = build_model("antisymmetric", **sizes, **hyper, dropout=np.float32(0.25), norm=np.str_("layer"), seed=1)
+    plain = {"epsilon": 0.25, "gamma": 0.5, "num_layers": 2, "residual": True, "dropout": 0.25, "norm": "layer"}
+    expected = build_model("antisymmetric", **SIZES, **plain, seed=1)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), expected.parameters(), strict=True))
+    cell = build_cell("indrnn", size(3), size(5), num_steps=size(9), mag=np.float32(2.0))
+    assert type(cell.hidden_size) is int
+    assert cell.bound == 2 ** (1 / 9)
+    for wrong in (np.bool_(True), np.float64(3.0), np.int64(0), torch.tensor(3)):
+        with pytest.raises(ModelError, match="^hidden_size must be a positive integer, not "):
+            build_cell("rnn", 3, wrong)
+    with pytest.raises(ModelError, match="^epsilon must be a finite number above 0, not True$"):
+        build_cell("antisymmetric", 3, 5, epsilon=np.bool_(True))
+
+
+def test_device_and_precision() -> None:
+    x = torch.zeros(2, 3, 3, dtype=torch.float64)
+    model = build_model("gru", **SIZES, seed=1, dtype=torch.float64)
+    assert torch.equal(model(x), build_model("gru", **SIZES, seed=1).double()(x))
+    cell = build_cell("lru", 3, 5, device="meta", dtype=torch.float64)
+    assert {(p.device.type, p.dtype) for p in cell.parameters()} == {("meta", torch.float64)}
+    with pytest.raises(ModelError, match=r"^dtype must be a floating point type, such as torch.float64, not torch.int"):
+        build_cell("gru", 3, 5, dtype=torch.int64)
+
+
+class Complex(SequenceModule):
+    """Weights in complex64, and a state dict that holds what is no tensor."""
+
+    def __init__(self, input_size, hidden_size):
+        super().__init__(input_size, hidden_size)
+        self.turn = nn.Parameter(torch.ones(hidden_size, dtype=torch.complex64))
+
+    def forward(self, x):
+        return (super().forward(x) * self.turn).real
+
+    def get_extra_state(self):
+        return {"anything": None}
+
+    def set_extra_state(self, state):
+        assert state == {"anything": None}
+
+
+class ComplexCell(RecurrentCell):
+    def __init__(self, input_size, hidden_size):
+        super().__init__(input_size, hidden_size)
+        self.turn = nn.Parameter(torch.ones(hidden_size, dtype=torch.complex64))
+
+    def initial_state(self, batch_size):
+        return (torch.zeros(batch_size, self.hidden_size),)
+
+    def step(self, u, state):
+        return ((self.turn * state[0]).real + u.sum(-1, keepdim=True),)
+
+
+def test_a_complex_number_counts_twice() -> None:
+    model = build_model(Complex, **SIZES, seed=0)
+    assert model.num_recurrent_parameters() == 15 + 10
+    assert build_model(Complex, **SIZES, num_layers=2).num_recurrent_parameters() == 15 + 25 + 2 * 10
+    assert build_model(ComplexCell, **SIZES).num_recurrent_parameters() == 10
+    double = build_model(Complex, **SIZES, seed=0, dtype=torch.float64)
+    assert double.recurrence.turn.dtype == torch.complex128
+    double.load_state_dict(model.state_dict())
+
+
+def test_hooks_and_another_forward_of_a_cell_are_not_passed_over() -> None:
+    class Shifted(type(build_cell("rnn", 3, 5))):
+        def forward(self, x, state=None):
+            return super().forward(x + 1, state)
+
+    x = torch.zeros(2, 6, 3)
+    model = build_model(Shifted, **SIZES, seed=0)
+    assert torch.equal(model(x), build_model("rnn", **SIZES, seed=0)(x + 1))
+    model = build_model("rnn", **SIZES, seed=0)
+    seen = []
+    handle = model.recurrence.register_forward_hook(lambda cell, arguments, output: seen.append(output[0].shape))
+    expected = model(x)
+    assert seen == [(2, 6, 5)]
+    handle.remove()
+    assert torch.equal(model(x), expected)
+    assert len(seen) == 1
 
 
 def test_a_hyper_parameter_that_is_not_there() -> None:
@@ -257,7 +467,7 @@ def test_a_constructor_or_a_forward_that_fails() -> None:
     assert isinstance(caught.value.__cause__, TypeError)
     with pytest.raises(
         ModelError,
-        match=r"^NoForward failed on an input \[2, 3, 3\]: RuntimeError: two lines \(line 253 of test_models.py\)$",
+        match=r"^NoForward failed on an input \[2, 3, 3\]: RuntimeError: two lines \(line \d+ of test_models.py\)$",
     ):
         build_model(NoForward, **SIZES)
 

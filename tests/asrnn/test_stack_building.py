@@ -178,9 +178,13 @@ def test_a_name_that_the_class_takes_is_the_classs() -> None:
     assert [layer.norm for layer in model.recurrence.layers] == ["yours", "yours"]
     model = build_model(nn.LSTM, **SIZES, num_layers=2, dropout=0.5, glu=True)
     assert [(layer.num_layers, layer.dropout) for layer in model.recurrence.layers] == [(2, 0.5)]
-    assert build_model(Open, **SIZES, num_layers=2, batch_first=True).recurrence.inner.num_layers == 2
-    with pytest.raises(ModelError, match=r"^Open\(3, 6\) failed: TypeError: .*'residual'"):
-        build_model(Open, **SIZES, residual=True)
+    # An open **kwargs has no names: the stack's options stay the stack's, and the readout's its own.
+    model = build_model(Open, **SIZES, num_layers=4, residual=True, norm="layer", readout="mean", batch_first=True)
+    assert [layer.inner.num_layers for layer in model.recurrence.layers] == [1] * 4
+    assert model.reads == "mean"
+    assert model.recurrence.encoder is not None
+    with pytest.raises(ModelError, match=r"^Open\(3, 6\) failed: TypeError: .*'glue'"):
+        build_model(Open, **SIZES, glue=True)
 
 
 @pytest.mark.parametrize(

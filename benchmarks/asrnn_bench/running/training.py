@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import Logger
 from safetensors.torch import save
 
 from asrnn.errors import DamagedDataError, ModelError
-from asrnn.models import RecurrentModel, build_model
+from asrnn.models import RecurrentModel, assemble
 from asrnn.registry import ModelSource
 from asrnn.training import SequenceClassifier
 from asrnn_bench.atomic import replace
@@ -164,13 +164,13 @@ def build(job: Job, directory: JobDirectory, data: SequenceDataModule) -> Model:
             )
     if job.model.hidden_size is None:
         raise ModelError(f"job {job.label} names no hidden size")
-    return build_model(
+    return assemble(
         ModelSource(job.model.name, job.model.origin, target, job.model.code),  # type: ignore[arg-type]
+        job.model.hyper,
         input_size=data.input_size,
         hidden_size=job.model.hidden_size,
         num_outputs=data.num_classes,
         seed=named_seed("initialization", job.seed),
-        **job.model.hyper,
     )
 
 
