@@ -23,6 +23,8 @@ TRAVELS_ALONE = (
 )
 """What to do about a file that needs another one beside it."""
 
+_SITES = ("site-packages", "dist-packages")
+
 
 def local_imports(files: Iterable[Path], package: str | None = None) -> dict[str, Path]:
     """Return the local modules that some files import, directly or through each other.
@@ -133,7 +135,7 @@ def _is_local(file: Path, module: str) -> bool:
     """Return whether a module's file is neither of the standard library nor of an installed distribution."""
     for root in _fixed_folders():
         if root in file.parents:
-            if root.name not in ("site-packages", "dist-packages"):
+            if root.name not in _SITES:
                 return False
             return not _is_installed(root, file.relative_to(root).parts[0])
     depth = module.count(".") + (file.stem == "__init__")
@@ -143,20 +145,24 @@ def _is_local(file: Path, module: str) -> bool:
 @cache
 def _fixed_folders() -> tuple[Path, ...]:
     """Return the folders of installed distributions, and behind them those of the standard library."""
-    sites = [
-        Path(entry).resolve() for entry in sys.path if entry.rstrip("/").endswith(("site-packages", "dist-packages"))
-    ]
+    sites = [Path(entry).resolve() for entry in sys.path if Path(entry).name in _SITES]
     standard = [Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "platstdlib")]
     return tuple(dict.fromkeys([*sites, *standard]))
 
 
 @cache
 def _is_installed(root: Path, top: str) -> bool:
-    """Return whether a distribution in ``root`` lists the module or package ``top``."""
+    """Return whether a distribution in ``root`` owns the module or package ``top``."""
     name = top.partition(".")[0]
-    if any(root.glob(f"{name}-*.dist-info/RECORD")):
+    if any(root.glob(f"{name}-*.dist-info")):
         return True
     from importlib.metadata import distributions  # slow to import, and rarely needed
 
-    records = ("\n" + (owner.read_text("RECORD") or "") for owner in distributions(path=[str(root)]))
-    return any(f"\n{top}/" in record or f"\n{top}," in record for record in records)
+    for owner in distributions(path=[str(root)]):
+        record = owner.read_text("RECORD")
+        if record is not None and (f"\n{top}/" in f"\n{record}" or f"\n{top}," in f"\n{record}"):
+            return True
+        # What Debian installs lists no files; beside a checkout, such a folder stands for code that may be edited.
+        if record is None and root.name in _SITES and name in (owner.read_text("top_level.txt") or "").split():
+            return True
+    return False

@@ -169,15 +169,14 @@ def _version(class_def: ast.ClassDef) -> int | None:
 
 
 def covered_places(source: ModelSource) -> list[Path]:
-    """Return the files and folders whose content is part of a model's identity; none of an installed distribution.
+    """Return the files and folders of which a model's identity knows: its own, and those that it imports.
 
     Raises:
         ModelError: one of them cannot be read or parsed.
     """
-    if "sha256" not in source.code:
-        return []
     own = _own_place(source)
-    return [own, *local_imports(code_files(own), _package_of(source)).values()]
+    imports = local_imports(code_files(own), _package_of(source)).values() if "sha256" in source.code else ()
+    return [own, *imports]
 
 
 def import_roots(source: ModelSource) -> list[Path]:
