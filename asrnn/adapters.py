@@ -66,7 +66,7 @@ class Adapter:
 
 ADAPTERS = (
     Adapter("torch.nn", "torch.nn.modules", "pip install torch"),
-    Adapter("torchrecurrent", "torchrecurrent", "pip install asrnn-bench[peers]"),
+    Adapter("torchrecurrent", "torchrecurrent", "pip install torchrecurrent"),
 )
 
 

@@ -16,6 +16,10 @@ class ModelError(AsrnnError):
     """A model cannot be found, imported or built, or breaks the contract of shapes."""
 
 
+class DeviceError(AsrnnError):
+    """A GPU that was named or promised cannot be computed on; the message says what torch sees."""
+
+
 class DataError(AsrnnError):
     """Data cannot be used."""
 

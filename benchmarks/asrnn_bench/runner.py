@@ -116,15 +116,19 @@ def run_jobs(plan: Plan, places: Places, machine: Machine, console: Console) -> 
 
     Raises:
         UsageError: the output folder cannot be written or is in use, or more devices are asked for than there are.
+        DeviceError: torch cannot compute on the GPUs that are named.
     """
     launch = machine.launch(plan)
-    launch.check()
+    directories = [JobDirectory.of(places.output, job) for job in plan.jobs]
+    if not all(directory.is_done() for directory in directories):
+        launch.check()
     make_writable(places.output, "--output")
     with _alone(places.output, console, join=machine.join):
-        directories = [JobDirectory.of(places.output, job) for job in plan.jobs]
         waiting = prepare(plan, directories, places, machine)
         options = _options(plan, places, machine.options)
         todo = admit(waiting, plan.files, places.output, {**options.environment(), **launch.check_environment}, console)
+        if todo:
+            console.print(f"{len(todo)} job{'s' * (len(todo) != 1)} to run, {launch.pace}", soft_wrap=True)
         display = Display(Observer(directories, plan.jobs), console, launch.at_a_time)
         with display.open():
             last_words = launch.run(todo, options, display.refresh, partial(console.print, soft_wrap=True))

@@ -1,8 +1,9 @@
 """The door that every launcher knocks at: ``python -m asrnn_bench.worker JOBDIR``.
 
 Exit status: 0 the job has its result (this process made it or found it), 2 wrong usage, 65 the model or the data
-are damaged or wrong, 66 there are no data, 70 an exception, 71 out of memory, 74 the disk is full, 75 asked to stop,
-with all work saved, 76 another attempt has taken over. The reason stands in the attempt's ``exit.json``.
+are damaged or wrong, 66 there are no data, 69 torch does not see the GPUs that were promised, 70 an exception, 71 out
+of memory, 74 the disk is full, 75 asked to stop, with all work saved, 76 another attempt has taken over. The reason
+stands in the attempt's ``exit.json``.
 """
 
 import errno
@@ -13,13 +14,14 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
-from asrnn.errors import AsrnnError, MissingDataError, UsageError
+from asrnn.errors import AsrnnError, DeviceError, MissingDataError, UsageError
 from asrnn_bench.records import Job
 from asrnn_bench.running.attempts import (
     EX_DATA,
     EX_MEMORY,
     EX_NO_INPUT,
     EX_NO_SPACE,
+    EX_NOT_STARTED,
     EX_PREEMPTED,
     EX_SOFTWARE,
     EX_SUPERSEDED,
@@ -30,11 +32,20 @@ from asrnn_bench.running.attempts import (
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.launchers.environment import ATTEMPT_VARIABLE, CORES_VARIABLE, WORKER_VARIABLE
 from asrnn_bench.running.launchers.parents import end_with_parent
+from asrnn_bench.running.launchers.torch_gpus import require_promised
 from asrnn_bench.running.options import Options
 from asrnn_bench.running.ranks import Rank
 from asrnn_bench.running.stopping import PreemptedError, StopRequest, SupersededError
 
 EX_USAGE = 2
+
+FORESEEN: dict[type[Exception], int] = {
+    PreemptedError: EX_PREEMPTED,
+    SupersededError: EX_SUPERSEDED,
+    DeviceError: EX_NOT_STARTED,
+    MissingDataError: EX_NO_INPUT,
+}
+"""What ends an attempt through no fault of the job, and the exit status that says so."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -83,6 +94,7 @@ def _become_worker(directory: JobDirectory, job: Job, rank: Rank) -> StopRequest
     stop.listen()
     _pin(rank, job.threads)
     os.environ[WORKER_VARIABLE] = str(directory.path)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, cuBLAS does not repeat its numbers
     if rank.world_size > 1:  # in Lightning's words: srun has its own
         os.environ.update({"LOCAL_RANK": str(rank.local), "NODE_RANK": str(rank.node)})
     return stop
@@ -93,6 +105,7 @@ def _attempt(
 ) -> tuple[int, str | None]:
     """Try the job; every way it can fail becomes an exit status and a line that says why."""
     try:
+        require_promised(rank.local)  # before all else: what was sent to a GPU must not train elsewhere
         # Imported here: torch reads the number of threads and the pinning that were set above.
         from asrnn_bench.running.training import prepare_torch, train
 
@@ -101,12 +114,8 @@ def _attempt(
         record = train(directory, attempt, options, rank, stop)
         if record is not None:
             directory.publish(record, attempt)
-    except PreemptedError as error:
-        return EX_PREEMPTED, str(error)
-    except SupersededError as error:
-        return EX_SUPERSEDED, str(error)
-    except MissingDataError as error:
-        return EX_NO_INPUT, str(error)
+    except tuple(FORESEEN) as error:
+        return FORESEEN[type(error)], str(error)
     except AsrnnError as error:
         traceback.print_exc()  # for the log: the reason is one line, and a model's author wants all of them
         return EX_DATA, str(error)
@@ -151,7 +160,7 @@ def _log_to(path: Path) -> None:
 def _pin(rank: Rank, threads: int) -> None:
     """Keep to the cores that the launcher gave, each rank to its own, before torch makes its threads."""
     cores = [int(core) for core in os.environ.get(CORES_VARIABLE, "").split(",") if core]
-    if cores and hasattr(os, "sched_setaffinity"):
+    if cores:
         own = cores[rank.local * threads : (rank.local + 1) * threads]
         os.sched_setaffinity(0, own or cores)
 

@@ -118,7 +118,7 @@ def test_a_layer_that_torchrecurrent_does_not_have() -> None:
 def test_without_torchrecurrent_it_says_what_to_install(ref: str) -> None:
     with pytest.raises(ModelError) as caught:
         find_model(ref)
-    assert one_line(caught) == f"{ref} is of a package that is not installed: pip install asrnn-bench[peers]"
+    assert one_line(caught) == f"{ref} is of a package that is not installed: pip install torchrecurrent"
 
 
 def test_no_other_model_can_have_a_layers_name(tmp_path: Path) -> None:

@@ -18,10 +18,8 @@ from asrnn_bench.runner import Machine, Places, execute, publish, record_of
 from asrnn_bench.running import policy, supervision
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.launchers import local
-from asrnn_bench.running.launchers.slots import find_slots
 from asrnn_bench.running.options import Options
 from asrnn_bench.running.processes import Child
-from asrnn_bench.running.provenance import environment
 
 
 @pytest.fixture
@@ -185,38 +183,6 @@ def test_classes_are_found_again_by_file_or_by_module() -> None:
 
     with pytest.raises(ModelError, match="is not at the top of a file"):
         class_reference(Local)
-
-
-def test_slots_are_disjoint_groups_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asrnn_bench.running.launchers.slots.available_cores", lambda: [2, 3, 5, 7, 11])
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    slots = find_slots(devices=None, jobs_per_device=1, threads=2)
-    assert [dict(slot.environment)["ASRNN_BENCH_CORES"] for slot in slots] == ["2,3", "5,7"]
-    assert {dict(slot.environment)["OMP_NUM_THREADS"] for slot in slots} == {"2"}
-    assert [slot.name for slot in slots] == ["cores 2,3", "cores 5,7"]
-
-
-@pytest.mark.parametrize(
-    ("devices", "jobs_per_device", "devices_per_job", "at_a_time"),
-    [(None, 1, 1, 5), (3, 1, 1, 3), (2, 3, 1, 6), (None, 1, 2, 2)],
-)
-def test_a_slot_says_how_many_jobs_run_beside_it(
-    monkeypatch: pytest.MonkeyPatch, devices: int | None, jobs_per_device: int, devices_per_job: int, at_a_time: int
-) -> None:
-    monkeypatch.setattr("asrnn_bench.running.launchers.slots.available_cores", lambda: [2, 3, 5, 7, 11])
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    slots = find_slots(devices=devices, jobs_per_device=jobs_per_device, threads=1, devices_per_job=devices_per_job)
-    assert len(slots) == at_a_time
-    for name, value in slots[0].environment:
-        monkeypatch.setenv(name, value)
-    found = environment()
-    assert (found["slots"], found["jobs_per_device"]) == (at_a_time, jobs_per_device)
-
-
-def test_gpus_are_those_that_cuda_may_use_by_their_own_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-1f2e")
-    slots = find_slots(devices=None, jobs_per_device=2, threads=1)
-    assert [dict(slot.environment)["CUDA_VISIBLE_DEVICES"] for slot in slots] == ["3", "3", "GPU-1f2e", "GPU-1f2e"]
 
 
 def test_brackets_in_a_reason_are_shown_as_they_are(tmp_path: Path) -> None:

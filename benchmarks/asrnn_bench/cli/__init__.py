@@ -1,8 +1,8 @@
 """The command line: ``asrnn-bench --suite long-range``, and a verb for everything else.
 
-Exit status: 0 all jobs done; 1 a job failed, or had no data with ``--strict``, or data could not be fetched, or a
-checked model breaks the contract; 2 wrong usage, in one line; 130 interrupted; 143 ended by another signal. Nothing in
-this package imports torch before it is needed.
+Exit status: 0 all jobs done; 1 a job failed, or had no data with ``--strict``, or data could not be fetched, or a GPU
+that is named cannot be used, or a checked model breaks the contract; 2 wrong usage, in one line; 130 interrupted; 143
+ended by another signal. Nothing in this package imports torch before it is needed.
 """
 
 import io
@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-from asrnn.errors import AsrnnError, DataError
+from asrnn.errors import AsrnnError, DataError, DeviceError
 from asrnn_bench.cli import check, doctor, leaderboard, listing, prepare, run, speed, status, tune
 from asrnn_bench.cli.app import app
 from asrnn_bench.cli.misuse import unknown_flag
@@ -48,7 +48,7 @@ def invoke(arguments: list[str]) -> int:
     before = {number: signal.signal(number, _terminate) for number in ENDING_SIGNALS}
     try:
         return int(app(arguments, prog_name="asrnn-bench", standalone_mode=False) or 0)
-    except DataError as error:
+    except (DataError, DeviceError) as error:
         return _fault(str(error), 1)
     except AsrnnError as error:
         return _fault(str(error), 2)

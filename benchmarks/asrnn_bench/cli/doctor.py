@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -12,10 +13,17 @@ from asrnn.errors import DataError, MissingDataError
 from asrnn.registry import list_models
 from asrnn_bench.cli.app import app
 from asrnn_bench.cli.flags import DataDir
-from asrnn_bench.running.launchers.slots import available_cores, visible_gpus
+from asrnn_bench.running.launchers.capacity import find_capacity
+from asrnn_bench.running.launchers.gpus import count_gpus, named_gpus
+from asrnn_bench.running.launchers.slots import describe_slots, find_slots
+from asrnn_bench.running.launchers.torch_gpus import ask_torch
 from asrnn_data.image_sets import IMAGE_SETS, check_images, images_present, resolve_data_dir
 
 PACKAGES = ("asrnn-bench", "torch", "torchvision", "lightning", "torchmetrics", "mlxtend", "numpy", "pandas")
+
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - it is looked at, and nothing is written there
+ENOUGH_SHARED_BYTES = 256 * 2**20
+"""What two GPUs exchange gradients through; Docker gives 64 MiB unless it is told otherwise."""
 
 
 @app.command()
@@ -23,7 +31,9 @@ def doctor(
     data_dir: DataDir = None,
 ) -> int:
     """Show versions, devices, disk and data; exit 1 if something is damaged or not installed."""
-    faults = _packages() + _devices() + _data(resolve_data_dir(data_dir))
+    faults = _packages() + _devices() + _shared_memory()
+    _scans_and_disk()
+    faults += _data(resolve_data_dir(data_dir))
     _launchers()
     typer.echo(f"models    {', '.join(source.name for source in list_models())}")
     lacking = [name for name in IMAGE_SETS if not images_present(name, resolve_data_dir(data_dir))]
@@ -39,23 +49,51 @@ def _packages() -> int:
         try:
             typer.echo(f"package   {name} {version(name)}")
         except PackageNotFoundError:
-            typer.echo(f"package ! {name} is not installed: pip install asrnn-bench")
+            typer.echo(f"package ! {name} is not installed: pip install . in the sources")
             missing += 1
     return missing
 
 
 def _devices() -> int:
-    cores, gpus = available_cores(), visible_gpus()
-    typer.echo(f"devices   {len(cores)} cores, {len(gpus)} GPUs; jobs run on {'the GPUs' if gpus else 'the cores'}")
+    """Say what jobs would run on, and return 1 where GPUs are named that torch cannot compute on."""
+    capacity, named = find_capacity(), named_gpus()
+    seen = ask_torch(named.names or None)
+    missing = len(named.names) - len(seen.models)
+    typer.echo(f"devices   {capacity.words()}")
+    for model, count in Counter(seen.models).items():
+        typer.echo(f"gpus      {count} x {model}")
+    if named.names or seen.reason:
+        named_text = f"{named.named_by} {count_gpus(len(named.names))}, " if named.names else ""
+        because = f": {seen.reason}" if seen.reason else ""
+        typer.echo(f"gpus    {'!' if missing > 0 else ' '} {named_text}torch sees {seen.count}{because}")
+    if missing > 0:
+        typer.echo("jobs    ! none starts before that is mended; with CUDA_VISIBLE_DEVICES= they run on the CPU")
+    else:
+        slots = find_slots(devices=None, jobs_per_device=1, threads=1)
+        typer.echo(f"jobs      {describe_slots(slots)}")
+    return int(missing > 0)
+
+
+def _scans_and_disk() -> None:
+    """Say how scans run, and where there is room."""
     from asrnn.ops import Residual  # only here: these import torch
     from asrnn.ops.compiled import compiled_runner
 
     found = compiled_runner(Residual)
     slower = f"in Python, several times slower: {found}"
     typer.echo(f"scans     {slower if isinstance(found, str) else f'in C, compiled by {compiler()[1]}'}")
-    free = shutil.disk_usage(Path.cwd()).free / 2**30
-    typer.echo(f"disk      {free:.1f} GiB free here")
-    return 0
+    typer.echo(f"disk      {shutil.disk_usage(Path.cwd()).free / 2**30:.1f} GiB free here")
+
+
+def _shared_memory() -> int:
+    """Say how large the shared memory is, and return 1 where it is too small for several GPUs."""
+    if not SHARED_MEMORY.is_dir():
+        return 0
+    total = shutil.disk_usage(SHARED_MEMORY).total
+    too_small = total < ENOUGH_SHARED_BYTES and len(named_gpus().names) > 1
+    lack = ", too small for jobs on several GPUs: docker run --shm-size=1g" if too_small else ""
+    typer.echo(f"shared  {'!' if too_small else ' '} {total / 2**20:.0f} MiB in {SHARED_MEMORY}{lack}")
+    return int(too_small)
 
 
 def _launchers() -> None:
@@ -72,7 +110,7 @@ def _launchers() -> None:
         try:
             found = f"{package} {version(package)}"
         except PackageNotFoundError:
-            found = f'pip install "asrnn-bench[{extra}]" brings it'
+            found = f'pip install ".[{extra}]" in the sources brings it'
         typer.echo(f"{kind:<10}{extra}: {found}{more}")
 
 

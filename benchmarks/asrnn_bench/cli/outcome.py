@@ -27,10 +27,11 @@ def print_plan(plan: Plan, places: Places, machine: Machine, console: Console) -
         if not is_done and job.task.images in here and _may_start(directory, machine)
     ]
     lacking = {job.task.images for job, is_done in zip(plan.jobs, done, strict=True) if not is_done} - here
-    when = _when(plan_seconds([job for _, job in todo], paces, launch.at_a_time)) if todo else "nothing to wait for"
-    console.print(
-        f"{len(plan.jobs)} jobs, {len(todo)} to run, {launch.at_a_time} at a time; time: {when}", soft_wrap=True
+    when = (
+        _when(plan_seconds([job for _, job in todo], paces, launch.at_a_time or 1)) if todo else "nothing to wait for"
     )
+    one_by_one = ", were it one job after another" if todo and launch.at_a_time is None else ""
+    console.print(f"{len(plan.jobs)} jobs, {len(todo)} to run, {launch.pace}; time: {when}{one_by_one}", soft_wrap=True)
     for name in sorted(lacking):
         without = sum(job.task.images == name for job in plan.jobs)
         console.print(f"{without} jobs have no data, {name}: asrnn-bench prepare fetches it", soft_wrap=True)

@@ -37,11 +37,13 @@ Kind = Literal[
 ]
 """How an attempt can end; what follows from it stands in ``policy``."""
 
-EX_DATA, EX_NO_INPUT, EX_SOFTWARE, EX_MEMORY, EX_NO_SPACE, EX_PREEMPTED, EX_SUPERSEDED = 65, 66, 70, 71, 74, 75, 76
+EX_DATA, EX_NO_INPUT, EX_NOT_STARTED, EX_SOFTWARE, EX_MEMORY = 65, 66, 69, 70, 71
+EX_NO_SPACE, EX_PREEMPTED, EX_SUPERSEDED = 74, 75, 76
 
 KINDS: dict[int, Kind] = {
     EX_DATA: "damaged",
     EX_NO_INPUT: "no-data",
+    EX_NOT_STARTED: "not-started",
     EX_SOFTWARE: "exception",
     EX_MEMORY: "out-of-memory",
     EX_NO_SPACE: "no-space",

@@ -26,7 +26,8 @@ def missing_loggers(names: Sequence[LoggerName]) -> str | None:
     lacking = ",".join(name for name in EXTRAS if name in names and not _is_installed(name))
     if not lacking:
         return None
-    return f"--logger {lacking}: not installed here; run `pip install asrnn-bench[{lacking}]`, or leave it out"
+    install = f'pip install ".[{lacking}]"'
+    return f"--logger {lacking}: not installed here; run `{install}` in the sources, or leave it out"
 
 
 def make_loggers(names: Sequence[LoggerName], folder: Path, job: Job) -> "list[Logger]":

@@ -79,7 +79,7 @@ def missing_peers() -> list[str]:
     for name, target in PEERS.items():
         if _version(target) is None:
             missing.setdefault(_package(target), []).append(name)
-    return [f"not installed, so not timed: {', '.join(peers)}; {_advice(name)}" for name, peers in missing.items()]
+    return [f"not installed, so not timed: {', '.join(peers)}; pip install {name}" for name, peers in missing.items()]
 
 
 def _contender(reference: str) -> Contender:
@@ -93,7 +93,7 @@ def _contender(reference: str) -> Contender:
     peer = next((peer for peer, target in PEERS.items() if name in (peer, target)), None)
     if peer is not None:
         if _version(PEERS[peer]) is None:
-            raise UsageError(f"{peer} is not installed; {_advice(_package(PEERS[peer]))}")
+            raise UsageError(f"{peer} is not installed; pip install {_package(PEERS[peer])}")
         return _peer(peer)
     try:
         return _model(find_model(name))
@@ -120,12 +120,6 @@ def _peer(name: str) -> Contender:
 
 def _package(target: str) -> str:
     return target.partition(":")[0].partition(".")[0]
-
-
-def _advice(package: str) -> str:
-    return (
-        f"pip install {package}" if package == "torch" else f"pip install {package}, or pip install asrnn-bench[peers]"
-    )
 
 
 def _version(target: str) -> str | None:

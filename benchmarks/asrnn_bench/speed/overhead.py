@@ -18,8 +18,9 @@ from asrnn.errors import AsrnnError
 from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.spec import Budget, SuiteSpec
 from asrnn_bench.running.job_directory import JobDirectory
+from asrnn_bench.running.launchers.capacity import available_cores
 from asrnn_bench.running.launchers.environment import KEEP_BUFFERS
-from asrnn_bench.running.launchers.slots import available_cores, find_slots
+from asrnn_bench.running.launchers.slots import find_slots
 from asrnn_data.image_sets import resolve_data_dir
 
 HIDDEN_SIZES = {"permuted-mnist": 128, "noise-padded-cifar10": 256}

@@ -10,8 +10,9 @@ from pathlib import Path
 from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.spec import Budget, SuiteSpec
 from asrnn_bench.running.job_directory import JobDirectory
+from asrnn_bench.running.launchers.capacity import available_cores
 from asrnn_bench.running.launchers.local import run_local
-from asrnn_bench.running.launchers.slots import available_cores, find_slots
+from asrnn_bench.running.launchers.slots import find_slots
 from asrnn_bench.running.options import Options
 
 PLACES = 2

@@ -213,7 +213,7 @@ def test_missing_packages_are_named_with_what_to_do(monkeypatch) -> None:
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     assert missing_loggers(["csv"]) is None
     assert missing_loggers(["wandb", "csv", "tensorboard"]) == (
-        "--logger tensorboard,wandb: not installed here; run `pip install asrnn-bench[tensorboard,wandb]`, "
+        '--logger tensorboard,wandb: not installed here; run `pip install ".[tensorboard,wandb]"` in the sources, '
         "or leave it out"
     )
 

@@ -33,7 +33,7 @@ def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch
 
 def test_ray_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_cluster, "find_spec", lambda _: None)
-    with pytest.raises(UsageError, match=r'pip install "asrnn-bench\[ray\]"'):
+    with pytest.raises(UsageError, match=r'pip install "\.\[ray\]"'):
         check_ray(RayRequest())
 
 
@@ -57,7 +57,7 @@ def test_a_local_cluster_is_never_somebody_elses_and_leaves_nothing_behind(monke
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "1")
     monkeypatch.setenv("RAY_ADDRESS", "192.0.2.1:6379")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-7")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     monkeypatch.setattr(ray_cluster, "find_spec", lambda _: object())
     monkeypatch.setattr(ray_cluster, "import_module", lambda _: Ray)
     with connected(RayRequest(threads=3), 2):

@@ -36,7 +36,7 @@ def test_a_missing_peer_is_one_line_that_says_what_to_install() -> None:
     (line,) = missing_peers()
     assert "torchrecurrent.LEM" in line
     assert "torchrecurrent.AntisymmetricRNN" in line
-    assert "pip install torchrecurrent, or pip install asrnn-bench[peers]" in line
+    assert "pip install torchrecurrent" in line
     for name in ("torchrecurrent.LEM", "torchrecurrent:LEM"):
         with pytest.raises(UsageError, match="torchrecurrent.LEM is not installed; pip install torchrecurrent"):
             choose_contenders([name])

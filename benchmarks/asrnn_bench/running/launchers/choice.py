@@ -7,14 +7,13 @@ from typing import get_args
 from asrnn.errors import UnknownNameError, UsageError
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.launchers import Launcher, Watch
+from asrnn_bench.running.launchers.gpus import VISIBLE_VARIABLE, named_gpus
 from asrnn_bench.running.launchers.local import run_local
-from asrnn_bench.running.launchers.slots import find_slots
+from asrnn_bench.running.launchers.slots import Slot, describe_slots, find_slots
+from asrnn_bench.running.launchers.torch_gpus import require_named
 from asrnn_bench.running.options import Options
 
 Run = Callable[[Sequence[JobDirectory], Options, Watch, Callable[[str], None]], dict[JobDirectory, str]]
-CLUSTER_AT_A_TIME = 1000
-"""For estimates of time only: how many jobs a cluster runs at once is Slurm's or Ray's to say."""
-
 Describe = Callable[[Sequence[JobDirectory], Options], str]
 
 
@@ -22,13 +21,14 @@ Describe = Callable[[Sequence[JobDirectory], Options], str]
 class Launch:
     """A launcher that is ready to run jobs.
 
-    ``at_a_time`` is how many jobs it can run at once, as far as that is known; ``check_environment`` is what a process
-    on this machine gets that looks at a model first; ``describe`` says what would be submitted, and ``check`` refuses a
-    run, but no dry run, for want of what is needed on this machine.
+    ``at_a_time`` is the most jobs that it runs at once, ``None`` where a cluster decides that; ``pace`` says so in
+    words. ``check_environment`` is what a process on this machine gets that looks at a model first; ``describe`` says
+    what would be submitted, and ``check`` refuses a run, but no dry run, for want of what is needed on this machine.
     """
 
     run: Run
-    at_a_time: int
+    at_a_time: int | None
+    pace: str
     check_environment: Mapping[str, str] = field(default_factory=dict)
     describe: Describe | None = None
     check: Callable[[], None] = lambda: None
@@ -88,7 +88,18 @@ def _local(threads: int, devices: int | None, jobs_per_device: int, devices_per_
     ) -> dict[JobDirectory, str]:
         return run_local(todo, slots, options, watch)
 
-    return Launch(run, len(slots), dict(slots[0].environment))
+    return Launch(
+        run, len(slots), describe_slots(slots), dict(slots[0].environment), check=lambda: _require_gpus_of(slots)
+    )
+
+
+def _require_gpus_of(slots: Sequence[Slot]) -> None:
+    """See that torch can compute on the GPUs of all slots.
+
+    Raises:
+        DeviceError: it cannot.
+    """
+    require_named(list(dict.fromkeys(name for slot in slots for name in slot.gpus)), named_gpus())
 
 
 def _slurm(threads: int, words: Sequence[str]) -> Launch:
@@ -107,8 +118,9 @@ def _slurm(threads: int, words: Sequence[str]) -> Launch:
     def describe(todo: Sequence[JobDirectory], options: Options) -> str:
         return describe_slurm(todo, options, request, threads)
 
-    at_a_time = int(request.options.get("array_parallelism", CLUSTER_AT_A_TIME))
-    return Launch(run, at_a_time, {"CUDA_VISIBLE_DEVICES": ""}, describe, check_slurm)
+    most = request.options.get("array_parallelism")
+    pace = "as many at a time as Slurm starts" + (f", {most} of an array at most" if most else "")
+    return Launch(run, int(most) if most else None, pace, {VISIBLE_VARIABLE: ""}, describe, check_slurm)
 
 
 def _ray(threads: int, devices: int | None, jobs_per_device: int, devices_per_job: int, address: str | None) -> Launch:
@@ -123,11 +135,11 @@ def _ray(threads: int, devices: int | None, jobs_per_device: int, devices_per_jo
     ) -> dict[JobDirectory, str]:
         return run_ray(todo, options, request, watch, say)
 
-    at_a_time = (devices or CLUSTER_AT_A_TIME) * jobs_per_device // devices_per_job
-    if address is None:
-        at_a_time = len(
-            find_slots(
-                devices=devices, jobs_per_device=jobs_per_device, devices_per_job=devices_per_job, threads=threads
-            )
-        )
-    return Launch(run, max(1, at_a_time), {"CUDA_VISIBLE_DEVICES": ""})
+    if address is not None:
+        most = None if devices is None else max(1, devices * jobs_per_device // devices_per_job)
+        pace = "as many at a time as Ray starts" if most is None else f"{most} at a time"
+        return Launch(run, most, pace, {VISIBLE_VARIABLE: ""})
+    slots = find_slots(
+        devices=devices, jobs_per_device=jobs_per_device, devices_per_job=devices_per_job, threads=threads
+    )
+    return Launch(run, len(slots), describe_slots(slots), {VISIBLE_VARIABLE: ""}, check=lambda: _require_gpus_of(slots))

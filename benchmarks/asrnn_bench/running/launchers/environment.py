@@ -12,6 +12,9 @@ ATTEMPT_VARIABLE = "ASRNN_BENCH_ATTEMPT"
 CORES_VARIABLE = "ASRNN_BENCH_CORES"
 """Set by a local runner, to the cores that a worker keeps to."""
 
+DEVICES_VARIABLE = "ASRNN_BENCH_DEVICES"
+"""Set by a launcher, to how many GPUs a worker has on its node: one that sees fewer must not train."""
+
 SLOTS_VARIABLE = "ASRNN_BENCH_SLOTS"
 """Set by a local runner, to how many jobs it runs at a time on its machine: they share memory and caches."""
 

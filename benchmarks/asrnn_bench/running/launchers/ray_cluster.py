@@ -15,7 +15,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from asrnn.errors import UsageError
-from asrnn_bench.running.launchers.slots import find_slots, visible_gpus
+from asrnn_bench.running.launchers.gpus import named_gpus
+from asrnn_bench.running.launchers.slots import find_slots
 
 CONNECT_SECONDS = 5.0
 OBJECT_STORE_BYTES = 100 * 2**20
@@ -55,7 +56,7 @@ def check_ray(request: RayRequest) -> None:
         UsageError: one of them is not so.
     """
     if find_spec("ray") is None:
-        raise UsageError('--launcher ray needs Ray: pip install "asrnn-bench[ray]"')
+        raise UsageError('--launcher ray needs Ray: pip install ".[ray]" in the sources')
     if request.address is None:
         return
     found = re.fullmatch(r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})", request.address)
@@ -100,7 +101,7 @@ def _local_cluster(request: RayRequest, devices_per_job: int) -> dict[str, Any]:
         devices_per_job=devices_per_job,
         threads=request.threads,
     )
-    gpus = len(visible_gpus())
+    gpus = len(named_gpus().names)
     return {
         # Not "auto", nor nothing: both follow /tmp/ray/ray_current_cluster, which stays after a crash.
         "address": "local",

@@ -82,7 +82,7 @@ def check_slurm() -> None:
     try:
         import submitit  # noqa: F401
     except ImportError as error:
-        raise UsageError("--launcher slurm needs submitit: pip install 'asrnn-bench[slurm]'") from error
+        raise UsageError('--launcher slurm needs submitit: pip install ".[slurm]" in the sources') from error
 
 
 class _Launcher:

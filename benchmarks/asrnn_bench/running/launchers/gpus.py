@@ -1,0 +1,94 @@
+"""Name the GPUs that CUDA may use, by the names that CUDA takes, without importing torch."""
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+VISIBLE_VARIABLE = "CUDA_VISIBLE_DEVICES"
+"""CUDA's own: which GPUs a process may use, and in which order; empty for none."""
+
+LIST_SECONDS = 30.0
+
+_GPU = re.compile(r"GPU (?P<index>\d+): .*?(?:\(UUID: (?P<name>GPU-[^)\s]+)\))?")
+_INSTANCE = re.compile(r"\s+MIG .*\(UUID: (?P<name>MIG-[^)\s]+)\)")
+_NUMBER = re.compile(r"\s*(?P<number>[+-]?\d+)")
+
+
+@dataclass(frozen=True)
+class NamedGpus:
+    """GPUs by name, and who named them, as the subject and the verb of a sentence."""
+
+    names: tuple[str, ...] = ()
+    named_by: str = "nvidia-smi lists"
+
+
+def count_gpus(count: int) -> str:
+    """Return a number of GPUs in words."""
+    return f"{count} GPU{'s' * (count != 1)}"
+
+
+def named_gpus() -> NamedGpus:
+    """Return the GPUs that are named for this process: by ``CUDA_VISIBLE_DEVICES``, else by ``nvidia-smi``."""
+    chosen = os.environ.get(VISIBLE_VARIABLE)
+    if chosen is None:
+        return NamedGpus(listed_gpus())
+    return NamedGpus(read_visible(chosen), f"{VISIBLE_VARIABLE}={chosen} names")
+
+
+def read_visible(text: str) -> tuple[str, ...]:
+    """Return the GPUs that a value of ``CUDA_VISIBLE_DEVICES`` names, as CUDA and torch read it.
+
+    All are numbers, or all are UUIDs of one kind, ``GPU-`` or ``MIG-``. The first word that is none of them, such as -1
+    or ``NoDevFiles``, ends the list, and a repeated one empties it.
+
+    >>> read_visible("0, 2"), read_visible("1,-1,0"), read_visible("NoDevFiles"), read_visible("1,1")
+    (('0', '2'), ('1',), (), ())
+    """
+    kind = next((prefix for prefix in ("GPU-", "MIG-") if text.startswith(prefix)), None)
+    found: list[str] = []
+    for word in text.split(","):
+        if kind is not None:
+            name = word.strip() if word.strip().startswith(kind) else None
+        else:
+            matched = _NUMBER.match(word)
+            number = int(matched["number"]) if matched else -1
+            name = str(number) if number >= 0 else None
+        if name is None:
+            break
+        if name in found:
+            return ()
+        found.append(name)
+    return tuple(found)
+
+
+def listed_gpus() -> tuple[str, ...]:
+    """Return the GPUs that ``nvidia-smi -L`` lists, by UUID; in the place of a divided one, its MIG instances.
+
+    CUDA's numbers are not those of ``nvidia-smi``: it counts the fastest GPU first, and one MIG instance in all.
+    """
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return ()
+    try:
+        said = subprocess.run([program, "-L"], capture_output=True, text=True, check=False, timeout=LIST_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return read_list(said.stdout) if said.returncode == 0 else ()
+
+
+def read_list(text: str) -> tuple[str, ...]:
+    """Return the GPUs in what ``nvidia-smi -L`` printed; a line of another form names none."""
+    found: list[str] = []
+    whole: str | None = None
+    for line in text.splitlines():
+        if gpu := _GPU.fullmatch(line.rstrip()):
+            whole = gpu["name"] or gpu["index"]
+            found.append(whole)
+        elif instance := _INSTANCE.fullmatch(line.rstrip()):
+            if whole is not None:
+                found.remove(whole)
+                whole = None
+            found.append(instance["name"])
+    return tuple(found)
