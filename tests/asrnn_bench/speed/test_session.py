@@ -122,7 +122,7 @@ def test_the_picture_names_everyone_who_was_timed(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.slow
 def test_the_whole_of_it_at_a_size_of_nothing(tmp_path: Path) -> None:
     everyone = choose_contenders(["antisymmetric"])
-    axes = {"num_steps": (SMALL, LARGE), "batch_size": (SMALL,), "hidden_size": (SMALL,)}
+    axes = {"num_steps": (SMALL,)}  # a process a size
     plan = SpeedPlan(everyone, [SMALL], threads=[1], on_cpu=True, rounds=2, axes=axes, growing=everyone[:1], square=32)
     heard: list[str] = []
     under_way = Session(plan, tmp_path, lambda stage, detail: heard.append(detail))
@@ -138,5 +138,5 @@ def test_the_whole_of_it_at_a_size_of_nothing(tmp_path: Path) -> None:
         assert float(row["product_gflops"]) > 0
         assert row["scan_backend"]
     assert [bool(row["roofline_share"]) for row in rows] == [True, False]
-    assert len(read(tmp_path / "growth.csv")) == 4
+    assert len(read(tmp_path / "growth.csv")) == 1
     assert "2 of 2 rounds done" in heard
