@@ -4,6 +4,7 @@ import os
 import pickletools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bench_support import one_line
@@ -12,16 +13,18 @@ from asrnn.errors import UsageError
 from asrnn_bench.records import Job
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.launchers import slurm_commands, slurm_task
+from asrnn_bench.running.launchers.choice import choose_launch
 from asrnn_bench.running.launchers.slurm import run_slurm
 from asrnn_bench.running.launchers.slurm_commands import Seen, look, outside_of_slurm
 from asrnn_bench.running.launchers.slurm_description import describe_slurm, sbatch_lines
+from asrnn_bench.running.launchers.slurm_folder import name_tasks, write_jobs
 from asrnn_bench.running.launchers.slurm_ranks import rank_command
 from asrnn_bench.running.launchers.slurm_request import SlurmRequest
 from asrnn_bench.running.launchers.slurm_submission import (
     RefusedError,
     Submissions,
+    UnansweredError,
     script_parameters,
-    worker_environment,
 )
 from asrnn_bench.running.options import Options
 
@@ -97,10 +100,125 @@ def test_processors_are_those_of_a_job_s_threads_and_processes() -> None:
     assert (spread["cpus-per-task"], spread["ntasks-per-node"]) == (3, 2)
 
 
-@pytest.mark.parametrize("word", ["gpus_per_node=1", "gpus=2", "gres=gpu:1", "exclusive"])
-def test_a_job_sees_gpus_only_where_it_asks_for_them(word: str) -> None:
-    assert "CUDA_VISIBLE_DEVICES" not in worker_environment(SlurmRequest.parse([word]), 1)
-    assert worker_environment(ASKED, 1)["CUDA_VISIBLE_DEVICES"] == ""
+@pytest.mark.parametrize(
+    ("words", "nodes", "given"),
+    [
+        (["partition=gpu"], 1, 0),
+        (["gpus_per_node=1"], 1, 1),
+        (["gpus_per_node=a100:2"], 1, 2),
+        (["gpus=4"], 2, 2),
+        (["gpus=a100:1,v100:1"], 1, 2),
+        (["gpus_per_task=2"], 1, 2),
+        (["gpus_per_socket=1"], 1, None),
+        (["gres=gpu"], 1, 1),
+        (["gres=gpu:1"], 1, 1),
+        (["gres=gpu:a100:2"], 1, 2),
+        (["gres=gpu:1g.5gb:3"], 1, 3),
+        (["gres=gpu:a100:2,license:1"], 1, 2),
+        (["gres=license:1"], 1, 0),
+        (["gres=none"], 1, 0),
+        (["gpus=0"], 1, 0),
+        (["gpu_freq=low"], 1, 0),
+        (["tres_per_task=gres/gpu:1"], 1, 1),
+        (["tres_per_task=cpu:4,gres/gpu=2"], 1, 2),
+        (["tres_per_task=gres/gpu:a100:2"], 1, 2),
+        (["tres_per_node=gres:gpu:2"], 1, 2),
+        (["tres_per_job=gres/gpu:4"], 2, 2),
+        (["tres_per_task=cpu:4"], 1, 0),
+        (["exclusive"], 1, None),
+        (["exclusive", "gres=gpu:2"], 1, 2),
+    ],
+)
+def test_every_way_to_ask_for_gpus_is_understood(words: list[str], nodes: int, given: int | None) -> None:
+    request = SlurmRequest.parse(words)
+    assert request.gpus_per_node(nodes) == given
+    assert request.asks_for_gpus == (given != 0 and words != ["exclusive"])
+
+
+@pytest.mark.parametrize(
+    ("words", "devices", "nodes", "message"),
+    [
+        (["gpus_per_node=1"], 2, 1, "1 GPU on each node of a job, which uses 2: ask for gpus_per_node=2, or give"),
+        (["gres=gpu:4"], 1, 1, "4 GPUs on each node of a job, which uses 1: .* or give --devices-per-job 4"),
+        (["gpus=2"], 2, 2, "1 GPU on each node of a job, which uses 2"),
+        (["gpus_per_task=1"], 2, 2, "gpus_per_task hides a node's GPUs"),
+        (["tres_per_task=gres/gpu:1"], 2, 2, "tres_per_task hides a node's GPUs"),
+    ],
+)
+def test_what_a_job_uses_and_what_it_is_given_agree_or_the_run_is_refused(
+    words: list[str], devices: int, nodes: int, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        choose_launch("slurm", **_LAUNCH | {"devices_per_job": devices, "nodes_per_job": nodes, "slurm_options": words})
+    one_line(str(caught.value))
+
+
+_LAUNCH: dict[str, Any] = {
+    "threads": 1,
+    "devices": None,
+    "jobs_per_device": 1,
+    "devices_per_job": 1,
+    "nodes_per_job": 1,
+    "slurm_options": [],
+    "ray_address": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "devices", "pace"),
+    [
+        ([], 1, "as many at a time as Slurm starts, each on the CPU unless Slurm gives it GPUs unasked"),
+        (["gpus=2"], 2, "as many at a time as Slurm starts, each on 2 GPUs of each node"),
+        (
+            ["array_parallelism=5", "gres=gpu"],
+            1,
+            "as many at a time as Slurm starts, 5 of an array at most, each on 1 GPU",
+        ),
+        (["exclusive"], 2, "as many at a time as Slurm starts, each on the GPUs of its nodes, if they have any"),
+        (["gpus_per_socket=1"], 2, "as many at a time as Slurm starts, each on the GPUs of its nodes"),
+    ],
+)
+def test_where_jobs_run_is_said_and_no_number_is_invented(words: list[str], devices: int, pace: str) -> None:
+    launch = choose_launch("slurm", **_LAUNCH | {"devices_per_job": devices, "slurm_options": words})
+    assert launch.pace.startswith(pace)
+    assert launch.at_a_time == (5 if "array_parallelism=5" in words else None)
+
+
+def test_what_the_user_s_environment_asks_of_sbatch_is_part_of_the_request() -> None:
+    variables = {
+        "SBATCH_GRES": "gpu:2",
+        "SBATCH_TIMELIMIT": "8",
+        "SBATCH_MEM_PER_NODE": "9G",
+        "SBATCH_EXCLUSIVE": "1",
+        "SBATCH_PARTITION": "gpu",
+        "SLURM_GRES": "gpu:7",
+    }
+    assert SlurmRequest().with_defaults(variables).options == {
+        "gres": "gpu:2",
+        "time": "8",
+        "mem": "9G",
+        "exclusive": "",
+    }
+    given = SlurmRequest.parse(["gpus=1", "mem_per_cpu=1G", "time=5"]).with_defaults(variables)
+    assert given.options == {"gpus": "1", "mem_per_cpu": "1G", "time": "5", "exclusive": ""}
+
+
+@pytest.mark.parametrize(
+    ("variables", "promised", "place"),
+    [
+        ({}, False, {"ASRNN_BENCH_DEVICES": "0", "CUDA_VISIBLE_DEVICES": ""}),
+        ({"CUDA_VISIBLE_DEVICES": "0"}, False, {"ASRNN_BENCH_DEVICES": "0", "CUDA_VISIBLE_DEVICES": ""}),
+        ({"SLURM_GPUS_ON_NODE": "0"}, False, {"ASRNN_BENCH_DEVICES": "0", "CUDA_VISIBLE_DEVICES": ""}),
+        ({"SLURM_GPUS_ON_NODE": "2"}, False, {"ASRNN_BENCH_DEVICES": "2"}),
+        ({"SLURM_JOB_GPUS": "0,1"}, False, {"ASRNN_BENCH_DEVICES": "2"}),
+        ({"SLURM_STEP_GPUS": "3"}, False, {"ASRNN_BENCH_DEVICES": "2"}),
+        ({}, True, {"ASRNN_BENCH_DEVICES": "2"}),
+    ],
+)
+def test_gpus_that_slurm_gave_are_never_hidden_and_promised_ones_are_expected(
+    variables: dict[str, str], promised: bool, place: dict[str, str]
+) -> None:
+    assert slurm_task.gpu_place(variables, 2, promised=promised) == place
 
 
 def test_a_dry_run_needs_neither_slurm_nor_submitit(
@@ -141,6 +259,9 @@ def test_what_is_submitted_is_what_a_dry_run_shows(
     pytest.importorskip("submitit")
     monkeypatch.setenv("SLURM_MEM_PER_CPU", "1")
     monkeypatch.setenv("SLURM_CONF", "somewhere")
+    monkeypatch.setenv("SBATCH_JOB_NAME", "mine")  # would win over the name by which jobs are found again
+    monkeypatch.setenv("SBATCH_PARTITION", "other")  # would win over what the run asks for
+    monkeypatch.setenv("SBATCH_ACCOUNT", "us")
     folder = sbatch('cp "$1" $(dirname $0)/script; env >$(dirname $0)/env; echo Submitted batch job 7')
     name, number = Submissions.of(directories[0]).submit(directories, OPTIONS, ASKED, 1)
     assert number == "7"
@@ -150,7 +271,8 @@ def test_what_is_submitted_is_what_a_dry_run_shows(
     assert "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK" in script
     variables = (folder / "env").read_text()
     assert "SLURM_CONF=somewhere" in variables
-    assert "SLURM_MEM_PER_CPU" not in variables
+    assert "SBATCH_ACCOUNT=us" in variables
+    assert not any(name in variables for name in ("SLURM_MEM_PER_CPU", "SBATCH_JOB_NAME", "SBATCH_PARTITION"))
     assert os.environ["SLURM_MEM_PER_CPU"] == "1"
     submission = Submissions.of(directories[0]).folder / name
     described = describe_slurm(directories, OPTIONS, ASKED, 1).replace("asrnn-bench-...", name)
@@ -185,6 +307,31 @@ def test_what_sbatch_says_against_it_is_one_line(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(
+    "program",
+    [
+        "echo 'sbatch: error: Batch job submission failed: Socket timed out on send/recv operation' >&2; exit 1",
+        "echo 'sbatch: error: Batch job submission failed: Zero Bytes were transmitted or received' >&2; exit 1",
+        "echo 'your site says hello'",
+    ],
+)
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_submission_that_was_perhaps_taken_keeps_its_folder_for_its_tasks(
+    directories: list[JobDirectory], sbatch: Callable[[str], Path], program: str, count: int
+) -> None:
+    pytest.importorskip("submitit")
+    sbatch(program)
+    with pytest.raises(UnansweredError) as caught:
+        Submissions.of(directories[0]).submit(directories[:count], OPTIONS, ASKED, 1)
+    folder = Submissions.of(directories[0]).folder / caught.value.name
+    name_tasks(folder, "7")
+    expected = {f"7_{index}_submitted.pkl" for index in range(5)} if count == 5 else {"7_submitted.pkl"}
+    assert {file.name for file in folder.glob("*.pkl")} == expected
+    assert len({file.read_bytes() for file in folder.glob("*.pkl")}) == 1  # so that it does not matter which is whose
+    name_tasks(folder, "8")
+    assert {file.name for file in folder.glob("*.pkl")} == expected
+
+
 def test_a_folder_that_slurm_takes_for_a_pattern_is_refused(tmp_path: Path, jobs: list[Job]) -> None:
     with pytest.raises(UsageError, match="name an --output without '%'"):
         Submissions.of(JobDirectory.of(tmp_path / "100%j", jobs[0]))
@@ -198,15 +345,25 @@ def test_without_slurm_s_commands_it_says_where_to_go(
         run_slurm(directories, OPTIONS, ASKED)
 
 
-def test_the_queue_is_read_with_arrays_and_without(sbatch: Callable[[str], Path]) -> None:
+def test_the_queue_is_read_with_arrays_and_without_and_past_a_site_s_banner(
+    sbatch: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = sbatch("true")
+    monkeypatch.setenv("SQUEUE_PARTITION", "mine")  # would hide the others
+    monkeypatch.setenv("SBATCH_CLUSTERS", "one")  # is where the jobs are
     (folder / "squeue").write_text(
-        "#!/bin/sh\necho 'a|3|7_3|PENDING|Nodes are DOWN | or so'\necho 'b|N/A|8|RUNNING|None'\n"
+        "#!/bin/sh\necho \"$@\" >$(dirname $0)/said; env >>$(dirname $0)/said\necho 'CLUSTER: one'\n"
+        "echo '*** maintenance | on | Monday ***'\n"
+        "echo 'a|3|7_3|PENDING|Nodes are DOWN | or so'\necho 'b|N/A|8|RUNNING|None'\n"
     )
     assert look(["a", "b"]) == {
         ("a", 3): Seen("7_3", "PENDING", "Nodes are DOWN | or so"),
         ("b", 0): Seen("8", "RUNNING", "None"),
     }
+    said = (folder / "said").read_text()
+    assert said.startswith("--all ")
+    assert "SLURM_CLUSTERS=one" in said
+    assert "SQUEUE_" not in said
     (folder / "squeue").write_text("#!/bin/sh\nexit 1\n")
     assert look(["a"]) is None
     assert look([]) == {}
@@ -223,17 +380,23 @@ def test_the_queue_is_read_with_arrays_and_without(sbatch: Callable[[str], Path]
     ],
 )
 def test_a_job_that_was_told_to_stop_is_queued_again_unless_slurm_ends_it(
-    status: int, state: str | None, again: bool, monkeypatch: pytest.MonkeyPatch
+    status: int, state: str | None, again: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     requeued: list[str] = []
-    monkeypatch.setattr(slurm_task, "supervise", lambda path, options, environment: status)
+    write_jobs(tmp_path / "runs" / ".slurm" / "name", [tmp_path / "runs" / str(index) for index in range(4)])
+    started: list[tuple[str, dict[str, str]]] = []
+    monkeypatch.setattr(
+        slurm_task, "supervise", lambda path, options, environment: started.append((path, environment)) or status
+    )
     monkeypatch.setattr(slurm_task, "state_of", lambda number: state)
     monkeypatch.setattr(slurm_task, "requeue", lambda number: requeued.append(number) or True)
     monkeypatch.setenv("SLURM_JOB_ID", "9")
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
     with pytest.raises(SystemExit) as caught:
-        slurm_task.run_task("somewhere", OPTIONS.model_dump_json(), {})
+        slurm_task.run_task(str(tmp_path / "runs" / ".slurm" / "name"), OPTIONS.model_dump_json(), {"A": "1"}, False)
+    place = {"A": "1", "ASRNN_BENCH_DEVICES": "0", "CUDA_VISIBLE_DEVICES": ""}
+    assert started == [(str(tmp_path / "runs" / "3"), place)]
     assert caught.value.code == status
     assert requeued == (["7_3"] if again else [])
 

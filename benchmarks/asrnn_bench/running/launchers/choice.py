@@ -1,5 +1,6 @@
 """Which launcher a run takes, made ready before any job is written: what it lacks is said at once."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
@@ -7,7 +8,7 @@ from typing import get_args
 from asrnn.errors import UnknownNameError, UsageError
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.launchers import Launcher, Watch
-from asrnn_bench.running.launchers.gpus import VISIBLE_VARIABLE, named_gpus
+from asrnn_bench.running.launchers.gpus import VISIBLE_VARIABLE, count_gpus, named_gpus
 from asrnn_bench.running.launchers.local import run_local
 from asrnn_bench.running.launchers.slots import Slot, describe_slots, find_slots
 from asrnn_bench.running.launchers.torch_gpus import require_named
@@ -62,7 +63,7 @@ def choose_launch(
             raise UsageError(
                 "Slurm shares out the devices: --slurm-option array_parallelism=N says how many jobs at a time"
             )
-        return _slurm(threads, slurm_options)
+        return _slurm(threads, devices_per_job, nodes_per_job, slurm_options)
     return _ray(threads, devices, jobs_per_device, devices_per_job, ray_address)
 
 
@@ -102,12 +103,13 @@ def _require_gpus_of(slots: Sequence[Slot]) -> None:
     require_named(list(dict.fromkeys(name for slot in slots for name in slot.gpus)), named_gpus())
 
 
-def _slurm(threads: int, words: Sequence[str]) -> Launch:
+def _slurm(threads: int, devices_per_job: int, nodes_per_job: int, words: Sequence[str]) -> Launch:
     from asrnn_bench.running.launchers.slurm import check_slurm, run_slurm
     from asrnn_bench.running.launchers.slurm_description import describe_slurm
     from asrnn_bench.running.launchers.slurm_request import SlurmRequest
 
-    request = SlurmRequest.parse(words)
+    request = SlurmRequest.parse(words).with_defaults(os.environ)
+    request.check_gpus(devices_per_job, nodes_per_job)
 
     def run(
         todo: Sequence[JobDirectory], options: Options, watch: Watch, say: Callable[[str], None]
@@ -119,7 +121,10 @@ def _slurm(threads: int, words: Sequence[str]) -> Launch:
         return describe_slurm(todo, options, request, threads)
 
     most = request.options.get("array_parallelism")
-    pace = "as many at a time as Slurm starts" + (f", {most} of an array at most" if most else "")
+    pace = f"as many at a time as Slurm starts{f', {most} of an array at most' if most else ''}"
+    given = request.gpus_per_node(nodes_per_job)
+    where = "on the GPUs of its nodes, if they have any" if given is None else f"on {count_gpus(given)} of each node"
+    pace += f", each {where if given != 0 else 'on the CPU unless Slurm gives it GPUs unasked'}"
     return Launch(run, int(most) if most else None, pace, {VISIBLE_VARIABLE: ""}, describe, check_slurm)
 
 

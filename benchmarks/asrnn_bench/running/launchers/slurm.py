@@ -22,12 +22,16 @@ from asrnn_bench.running.launchers.slurm_commands import (
     look,
     require_commands,
 )
+from asrnn_bench.running.launchers.slurm_folder import name_tasks
 from asrnn_bench.running.launchers.slurm_job import SlurmJob
 from asrnn_bench.running.launchers.slurm_request import SlurmRequest
-from asrnn_bench.running.launchers.slurm_submission import RefusedError, Submissions
+from asrnn_bench.running.launchers.slurm_submission import RefusedError, Submissions, UnansweredError
 from asrnn_bench.running.options import Options
 
 LOOK_SECONDS = 5.0
+DIRECTORIES_A_SECOND = 200
+"""How many job directories are looked at: a file server of a cluster has others to serve."""
+
 WATCH_SECONDS = 0.2
 REFUSED_SECONDS = 30.0
 """How long to wait after ``sbatch`` refused a job, such as one above a user's limit."""
@@ -60,7 +64,7 @@ def run_slurm(
     try:
         launcher.find_in_queue()
         while launcher.step():
-            deadline = time.monotonic() + LOOK_SECONDS
+            deadline = time.monotonic() + max(LOOK_SECONDS, len(launcher.jobs) / DIRECTORIES_A_SECOND)
             watch()
             while time.monotonic() < deadline:
                 time.sleep(WATCH_SECONDS)
@@ -96,6 +100,7 @@ class _Launcher:
         self.threads = jobs[0].directory.job().threads
         self._size = self._longest = longest_array()
         self.numbers: dict[str, str] = {}  # Slurm's, of each submission that was accepted or found
+        self._unanswered: set[str] = set()  # submissions whose number nobody said
         self._not_before = 0.0
         self._said: set[str] = set()
 
@@ -116,7 +121,7 @@ class _Launcher:
             job.task = next((task for task in tasks.get(job.directory.path.resolve(), []) if task in alive), None)
         self.submissions.remove(names - {name for name, _ in alive})
         found = [job.task for job in self.jobs if job.task]
-        self.numbers = {task[0]: alive[task].number.partition("_")[0] for task in found}
+        self._note_numbers({task: alive[task] for task in found})
         if found:
             self.say(f"in Slurm already, as {self._list_numbers()}, and not submitted again: {count_jobs(len(found))}")
 
@@ -125,8 +130,9 @@ class _Launcher:
         queue = look(sorted({job.task[0] for job in self.jobs if job.task}))
         if queue is None:
             self._say_once("Slurm does not answer; its jobs go on, and the run waits for it")
-            self.jobs = [job for job in self.jobs if not job.directory.is_done()]
+            self.jobs = [job for job in self.jobs if not self._is_done(job)]
             return bool(self.jobs)
+        self._note_numbers({task: seen for task, seen in queue.items() if task[0] in self._unanswered})
         lost: Counter[str] = Counter()
         self.jobs = [job for job in self.jobs if not self._is_settled(job, queue, lost)]
         for word, count in lost.items():
@@ -135,20 +141,43 @@ class _Launcher:
         self._submit([job for job in self.jobs if job.task is None])
         return bool(self.jobs)
 
+    def _note_numbers(self, queue: dict[Task, Seen]) -> None:
+        """Learn Slurm's numbers of submissions from the queue, and give late ones what their tasks wait for."""
+        for (name, _), seen in queue.items():
+            if name not in self.numbers:
+                self.numbers[name] = seen.number.partition("_")[0]
+                name_tasks(self.submissions.folder / name, self.numbers[name])
+                self._unanswered.discard(name)
+
+    def _is_done(self, job: SlurmJob) -> bool:
+        """Return whether a job has its result; a directory that cannot be read just now is looked at again."""
+        try:
+            return job.directory.is_done()
+        except OSError as error:
+            self._say_unreadable(error)
+            return False
+
     def _is_settled(self, job: SlurmJob, queue: dict[Task, Seen], lost: Counter[str]) -> bool:
-        if job.directory.is_done():
+        if self._is_done(job):
             return True
         if job.task is None:
             return False
         seen = queue.get(job.task)
-        if not job.is_missing(seen):
+        try:
+            if not job.is_missing(seen, self.options.hang_seconds):
+                return False
+            if seen and seen.is_stuck:
+                cancel([seen.number])
+            if job.ended(seen, self.options.retries):
+                return True
+        except OSError as error:
+            self._say_unreadable(error)
             return False
-        if seen and seen.is_stuck:
-            cancel([seen.number])
-        if job.ended(seen, self.options.retries):
-            return True
         lost[seen.word if seen else "it no longer knows them"] += 1
         return False
+
+    def _say_unreadable(self, error: OSError) -> None:
+        self._say_once(f"job directories cannot be read just now ({error.strerror}), and are looked at again")
 
     def _submit(self, waiting: list[SlurmJob]) -> None:
         """Submit jobs, as many as Slurm takes.
@@ -160,23 +189,43 @@ class _Launcher:
         while waiting and time.monotonic() >= self._not_before:
             batch = waiting[: self._size]
             try:
-                name, number = self.submissions.submit(
-                    [job.directory for job in batch], self.options, self.request, self.threads
-                )
+                for job in batch:
+                    job.count_attempts()
+                name = self._submit_array(batch)
             except RefusedError as refused:
                 self._refused(refused, len(batch))
                 continue
+            except OSError as error:
+                self._say_once(f"nothing can be submitted just now ({error.strerror}), and it is tried again")
+                self._not_before = time.monotonic() + REFUSED_SECONDS
+                return
             for index, job in enumerate(batch):
-                job.submitted((name, index))
-            self.numbers[name] = number
+                job.submitted((name, index), is_late=name in self._unanswered)
             waiting = waiting[len(batch) :]
-            self.say(f"submitted to Slurm as {number}: {count_jobs(len(batch))}")
+
+    def _submit_array(self, batch: list[SlurmJob]) -> str:
+        """Submit jobs as one array, and return the name of the submission.
+
+        Raises:
+            RefusedError: Slurm does not take it.
+            OSError: it could not be written.
+        """
+        directories, count = [job.directory for job in batch], count_jobs(len(batch))
+        try:
+            name, number = self.submissions.submit(directories, self.options, self.request, self.threads)
+        except UnansweredError as unanswered:
+            self._unanswered.add(unanswered.name)
+            self.say(f"Slurm did not say whether it takes {count} ({unanswered}): its queue will")
+            return unanswered.name
+        self.numbers[name] = number
+        self.say(f"submitted to Slurm as {number}: {count}")
+        return name
 
     def _refused(self, refused: RefusedError, count: int) -> None:
         """Try fewer jobs at a time: an array above a user's limit is refused as a whole."""
         if count > 1:
             self._size = count // 2
-        elif not self.numbers:
+        elif not self.numbers and not self._unanswered:
             raise UsageError(f"Slurm refuses the jobs: {refused}; --slurm-option key=value changes what they ask for")
         else:
             self._say_once(f"Slurm takes no more jobs now, and is asked again every half minute: {refused}")
@@ -201,7 +250,7 @@ class _Launcher:
 
     def _list_numbers(self) -> str:
         inside = {job.task[0] for job in self.jobs if job.task}
-        return " ".join(sorted({self.numbers[name] for name in inside}))
+        return " ".join(sorted({self.numbers[name] for name in inside if name in self.numbers}))
 
     def _say_once(self, line: str, more: str = "") -> None:
         if line not in self._said:

@@ -4,11 +4,12 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from asrnn.errors import UsageError
+from asrnn_bench.running.launchers.slurm_request import OURS, VARIABLES, option_of
 
 COMMAND_SECONDS = 20.0
 """A controller that takes longer is not waited for; the next look finds out."""
@@ -28,6 +29,14 @@ USUAL_REASONS = frozenset(
     ["None", "Priority", "Resources", "BeginTime", "JobArrayTaskLimit", "Dependency", "Cleaning", "Prolog"]
 )
 """Why a job waits in the course of things; any other reason is shown to the user."""
+
+KEPT_VARIABLES = ("SLURM_CLUSTERS", "SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT")
+"""Where Slurm is, and who asks."""
+
+HIDDEN = ("SLURM_", "SRUN_", "SQUEUE_", "SCANCEL_")
+
+_QUEUED = re.compile(r"([^|]+)\|(\d+|N/A)\|(\d\S*)\|([A-Z_]+)\|(.*)")
+_STATE = re.compile(r"[A-Z_]+")
 
 DEFAULT_MAX_ARRAY_SIZE = 1001
 LONGEST_ARRAY = 1000
@@ -95,22 +104,25 @@ def look(names: Sequence[str]) -> dict[Task, Seen] | None:
     """
     if not names:
         return {}
-    words = ["squeue", "--noheader", "--array", "--states=all", f"--name={','.join(names)}", "--format=%j|%K|%i|%T|%r"]
-    said = _answer(words)
+    # --all: or jobs of hidden partitions, and of those that are closed to this user, are left out.
+    shown = ["--all", "--noheader", "--array", "--states=all", "--format=%j|%K|%i|%T|%r"]
+    said = _answer(["squeue", *shown, f"--name={','.join(names)}"])
     return None if said is None else dict(_read_queue(said))
 
 
 def _read_queue(text: str) -> Iterator[tuple[Task, Seen]]:
-    """Yield the jobs of squeue's lines; one that is no array has no index."""
+    """Yield the jobs of squeue's lines; one that is no array has no index, and a site's banner is no job."""
     for line in text.splitlines():
-        name, index, number, state, reason = line.strip().split("|", 4)
-        yield (name, int(index) if index.isdecimal() else 0), Seen(number, state, reason)
+        matched = _QUEUED.fullmatch(line.strip())
+        if matched is not None:
+            name, index, number, state, reason = matched.groups()
+            yield (name, int(index) if index.isdecimal() else 0), Seen(number, state, reason)
 
 
 def state_of(number: str) -> str | None:
     """Return Slurm's word for the state of one job; ``None`` where it does not answer."""
-    said = _answer(["squeue", "--noheader", "--states=all", f"--jobs={number}", "--format=%T"])
-    return said.strip() if said else None
+    said = _answer(["squeue", "--all", "--noheader", "--states=all", f"--jobs={number}", "--format=%T"])
+    return next((line.strip() for line in (said or "").splitlines() if _STATE.fullmatch(line.strip())), None)
 
 
 def requeue(number: str) -> bool:
@@ -130,24 +142,56 @@ def own_number() -> str | None:
     return f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID')}" if array else os.environ.get("SLURM_JOB_ID")
 
 
-@contextmanager
-def outside_of_slurm() -> Iterator[None]:
-    """Hide the Slurm job around this process, if there is one: what is submitted would take over its limits."""
-    hidden = {
-        name: os.environ.pop(name)
-        for name in list(os.environ)
-        if name.startswith(("SLURM_", "SRUN_")) and name != "SLURM_CONF"
+def command_environment(variables: Mapping[str, str], options: Collection[str] = ()) -> dict[str, str]:
+    """Return the environment of one of Slurm's commands.
+
+    Neither the Slurm job around this process, whose limits what is submitted would take over, nor what a user has set
+    for their own eyes: ``SQUEUE_PARTITION`` hides jobs, and ``SBATCH_JOB_NAME`` wins over the name by which a job is
+    found again.
+
+    Args:
+        variables: those of this process.
+        options: what sbatch is asked for in so many words, which its variables must not change.
+    """
+    found = {
+        name: value
+        for name, value in variables.items()
+        if name in KEPT_VARIABLES
+        or not (name.startswith(HIDDEN) or (name.startswith(VARIABLES) and option_of(name) in (*OURS, *options)))
     }
+    if f"{VARIABLES}CLUSTERS" in variables:  # sbatch's own, which the other commands do not know
+        found.setdefault("SLURM_CLUSTERS", variables[f"{VARIABLES}CLUSTERS"])
+    return found
+
+
+@contextmanager
+def outside_of_slurm(options: Collection[str] = ()) -> Iterator[None]:
+    """Give this process the environment of :func:`command_environment` for a while."""
+    before = dict(os.environ)
+    wanted = command_environment(before, options)
+    changed = {name for name in {*before, *wanted} if before.get(name) != wanted.get(name)}
+    for name in changed:
+        os.environ.pop(name, None)
+    os.environ.update({name: wanted[name] for name in changed if name in wanted})
     try:
         yield
     finally:
-        os.environ.update(hidden)
+        for name in changed:
+            os.environ.pop(name, None)
+        os.environ.update({name: before[name] for name in changed if name in before})
 
 
 def _answer(words: list[str]) -> str | None:
     """Return what a command prints; ``None`` where it fails, is missing or takes too long."""
     try:
-        ended = subprocess.run(words, capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS)
+        ended = subprocess.run(
+            words,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=COMMAND_SECONDS,
+            env=command_environment(os.environ),
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return ended.stdout if ended.returncode == 0 else None

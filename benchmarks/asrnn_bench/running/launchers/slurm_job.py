@@ -1,5 +1,6 @@
 """A job in Slurm: what follows when the queue no longer has it."""
 
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -10,6 +11,15 @@ from asrnn_bench.running.policy import decide
 
 MISSES_BEFORE_LOST = 2
 """What ended a moment ago may not be seen in its directory yet, on a network's file system."""
+
+SILENT_SECONDS = 60.0
+"""How long a job that has started must not move before it counts as lost where the queue just does not show it."""
+
+BEATS = 3
+"""The same in intervals of its progress, of which there are 60 in the time after which it counts as hanging."""
+
+LATE_SECONDS = 120.0
+"""How long the controller has for a submission for which sbatch had no answer."""
 
 MOST_LOSSES = 5
 """How often in a row Slurm may lose a job that does not get any further."""
@@ -27,16 +37,50 @@ class SlurmJob:
     misses: int = 0
     losses: int = 0
     saved_step: int = 0
+    is_late: bool = False
+    _beat: object = None
+    _since: float = 0.0
 
-    def submitted(self, task: Task) -> None:
-        """Take a place in Slurm."""
-        self.task, self.misses = task, 0
+    def count_attempts(self) -> None:
+        """Note how many attempts there are before the job is submitted.
+
+        Raises:
+            OSError: its directory cannot be read just now.
+        """
         self.attempts = len(self.directory.attempts())
 
-    def is_missing(self, seen: Seen | None) -> bool:
-        """Return whether the queue has not had the job for long enough."""
-        self.misses = self.misses + 1 if seen is None or seen.is_over else 0
-        return self.misses >= MISSES_BEFORE_LOST
+    def submitted(self, task: Task, *, is_late: bool) -> None:
+        """Take a place in Slurm; a late one is not in the queue for sure."""
+        self.task, self.misses, self.is_late = task, 0, is_late
+
+    def is_missing(self, seen: Seen | None, hang_seconds: float) -> bool:
+        """Return whether the queue has not had the job for long enough; one that moves is not missing.
+
+        Args:
+            seen: what the queue says of it; ``None`` where it does not show it.
+            hang_seconds: after how long without progress a job counts as hanging.
+
+        Raises:
+            OSError: its directory cannot be read just now.
+        """
+        if seen is not None and not seen.is_over:
+            self.misses, self.is_late = 0, False
+            return False
+        said = self.directory.progress()
+        beat = (said.get("attempt"), said.get("seq"))
+        if self.misses == 0 or beat != self._beat:
+            self.misses, self._beat, self._since = 1, beat, time.monotonic()
+            return False
+        self.misses += 1
+        patience = self._patience(hang_seconds) if seen is None else 0.0
+        return self.misses >= MISSES_BEFORE_LOST and time.monotonic() - self._since >= patience
+
+    def _patience(self, hang_seconds: float) -> float:
+        """Return how long the queue may say nothing of the job before that counts."""
+        attempts = self.directory.attempts()[self.attempts :]
+        if attempts and attempts[-1].ended() is None:
+            return max(SILENT_SECONDS, BEATS * hang_seconds / 60)
+        return LATE_SECONDS if self.is_late else 0.0
 
     def ended(self, seen: Seen | None, retries: int) -> bool:
         """Write down that Slurm no longer has the job, and return whether it is settled; if not, it is to be submitted.

@@ -5,7 +5,7 @@ here. A submission's name is never used twice, so a job is found in the queue wh
 """
 
 import io
-import json
+import re
 import shlex
 import shutil
 import sys
@@ -17,10 +17,11 @@ from typing import Any
 from uuid import uuid4
 
 from asrnn.errors import UsageError
-from asrnn_bench.atomic import read_object, replace
 from asrnn_bench.running.job_directory import JobDirectory
+from asrnn_bench.running.launchers.slots import THREAD_VARIABLES
 from asrnn_bench.running.launchers.slurm_commands import Task, outside_of_slurm
-from asrnn_bench.running.launchers.slurm_request import DEFAULT_MEMORY_GIB, MEMORY_KEYS, SlurmRequest
+from asrnn_bench.running.launchers.slurm_folder import jobs_of, write_jobs
+from asrnn_bench.running.launchers.slurm_request import DEFAULT_MEMORY_GIB, MEMORY_KEYS, TRANSLATED, SlurmRequest
 from asrnn_bench.running.launchers.slurm_task import run_task
 from asrnn_bench.running.options import Options
 
@@ -29,8 +30,29 @@ PYTHON = f"{shlex.quote(sys.executable)} -P"
 """Without the folder where the run was started, which is no part of a job."""
 
 
+_LATE = re.compile("timed out|Zero Bytes|receive failure|I/O error|reset by peer|Broken pipe", re.IGNORECASE)
+"""What sbatch says when it has asked and was not answered; the controller may take the submission all the same."""
+
+
+UNASKED_GPUS = '[ "${SLURM_GPUS_ON_NODE:-0}" = 0 ] || export SLURM_GPUS_PER_NODE=$SLURM_GPUS_ON_NODE'
+"""srun hands on GPUs that were asked for, and not those of a node that is a job's alone."""
+
+
 class RefusedError(Exception):
     """``sbatch`` did not take a submission; the message is its own."""
+
+
+class UnansweredError(Exception):
+    """Nobody knows whether a submission was taken, until the queue shows it by its name.
+
+    Args:
+        name: the submission's.
+        said: what sbatch said.
+    """
+
+    def __init__(self, name: str, said: str) -> None:
+        super().__init__(said)
+        self.name = name
 
 
 @dataclass(frozen=True)
@@ -60,8 +82,8 @@ class Submissions:
         """Return, for each job directory, all that was ever submitted for it, as far as its folder still stands."""
         found: dict[Path, list[Task]] = {}
         for file in sorted(self.folder.glob(f"{NAME_PREFIX}*/jobs.json")):
-            for index, path in enumerate(read_object(file).get("jobs", [])):
-                found.setdefault(self.output / str(path), []).append((file.parent.name, index))
+            for index, path in enumerate(jobs_of(file.parent)):
+                found.setdefault(path, []).append((file.parent.name, index))
         return found
 
     def remove(self, names: Iterable[str]) -> None:
@@ -76,30 +98,31 @@ class Submissions:
 
         Raises:
             RefusedError: ``sbatch`` does not take it.
+            UnansweredError: nobody knows whether it does.
+            OSError: the folder of the submission cannot be written.
         """
         from submitit import SlurmExecutor
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
         name = f"{NAME_PREFIX}{uuid4().hex[:12]}"
         folder = self.folder / name
-        folder.mkdir(parents=True)
-        paths = [directory.path.resolve() for directory in directories]
-        relative = [str(path.relative_to(self.output)) for path in paths]
-        replace(
-            folder / "jobs.json", json.dumps({"jobs": relative}, allow_nan=False) + "\n"
-        )  # before Slurm knows of it
+        write_jobs(folder, [directory.path.resolve() for directory in directories])
         executor = SlurmExecutor(folder, python=PYTHON)
-        executor.update_parameters(**script_parameters(name, len(paths), options, request, threads))
-        environment = worker_environment(request, threads)
-        count = len(paths)
+        parameters = script_parameters(name, len(directories), options, request, threads)
+        executor.update_parameters(**parameters)
+        asked = {key.replace("-", "_") for key in parameters["additional_parameters"]}
+        task = (str(folder), options.model_dump_json(), worker_environment(threads), request.asks_for_gpus)
         try:
-            with outside_of_slurm(), redirect_stderr(io.StringIO()):
-                jobs = executor.map_array(
-                    run_task, map(str, paths), [options.model_dump_json()] * count, [environment] * count
-                )
-        except (FailedJobError, FailedSubmissionError) as error:
+            with outside_of_slurm(asked | set(TRANSLATED)), redirect_stderr(io.StringIO()):
+                jobs = executor.map_array(run_task, *([value] * len(directories) for value in task))
+        except FailedSubmissionError as error:  # sbatch ended well, and said something else than a number
+            raise UnansweredError(name, _one_line(str(error))) from error
+        except FailedJobError as error:
+            said = _one_line(str(error))
+            if _LATE.search(said):
+                raise UnansweredError(name, said) from error
             shutil.rmtree(folder, ignore_errors=True)
-            raise RefusedError(_one_line(str(error))) from error
+            raise RefusedError(said) from error
         return name, jobs[0].job_id.partition("_")[0]
 
 
@@ -123,16 +146,18 @@ def script_parameters(name: str, count: int, options: Options, request: SlurmReq
         "time": None,
         "wckey": None,
         "array_parallelism": int(request.options.get("array_parallelism", count)),
-        "setup": ["export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK"],  # 22.05 to 23.02 do not inherit it
+        "setup": [
+            "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK",  # 22.05 to 23.02 do not inherit it
+            *([] if request.asks_for_gpus else [UNASKED_GPUS]),
+        ],
         "srun_args": ["--nodes=1", "--ntasks=1"],
         "additional_parameters": more,
     }
 
 
-def worker_environment(request: SlurmRequest, threads: int) -> dict[str, str]:
+def worker_environment(threads: int) -> dict[str, str]:
     """Return what the workers get beside the environment that Slurm gives them."""
-    place = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
-    return place if request.asks_for_gpus else place | {"CUDA_VISIBLE_DEVICES": ""}
+    return dict.fromkeys(THREAD_VARIABLES, str(threads))
 
 
 def _one_line(text: str) -> str:
