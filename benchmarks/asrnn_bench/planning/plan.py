@@ -167,7 +167,7 @@ def _not_recurrent(name: str) -> ModelConfig:
 def _settings_are_meant(suite: SuiteSpec, models: list[str]) -> None:
     """Refuse settings of a model that is all but called as one of the plan: they would be left out in silence."""
     named = {name for settings in suite.settings.values() for name in settings}
-    known = {*suite.names, *NOT_RECURRENT, *(source.name for source in list_models()), *filter(may_be_a_layer, named)}
+    known = {*suite.names, *NOT_RECURRENT, *list_models(), *filter(may_be_a_layer, named)}
     for model in models:
         near = [] if model in named else get_close_matches(model, named - known, n=1, cutoff=0.8)
         if near:
