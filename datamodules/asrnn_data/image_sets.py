@@ -2,13 +2,14 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 
-from asrnn.errors import DamagedDataError, DataError, MissingDataError, UnknownNameError
+from asrnn.errors import DamagedDataError, DataError, MissingDataError, UnknownNameError, UsageError
+from asrnn_data.locating import Place, RightPlaces, places, published_root
 
 DATA_DIR_VARIABLE = "ASRNN_DATA_DIR"
 DEFAULT_DATA_DIR = Path("data")
@@ -132,10 +133,16 @@ def resolve_data_dir(data_dir: str | Path | None = None) -> Path | None:
 
     >>> resolve_data_dir("/somewhere")
     PosixPath('/somewhere')
+
+    Raises:
+        UsageError: it begins with the home of a user that does not exist.
     """
     named = data_dir if data_dir is not None else os.environ.get(DATA_DIR_VARIABLE) or None
     if named is not None:
-        return Path(named).expanduser()
+        try:
+            return Path(named).expanduser()
+        except RuntimeError as error:
+            raise UsageError(f"cannot tell which folder {named} is: {error}") from error
     return DEFAULT_DATA_DIR if DEFAULT_DATA_DIR.is_dir() else None
 
 
@@ -148,7 +155,7 @@ def images_present(name: str, data_dir: str | Path | None = None) -> bool:
     images = find_images(name)
     root = images.root(data_dir)
     try:
-        return root is not None and all((root / path).is_file() for path in images.files)
+        return root is not None and all(any(_places(images, root, path)) for path in images.files)
     except OSError:  # a name that no file can have, a folder that may not be entered
         return False
 
@@ -163,17 +170,39 @@ def check_images(name: str, data_dir: str | Path | None = None) -> None:
         UnknownNameError: there is no such image set.
     """
     images = find_images(name)
-    root = images.root(data_dir)
+    verified_files(images, images.root(data_dir))
+
+
+def verified_files(images: ImageSet, root: Path | None) -> dict[str, Place]:
+    """Return where each file of an image set lies, once its content was found to be the published one.
+
+    Raises:
+        MissingDataError: a file is not there.
+        DamagedDataError: a file differs, and nothing else that it could be is right.
+        DataError: a file cannot be read.
+    """
     try:
-        missing = [path for path in images.files if root is None or not (root / path).is_file()]
+        missing = [path for path in images.files if root is None or not any(_places(images, root, path))]
         if root is None or missing:
             raise MissingDataError(_missing_message(images, root, missing))
+        right = RightPlaces(images.files)
+        found = {}
         for path, expected in images.files.items():
-            found = sha256_of(root / path)
-            if found != expected:
-                raise DamagedDataError(_damaged_message(images, root, root / path, expected, found))
+            place, wrong, content = right.find(path, _places(images, root, path))
+            if wrong is not None:
+                raise DamagedDataError(_damaged_message(images, root, wrong, path, expected, content))
+            if place is None:  # it was there a moment ago
+                raise MissingDataError(_missing_message(images, root, [path]))
+            found[path] = place
+        return found
     except OSError as error:
-        raise DataError(f"cannot read the files of '{name}': {error}") from error
+        raise DataError(f"cannot read the files of '{images.name}': {error}") from error
+
+
+def _places(images: ImageSet, root: Path, path: str) -> Iterator[Place]:
+    if images.package is None:
+        return places(root, path)
+    return iter([Place(root / path)] if (root / path).is_file() else [])
 
 
 def sha256_of(path: Path) -> str:
@@ -192,18 +221,26 @@ def _missing_message(images: ImageSet, root: Path | None, missing: list[str]) ->
         where = f"in {root}" if root else f"as package '{images.package}' is not installed"
         todo = f"reinstall it: pip install --force-reinstall --no-deps {images.package}"
     else:
+        root = root and published_root(root, images.files)
         where = f"in {root}" if root else f"as no --data-dir and no {DATA_DIR_VARIABLE} is given and there is no ./data"
         todo = (
-            f"run `{_prepare_command(root)}` to fetch them, or let --data-dir or {DATA_DIR_VARIABLE} name a root "
-            "that torchvision accepts"
+            f"run `{_prepare_command(root)}` to fetch them, or let --data-dir or {DATA_DIR_VARIABLE} name the folder "
+            "that holds them, unpacked or as they are published"
         )
     others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
     return f"no data for '{images.name}': looked for {missing[0]}{others} {where}; {todo}"
 
 
-def _damaged_message(images: ImageSet, root: Path, path: Path, expected: str, found: str) -> str:
+def _damaged_message(images: ImageSet, root: Path, wrong: Place, path: str, expected: str, found: str) -> str:
     if images.package is not None:
         todo = f"reinstall its package: pip install --force-reinstall --no-deps {images.package}"
+    elif wrong.archive:
+        todo = f"run `{_prepare_command(root)}`, which fetches the file"
     else:
         todo = f"run `{_prepare_command(root)}`, which replaces it"
-    return f"{path} is not the published file: expected sha256 {expected}, found {found}; {todo}"
+    what = (
+        f"{wrong.file} does not hold the published {path}"
+        if wrong.archive
+        else f"{wrong.file} is not the published file"
+    )
+    return f"{what}: expected sha256 {expected}, found {found}; {todo}"

@@ -1,20 +1,18 @@
 """Fetch the published image sets ahead of time: with retries, verified, moved into place when right."""
 
-import gzip
+import errno
 import io
 import socket
-import tarfile
 import tempfile
 import time
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import IO, cast
 
 from asrnn.errors import DamagedDataError, DataError, MissingDataError, UsageError
+from asrnn_data.archives import NO_WHOLE_ARCHIVE, blocks, members
 from asrnn_data.image_sets import (
     DATA_DIR_VARIABLE,
     DEFAULT_DATA_DIR,
@@ -23,9 +21,9 @@ from asrnn_data.image_sets import (
     resolve_data_dir,
     sha256_of,
 )
+from asrnn_data.locating import Place, RightPlaces, lay_out, places, published_root
 
 PAUSES = (1.0, 4.0, 16.0)  # seconds before the second, third and fourth attempt
-LARGEST_FILE = 256 << 20  # bytes; the largest published file is MNIST's training images, 45 MiB
 TIMEOUT = 30.0  # seconds that a server may stay silent
 
 
@@ -69,9 +67,10 @@ def prepare(
 ) -> Path:
     """Make sure that the image sets lie in the data directory as published, and return that directory.
 
-    A file that is right stays as it is. Everything else is fetched into a temporary folder inside the data
-    directory, verified, and moved into place in one step, so that a killed run leaves no half file under a
-    published name, and a damaged file stands until its replacement is known to be right.
+    A file that is right stays as it is, and what lies there packed is unpacked, or read where it lies if the directory
+    cannot be written. Everything else is fetched into a temporary folder inside the data directory, verified, and moved
+    into place in one step, so that a killed run leaves no half file under a published name, and a damaged file stands
+    until its replacement is known to be right.
 
     Args:
         data_dir: where to; by default what `resolve_data_dir` names, else ``./data``, which is made.
@@ -114,64 +113,104 @@ def _prepare_archive(
     timeout: float,
 ) -> None:
     wanted = []
-    for path, expected in archive.files.items():
-        if not (root / path).is_file():
+    right = RightPlaces(archive.files)
+    packed: dict[str, Place] = {}
+    damaged: set[Place] = set()
+    for path in archive.files:
+        place, wrong, _ = right.find(path, places(root, path))
+        if place is None:
+            if wrong is not None and wrong not in damaged:
+                damaged.add(wrong)
+                report(f"{name}: {wrong.file} is damaged{'' if wrong.archive else ' and will be replaced'}")
             wanted.append(path)
-        elif sha256_of(root / path) == expected:
-            report(f"{name}: {path} is already right")
+        elif place.archive:
+            packed[path] = place
         else:
-            report(f"{name}: {path} is damaged and will be replaced")
-            wanted.append(path)
-    if not wanted:
-        return
+            report(f"{name}: {path} is already right{'' if place.file == root / path else f', as {place.file}'}")
+    root = published_root(root, archive.files)
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".prepare-", dir=root) as folder:
-            verified = _fetch(archive, wanted, Path(folder), report, pauses, timeout)
+        with _folder_inside(root, packed) as folder:
+            lay_out(packed, archive.files, folder)
+            for path, place in packed.items():
+                _move(folder / path, root / path)
+                report(f"{name}: {path} unpacked from {place.file} and verified")
+    except OSError as error:  # such as a folder that others own
+        report(f"{name}: right in {next(iter(packed.values())).file}, and read there each time, as {root}: {error}")
+    try:
+        with _folder_inside(root, wanted) as folder:
+            verified = _fetch(archive, wanted, root, folder, report, pauses, timeout) if wanted else {}
             for path in wanted:
-                (root / path).parent.mkdir(parents=True, exist_ok=True)
-                verified[path].replace(root / path)
+                _move(verified[path], root / path)
                 report(f"{name}: {path} fetched and verified")
     except OSError as error:
         message = f"cannot write to {root} ({error}); name another place with --data-dir or {DATA_DIR_VARIABLE}"
         raise UsageError(message) from error
 
 
+@contextmanager
+def _folder_inside(root: Path, files: Collection[str]) -> Iterator[Path]:
+    """Make a temporary folder in the data directory where there are files for it; nothing is made for none."""
+    if not files:
+        yield root
+        return
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".prepare-", dir=root) as folder:
+        yield Path(folder)
+
+
+def _move(file: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    file.replace(target)
+
+
 def _fetch(
     archive: Archive,
     wanted: Sequence[str],
+    root: Path,
     folder: Path,
     report: Callable[[str], None],
     pauses: Sequence[float],
     timeout: float,
 ) -> dict[str, Path]:
-    """Return the verified files, trying every mirror in every attempt."""
+    """Return the verified files, trying every mirror in every attempt; without a network the second is the last."""
     damage: DamagedDataError | None = None
     reason = "no mirror is known"
-    for pause in (0.0, *pauses):
+    for attempt, pause in enumerate((0.0, *pauses)):
         time.sleep(pause)
+        reachable = False
         for mirror in archive.mirrors:
             url = f"{mirror}{archive.name}"
             try:
                 _download(url, folder, timeout)
             except (OSError, HTTPException, RuntimeError, ValueError) as error:
+                reachable |= not _is_unreachable(error)
                 reason = f"{url}: {error}"
                 report(f"could not fetch {reason}")
                 continue
+            reachable = True
             try:
                 return _unpack(folder / archive.name, wanted, archive.files, url)
             except DamagedDataError as error:
                 damage = error
                 report(str(error))
-            except (EOFError, gzip.BadGzipFile, zlib.error, tarfile.TarError, KeyError, ValueError) as error:
+            except NO_WHOLE_ARCHIVE as error:
                 reason = f"{url}: what arrived is no whole archive ({error})"
                 report(f"could not fetch {reason}")
+        if attempt and not reachable:
+            break
     if damage is not None:
         raise damage
     raise MissingDataError(
-        f"cannot fetch {archive.name} ({reason}); check the network and try again, or copy the files to a folder "
-        f"and let --data-dir or {DATA_DIR_VARIABLE} name a root that torchvision accepts"
+        f"cannot fetch {archive.name} ({reason}); check the network and try again, or put {archive.name} into {root} "
+        f"as it is published, or let --data-dir or {DATA_DIR_VARIABLE} name the folder that holds it"
     )
+
+
+def _is_unreachable(error: Exception) -> bool:
+    """Tell whether no connection was made at all: no network, no name server, or nothing that listens."""
+    cause = getattr(error, "reason", error)
+    nowhere = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN)
+    return isinstance(cause, socket.gaierror | ConnectionRefusedError) or getattr(cause, "errno", None) in nowhere
 
 
 def _download(url: str, folder: Path, timeout: float) -> None:
@@ -186,10 +225,10 @@ def _download(url: str, folder: Path, timeout: float) -> None:
 
 def _unpack(path: Path, wanted: Sequence[str], files: Mapping[str, str], url: str) -> dict[str, Path]:
     unpacked = {}
-    for number, (member, stream) in enumerate(_members(path, wanted)):
+    for number, (member, stream) in enumerate(members(path, wanted)):
         unpacked[member] = path.parent / f"{number}.unpacked"
         with unpacked[member].open("wb") as target:
-            _copy(stream, target, member)
+            target.writelines(blocks(stream, member))
         found = sha256_of(unpacked[member])
         if found != files[member]:
             raise DamagedDataError(
@@ -197,32 +236,6 @@ def _unpack(path: Path, wanted: Sequence[str], files: Mapping[str, str], url: st
                 f"found {found}; try again later, or copy the file here from elsewhere"
             )
     return unpacked
-
-
-def _copy(stream: IO[bytes], target: IO[bytes], member: str) -> None:
-    """Copy a file out of an archive; one that is far larger than any published file is never written whole."""
-    left = LARGEST_FILE
-    while block := stream.read(1 << 20):
-        left -= len(block)
-        if left < 0:
-            raise DamagedDataError(f"{member} is larger than {LARGEST_FILE >> 20} MiB, which no published file is")
-        target.write(block)
-
-
-def _members(path: Path, wanted: Sequence[str]) -> Iterator[tuple[str, IO[bytes]]]:
-    """Yield the wanted files of an archive by name; nothing else in it is ever written."""
-    if not path.name.endswith(".tar.gz"):
-        with gzip.open(path) as stream:
-            yield wanted[0], cast("IO[bytes]", stream)
-        return
-    with tarfile.open(path, "r:gz") as archive:
-        for member in wanted:
-            found = archive.getmember(member)
-            content = archive.extractfile(found) if found.isreg() else None  # links may lead in a circle
-            if content is None:
-                raise KeyError(f"{member} is no file")
-            with content:
-                yield member, content
 
 
 @contextmanager

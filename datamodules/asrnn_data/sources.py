@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
 
 from asrnn.errors import DataError
-from asrnn_data.image_sets import ImageSet, check_images, find_images
+from asrnn_data.image_sets import ImageSet, find_images, verified_files
+from asrnn_data.locating import lay_out
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,17 @@ def load_images(name: str, data_dir: str | Path | None = None) -> dict[str, Labe
         DataError: a file was right and then could not be read.
         UnknownNameError: there is no such image set.
     """
-    check_images(name, data_dir)
     images = find_images(name)
     root = images.root(data_dir)
-    assert root is not None  # noqa: S101 - check_images raises otherwise
+    found = verified_files(images, root)
+    assert root is not None  # noqa: S101 - verified_files raises otherwise
     try:
-        return _read(images, root)
+        with torch.device("cpu"):  # whatever the user's default is
+            if all(place.file == root / path for path, place in found.items()):
+                return _read(images, root)
+            with TemporaryDirectory(prefix="asrnn-data-") as folder:  # in the one layout that torchvision reads
+                lay_out(found, images.files, Path(folder))
+                return _read(images, Path(folder))
     except (OSError, RuntimeError) as error:  # a disk that fails; torchvision, which looks at its own digests once more
         raise DataError(f"cannot read the files of '{name}' in {root}: {error}") from error
 

@@ -9,12 +9,13 @@ import sys
 import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.error import URLError
 
 import pytest
 
 from asrnn.errors import DamagedDataError, MissingDataError, UnknownNameError, UsageError
 from asrnn_data.image_sets import IMAGE_SETS
-from asrnn_data.prepare import Archive, _copy, prepare, published_archives
+from asrnn_data.prepare import PAUSES, Archive, prepare, published_archives
 
 IMAGES = b"the images " * 5_000
 BATCHES = {"batches/one": b"first batch " * 3_000, "batches/two": b"second batch " * 3_000}
@@ -158,8 +159,27 @@ def test_nothing_listening_is_missing_data_with_what_to_do(tmp_path, monkeypatch
     monkeypatch.setenv("no_proxy", "*")
     with pytest.raises(MissingDataError) as raised:
         fetch(tmp_path, f"http://127.0.0.1:{unused_port()}/")
-    assert "check the network and try again, or copy the files" in str(raised.value)
+    assert f"check the network and try again, or put images.gz into {tmp_path}" in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_without_a_network_the_second_attempt_is_the_last(tmp_path, monkeypatch):
+    def offline(url, folder, timeout):
+        raise URLError(socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
+
+    waited = []
+    monkeypatch.setattr("asrnn_data.prepare._download", offline)
+    monkeypatch.setattr("asrnn_data.prepare.time.sleep", waited.append)
+    with pytest.raises(MissingDataError, match="Name or service not known"):
+        prepare(tmp_path, ("mnist",), archives=archives("http://localhost/"))
+    assert waited == [0, PAUSES[0]]
+
+
+def test_a_server_that_answers_badly_is_asked_every_time(server, tmp_path):
+    server.troubles = [503, "cut", 503, "cut"]
+    with pytest.raises(MissingDataError):
+        fetch(tmp_path, server.address, pauses=(0.0, 0.0, 0.0))
+    assert len(server.downloads) == 4
 
 
 def test_a_silent_server_is_given_up_after_the_time_out(tmp_path, monkeypatch):
@@ -245,11 +265,8 @@ def test_published_files_that_lie_there_are_found_right(data_dir):
     assert all("already right" in line for line in lines)
 
 
-def test_an_archive_that_unpacks_to_far_too_much_is_refused_before_it_fills_the_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr("asrnn_data.prepare.LARGEST_FILE", 1 << 20)
-    with (
-        (tmp_path / "target").open("wb") as target,
-        pytest.raises(DamagedDataError, match="which no published file is"),
-    ):
-        _copy(io.BytesIO(bytes(3 << 20)), target, "images")
-    assert (tmp_path / "target").stat().st_size <= 1 << 20
+def test_an_archive_that_unpacks_to_far_too_much_is_refused_before_it_fills_the_disk(server, tmp_path, monkeypatch):
+    monkeypatch.setattr("asrnn_data.archives.LARGEST_FILE", len(IMAGES) - 1)
+    with pytest.raises(DamagedDataError, match="which no published file is"):
+        fetch(tmp_path, server.address)
+    assert files_of(tmp_path) == {}

@@ -96,3 +96,12 @@ def test_nothing_is_read_before_it_was_checked(monkeypatch, tmp_path):
     monkeypatch.setattr(sources, "_read_cifar10", forbidden)
     with pytest.raises(DamagedDataError, match="data_batch_1"):
         load_images("cifar10", tmp_path)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["mnist", "cifar10-5k-v1"])
+def test_images_are_read_on_the_cpu_whatever_the_default_device(data_dir, name):
+    with torch.device("meta"):
+        found = load_images(name, data_dir)["train"]
+    assert (found.images.device.type, found.labels.device.type) == ("cpu", "cpu")
+    assert found.labels.bincount().min() > 0

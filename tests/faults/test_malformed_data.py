@@ -21,7 +21,7 @@ from asrnn_bench.planning.spec import load_suite
 from asrnn_bench.runner import Machine, Places, execute
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.launchers.choice import Launch
-from asrnn_data import image_sets, prepare, sources
+from asrnn_data import archives, image_sets, prepare, sources
 from asrnn_data.image_sets import IMAGE_SETS, ImageSet, check_images, images_present
 from asrnn_data.sources import load_images
 
@@ -241,7 +241,7 @@ def test_an_archive_of_links_devices_and_other_paths_is_refused(
 
 
 def test_an_archive_that_unpacks_to_far_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare, "LARGEST_FILE", 1 << 20)
+    monkeypatch.setattr(archives, "LARGEST_FILE", 1 << 20)
     with pytest.raises(DamagedDataError, match="is larger than"):
         fetch(monkeypatch, tmp_path / "data", "one.gz", gzip.compress(bytes(3 << 20)))
     assert right(tmp_path / "data")
