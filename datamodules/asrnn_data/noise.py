@@ -22,6 +22,8 @@ from asrnn.compiling import load_library
 from asrnn.ops.tiles import for_each_tile, tiles_of
 from asrnn_data.protocol import find_asset
 
+# Named wherever a tensor is made: a user may have set another default device, or another default dtype.
+_CPU: Final = torch.device("cpu")
 _LANES: Final = 4  # 16-bit integers in a 64-bit word
 _CPU_BLOCK: Final = 1 << 15  # words worked on at once: 256 KiB, which stay in the cache through all passes
 
@@ -66,9 +68,9 @@ def fill_noise(out: Tensor, asset: str, stream: str, rows: Tensor) -> Tensor:
 
 def noise_sample(asset: str) -> Tensor:
     """Return the values `[6, 1000]` whose bytes are the digest of a noise asset."""
-    sample = torch.empty(3, 2, 500, 2)
+    sample = torch.empty(3, 2, 500, 2, dtype=torch.float32, device=_CPU)
     for out, stream in zip(sample, ("batch/0/0", "batch/7/49999", "sample/test"), strict=True):
-        fill_noise(out, asset, stream, torch.tensor([0, 9_999]))
+        fill_noise(out, asset, stream, torch.tensor([0, 9_999], device=_CPU))
     return sample.reshape(6, 1000)
 
 
@@ -94,14 +96,14 @@ def _compiled() -> Callable[[Tensor, Tensor], None] | None:
         return None
     size, pointer = ctypes.c_int64, ctypes.c_void_p
     library.fill_rows.argtypes, library.fill_rows.restype = [size] * 3 + [pointer] * 3, None
-    quantiles = _quantiles(torch.device("cpu"))
+    quantiles = _quantiles(_CPU)
 
     def fill(out: Tensor, keys: Tensor) -> None:
         sizes = (len(out), out[0].numel(), out.stride(0))
         library.fill_rows(*sizes, keys.data_ptr(), quantiles.data_ptr(), out.data_ptr())
 
-    found, expected = torch.zeros(2, 3, 1001)
-    keys = _row_keys("trial", torch.arange(3))
+    found, expected = torch.zeros(2, 3, 1001, dtype=torch.float32, device=_CPU)
+    keys = _row_keys("trial", torch.arange(3, device=_CPU))
     fill(found, keys)
     if not torch.equal(found, _fill_with_torch(expected, keys)):
         warnings.warn("the compiled noise is not used: it differs from torch's", RuntimeWarning, stacklevel=2)
@@ -145,12 +147,12 @@ def _xor_shifted(words: Tensor, shift: int, scratch: Tensor) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _counters(num_words: int, device: torch.device) -> Tensor:
-    return torch.arange(1, num_words + 1, device=device).mul_(_GAMMA)
+    return torch.arange(1, num_words + 1, dtype=torch.int64, device=device).mul_(_GAMMA)
 
 
 @lru_cache(maxsize=8)
 def _quantiles(device: torch.device) -> Tensor:
     """Return the 65,536 quantiles, rounded to multiples of 2**-16 so that no library's last bit shows."""
-    lower = torch.special.ndtri((torch.arange(1 << 15, dtype=torch.float64) + 0.5) / (1 << 16))
+    lower = torch.special.ndtri((torch.arange(1 << 15, dtype=torch.float64, device=_CPU) + 0.5) / (1 << 16))
     lower = lower.mul_(1 << 16).round_().div_(1 << 16)
     return torch.cat([lower, lower.neg().flip(0)]).to(device=device, dtype=torch.float32)

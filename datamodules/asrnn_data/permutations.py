@@ -33,7 +33,9 @@ def make_permutation(name: str) -> NDArray[np.int64]:
 def _torch_permutation(seed: int) -> NDArray[np.int64]:
     import torch
 
-    order: NDArray[np.int64] = torch.randperm(LENGTH, generator=torch.Generator().manual_seed(seed)).numpy()
+    order: NDArray[np.int64] = torch.randperm(
+        LENGTH, generator=torch.Generator("cpu").manual_seed(seed), dtype=torch.int64, device="cpu"
+    ).numpy()
     return order
 
 

@@ -49,7 +49,8 @@ def scale_images(images: Tensor, scaling: str) -> Tensor:
         raise UnknownNameError("scaling", scaling, SCALINGS)
     constants = SCALINGS[scaling]
     mean, deviation = (
-        torch.tensor(values, device=images.device).view(-1, 1, 1) for values in (constants.mean, constants.deviation)
+        torch.tensor(values, dtype=torch.float32, device=images.device).view(-1, 1, 1)
+        for values in (constants.mean, constants.deviation)
     )
     return images.to(torch.float32).div_(constants.divisor).sub_(mean).div_(deviation)
 
@@ -88,7 +89,7 @@ def _new_batch(batch: int, length: int, size: int, device: torch.device) -> Tens
     pages of 4 KiB. Nor does a deterministic torch fill it with NaN first.
     """
     if device.type != "cpu":
-        return torch.empty(batch, length, size, device=device)
+        return torch.empty(batch, length, size, dtype=torch.float32, device=device)
     num_bytes = batch * length * size * 4
     memory = np.empty(num_bytes + _ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % _ALIGNMENT
