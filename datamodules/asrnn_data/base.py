@@ -5,11 +5,25 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+import torch.distributed as dist
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.trainer.states import TrainerFn, TrainerStatus
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
-from asrnn.errors import UsageError
-from asrnn_data.batches import WHOLE, Batch, EvalBatches, Share, TrainBatches, epoch_order
+from asrnn.errors import MissingDataError, UsageError
+from asrnn_data.batches import (
+    WHOLE,
+    Batch,
+    EpochCounter,
+    EvalBatches,
+    FittedBatches,
+    Share,
+    TrainBatches,
+    epoch_order,
+)
+from asrnn_data.image_sets import ImageSet, check_images, images_present
+from asrnn_data.prepare import prepare
 from asrnn_data.sources import LabelledImages, load_images
 from asrnn_data.splits import split_images
 from asrnn_data.tasks import Task
@@ -19,19 +33,19 @@ class SequenceDataModule(LightningDataModule, ABC):
     """Sequences `[B, T, I]` (float32) with classes `[B]` (int64), under a task's protocol.
 
     The images lie in memory as bytes, on the trainer's device, and become sequences a batch at a time.
-    Training takes one batch an optimiser step; an epoch drops its incomplete last batch. Where several processes train
-    together (DDP), each takes an equal share of the same batch, and of validation and test a share without repetitions.
+    An epoch drops its incomplete last batch. Each epoch has an order and training noise of its own, with a `Trainer` or
+    without. Where several processes train together (DDP), each takes an equal share of the same batch, and of
+    validation and test a share without repetitions.
 
     Args:
         data_dir: a root that torchvision accepts; see `asrnn_data.resolve_data_dir`.
         images: the image set; None for the task's default, the full published set.
-        batch_size: training samples a step, over all processes that train together.
+        batch_size: training samples a batch, over all processes that train together.
         seed: of batch order and training noise; it changes neither split, permutation nor test noise.
         eval_batch_size: samples a batch of validation and test, in each process; it changes no sample.
-        variants: the task's settings by name, such as ``noise="shared-v1"``; see `Task.variants`.
 
     Raises:
-        UnknownNameError: an image set or an asset is not one of the task's.
+        UnknownNameError: an image set is not one of the task's.
         UsageError: a size below one, or a batch that is larger than the training set.
     """
 
@@ -45,23 +59,39 @@ class SequenceDataModule(LightningDataModule, ABC):
         batch_size: int = 128,
         seed: int = 0,
         eval_batch_size: int = 250,
-        **variants: str,
     ) -> None:
         super().__init__()
-        self.image_set = self.task.image_set(images)
-        self.variants = self.task.choices(**variants)
-        self.data_dir = data_dir
+        self.images = self.task.image_set(images).name
+        self.data_dir = None if data_dir is None else str(data_dir)  # no Path: checkpoints are read without pickle
         self.batch_size, self.eval_batch_size, self.seed = batch_size, eval_batch_size, seed
-        if not 1 <= batch_size <= self.image_set.num_train:
-            raise UsageError(
-                f"batch_size is {batch_size}: it must lie between 1 and {self.image_set.num_train}, the "
-                f"training samples of '{self.image_set.name}'"
-            )
+        self.check_batch_size()
         if eval_batch_size < 1:
             raise UsageError(f"eval_batch_size is {eval_batch_size}: it must be at least 1")
         self._sources: dict[str, LabelledImages] = {}
         self._indices: dict[str, Tensor] = {}
         self._order: tuple[int, Tensor] | None = None  # of the epoch that was asked for last
+        self._epochs = EpochCounter()
+        self.save_hyperparameters(
+            {
+                "data_dir": self.data_dir,
+                "images": self.images,
+                "batch_size": batch_size,
+                "seed": seed,
+                "eval_batch_size": eval_batch_size,
+            }
+        )
+        self.choose()
+
+    def choose(self, **variants: str) -> None:
+        """Set the task's settings, such as ``noise="shared-v1"``; those that are not named are the default.
+
+        Constructors call it with those of their arguments that name assets; see `Task.variants`.
+
+        Raises:
+            UnknownNameError: no such setting, or no such asset for it.
+        """
+        self.variants = self.task.choices(**variants)
+        self.save_hyperparameters(self.variants)
 
     @abstractmethod
     def make_sequences(self, images: Tensor, stream: str, rows: Tensor) -> Tensor:
@@ -72,6 +102,17 @@ class SequenceDataModule(LightningDataModule, ABC):
             stream: names what `rows` are counted in, for tasks with noise.
             rows: `[B]` int64, which row of the stream each image is.
         """
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in self.hparams.items())
+        return f"{type(self).__name__}({settings})"
+
+    __str__ = __repr__  # Lightning's makes every loader, and fails on one that is no DataLoader
+
+    @property
+    def image_set(self) -> ImageSet:
+        """The images, their files, and how they are scaled and split."""
+        return self.task.image_set(self.images)
 
     @property
     def sequence_length(self) -> int:
@@ -119,7 +160,23 @@ class SequenceDataModule(LightningDataModule, ABC):
 
     def protocol(self) -> dict[str, str]:
         """Return name and digest of every protocol asset in use."""
-        return self.task.assets(self.image_set.name, **self.variants)
+        return self.task.assets(self.images, **self.variants)
+
+    def prepare_data(self) -> None:
+        """Fetch the published images where they are not there yet; Lightning calls it on one process a node.
+
+        Raises:
+            MissingDataError: the data is not there and cannot be fetched.
+            DamagedDataError: what was fetched is not the published file.
+            UsageError: the data directory cannot be written.
+        """
+        if images_present(self.images, self.data_dir):
+            return
+        try:
+            prepare(self.data_dir, [self.images], rank_zero_info)
+        except MissingDataError as error:
+            check_images(self.images, self.data_dir)  # says what to put where
+            raise MissingDataError(str(error)) from error
 
     def setup(self, stage: str | None = None) -> None:
         """Read and check the images and lay them on the trainer's device (the CPU without a trainer).
@@ -129,16 +186,11 @@ class SequenceDataModule(LightningDataModule, ABC):
             DamagedDataError: a file is not the published one.
             UsageError: the trainer's processes cannot have equal shares of a batch.
         """
-        # DDP takes the mean of the ranks' gradients, which is that of the batch if their shares are equal.
-        if self.batch_size % self.share.world_size:
-            raise UsageError(
-                f"batch_size is {self.batch_size}, which {self.share.world_size} devices cannot share equally: use a "
-                f"multiple of {self.share.world_size}, or a number of devices that divides {self.batch_size}"
-            )
+        self.check_batch_size()
         device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
         if self._sources and self._indices["train"].device == device:
             return
-        sources = load_images(self.image_set.name, self.data_dir)
+        sources = load_images(self.images, self.data_dir)
         self._sources = {name: source.to(device) for name, source in sources.items()}
         self._parts = split_images(self.image_set)
         self._indices = {name: torch.from_numpy(part.indices).to(device) for name, part in self._parts.items()}
@@ -146,14 +198,18 @@ class SequenceDataModule(LightningDataModule, ABC):
 
     @property
     def share(self) -> Share:
-        """What of each batch, and of validation and test, the trainer's process works on (all without a trainer)."""
-        return WHOLE if self.trainer is None else Share(self.trainer.global_rank, self.trainer.world_size)
+        """What of each batch, and of validation and test, this process works on: all, unless several train together."""
+        if self.trainer is not None:
+            return Share(self.trainer.global_rank, self.trainer.world_size)
+        if dist.is_available() and dist.is_initialized():  # loaders without their data module, or no Lightning at all
+            return Share(dist.get_rank(), dist.get_world_size())
+        return WHOLE
 
     def train_batch(self, step: int, share: Share = WHOLE) -> Batch:
         """Return the batch of a training step, a pure function of (seed, step), or the share of one rank of it.
 
         Args:
-            step: optimiser steps before this one, counted over all epochs.
+            step: batches before this one, counted over all epochs.
             share: what of the batch to return; the shares of all ranks are the batch, bit for bit.
         """
         epoch, position = divmod(step, self.steps_per_epoch)
@@ -172,17 +228,19 @@ class SequenceDataModule(LightningDataModule, ABC):
         """Return a batch as it is: it was made where it is needed."""
         return batch
 
-    def train_dataloader(self) -> TrainBatches:
-        """Return the training batches, or this rank's shares of them, from the trainer's step on.
+    def train_dataloader(self) -> FittedBatches | TrainBatches:
+        """Return the training batches, or this rank's shares of them: from the trainer's step on while it fits.
+
+        Without such a trainer, each iteration of a loader is the next epoch of this data module.
 
         Raises:
-            UsageError: the trainer takes several batches for one optimiser step.
+            UsageError: there is no whole batch, or the processes cannot have equal shares of one.
         """
-        if self.trainer is not None and self.trainer.accumulate_grad_batches != 1:
-            raise UsageError(
-                "accumulate_grad_batches must be 1, as a batch is a function of the step: raise batch_size"
-            )
-        return TrainBatches(self)
+        self.check_batch_size()
+        trainer = self.trainer
+        if trainer and trainer.state.fn == TrainerFn.FITTING and trainer.state.status == TrainerStatus.RUNNING:
+            return FittedBatches(self, trainer)
+        return TrainBatches(self, self._epochs)
 
     def val_dataloader(self) -> EvalBatches:
         """Return all validation samples, or this rank's share of them, in order."""
@@ -191,6 +249,29 @@ class SequenceDataModule(LightningDataModule, ABC):
     def test_dataloader(self) -> EvalBatches:
         """Return all test samples, or this rank's share of them, in order."""
         return EvalBatches(self, "test")
+
+    def predict_dataloader(self) -> EvalBatches:
+        """Return all test samples, or this rank's share of them, in order."""
+        return self.test_dataloader()
+
+    def check_batch_size(self) -> None:
+        """Refuse a batch that is empty, larger than the training set, or that the processes cannot share equally.
+
+        Raises:
+            UsageError: it is one of these.
+        """
+        if not 1 <= self.batch_size <= self.num_train:
+            raise UsageError(
+                f"batch_size is {self.batch_size}: it must lie between 1 and {self.num_train}, the "
+                f"training samples of '{self.images}'"
+            )
+        # DDP takes the mean of the ranks' gradients, which is that of the batch if their shares are equal.
+        num_shares = self.share.world_size
+        if self.batch_size % num_shares:
+            raise UsageError(
+                f"batch_size is {self.batch_size}, which {num_shares} devices cannot share equally: use a "
+                f"multiple of {num_shares}, or a number of devices that divides {self.batch_size}"
+            )
 
     def _loaded(self, part: str) -> Tensor:
         if not self._sources:
@@ -207,7 +288,7 @@ class SequenceDataModule(LightningDataModule, ABC):
     def _batch(self, part: str, chosen: Tensor, stream: str, rows: Tensor) -> Batch:
         source = self._sources[self._parts[part].source]
         if not len(chosen):  # which no transform needs to know
-            sequences = torch.empty(0, self.sequence_length, self.input_size, device=chosen.device)
+            sequences = torch.empty(0, self.sequence_length, self.input_size, dtype=torch.float32, device=chosen.device)
             return sequences, source.labels[chosen]
         # index_select, because indexing by brackets copies a byte at a time
         return self.make_sequences(source.images.index_select(0, chosen), stream, rows), source.labels[chosen]

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+
     from asrnn_data.base import SequenceDataModule
 
 Batch = tuple[Tensor, Tensor]
@@ -50,28 +52,109 @@ class Share:
 WHOLE = Share()
 
 
-class TrainBatches:
-    """The training batches from the trainer's step to the end of its epoch, or this rank's share of each.
+class Samples:
+    """What torch users ask a loader's ``dataset`` for: how many samples there are."""
 
-    An iteration starts at ``trainer.global_step`` (at step 0 without a trainer), so that a run that was
-    resumed within an epoch goes on with the very next batch. The length is that of a whole epoch, which is
-    what Lightning counts in.
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def __len__(self) -> int:
+        return self._size
+
+
+class EpochCounter:
+    """Count epochs: from one iteration to the next, or as told by `set_epoch`, which Lightning calls every epoch."""
+
+    def __init__(self, epoch: int = 0) -> None:
+        self.next_epoch = epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Let the next iteration be this epoch."""
+        self.next_epoch = epoch
+
+
+class TrainBatches:
+    """The training batches, or this rank's share of them, for a loop that has no data module to ask.
+
+    Each iteration is an epoch, and the next iteration is the next one, with an order and noise of its own. All loaders
+    of a data module count together, so that ``for x, y in module.train_dataloader()`` moves on; a `Trainer` says which
+    epoch it is in. The state names the next batch, so that a run that was resumed within an epoch goes on with it.
     """
 
-    def __init__(self, module: "SequenceDataModule") -> None:
+    batch_sampler = None  # Lightning asks for it wherever there is a sampler
+
+    def __init__(self, module: "SequenceDataModule", epochs: EpochCounter) -> None:
         self._module = module
+        self.sampler = epochs
+        self._epoch, self._handed_out = epochs.next_epoch, 0
+        self._resumed_at: tuple[int, int] | None = None  # epoch and position, until an iteration began
+
+    def __repr__(self) -> str:
+        # Lightning shows this where it refuses overfit_batches, which needs a loader whose order it can change.
+        kind = type(self._module).__name__
+        return f"{kind}.train_dataloader() (for overfit_batches, give the trainer the {kind} as its datamodule)"
+
+    @property
+    def dataset(self) -> Samples:
+        """The training samples, for ``len(loader.dataset)``."""
+        return Samples(self._module.num_train)
 
     def __len__(self) -> int:
         return self._module.steps_per_epoch
 
     def __iter__(self) -> Iterator[Batch]:
-        trainer = self._module.trainer
-        step = trainer.global_step if trainer is not None else 0
-        end = (step // len(self) + 1) * len(self)
-        return (self._module.train_batch(step, self._module.share) for step in range(step, end))
+        # All of this runs with the first batch: Lightning makes iterators that it never uses.
+        self._module.check_batch_size()
+        epoch = self.sampler.next_epoch
+        resumed_epoch, position = self._resumed_at or (epoch, 0)
+        start = position if resumed_epoch == epoch else 0
+        self._resumed_at, self.sampler.next_epoch = None, epoch + 1
+        for position in range(start, len(self)):
+            self._epoch, self._handed_out = epoch, position + 1
+            yield self._module.train_batch(epoch * len(self) + position, self._module.share)
 
     def state_dict(self) -> dict[str, int]:
-        """Return nothing: the trainer's step is all the state there is, and Lightning asks before it resumes."""
+        """Return the epoch, and how many of its batches were handed out."""
+        return {"epoch": self._epoch, "batches": self._handed_out}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Begin the next iteration where `state_dict` was called."""
+        done = state.get("epoch", 0) * len(self) + state.get("batches", 0)
+        self._epoch, self._handed_out = self._resumed_at = divmod(done, len(self))
+        self.sampler.next_epoch = self._epoch
+
+
+class FittedBatches:
+    """The training batches, or this rank's share of them, for a trainer that fits with the data module.
+
+    An iteration goes on with the trainer's next batch, counted over all epochs and whether or not each batch is an
+    optimiser step, so that a run that was resumed within an epoch goes on with the very next batch. Where the trainer
+    overfits some batches, every epoch has the batches of the first. The length is that of a whole epoch, which is what
+    Lightning counts in.
+    """
+
+    def __init__(self, module: "SequenceDataModule", trainer: "Trainer") -> None:
+        self._module, self._trainer = module, trainer
+
+    @property
+    def dataset(self) -> Samples:
+        """The training samples, for ``len(loader.dataset)``."""
+        return Samples(self._module.num_train)
+
+    def __len__(self) -> int:
+        return self._module.steps_per_epoch
+
+    def __iter__(self) -> Iterator[Batch]:
+        # All of this runs with the first batch, when Lightning's counts are those of the epoch that begins.
+        progress = self._trainer.fit_loop.epoch_loop.batch_progress
+        position = progress.current.completed % len(self)
+        overfits = self._trainer.overfit_batches  # type: ignore[attr-defined] # Lightning sets it from outside the class
+        first = 0 if overfits else progress.total.completed - position
+        for step in range(first + position, first + len(self)):
+            yield self._module.train_batch(step, self._module.share)
+
+    def state_dict(self) -> dict[str, int]:
+        """Return nothing: the trainer's count is all the state there is, and Lightning asks before it resumes."""
         return {}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
@@ -87,6 +170,11 @@ class EvalBatches:
 
     def __init__(self, module: "SequenceDataModule", part: str) -> None:
         self._module, self._part = module, part
+
+    @property
+    def dataset(self) -> Samples:
+        """The samples of the part, on all ranks, for ``len(loader.dataset)``."""
+        return Samples(self._module.num_samples(self._part))
 
     def __len__(self) -> int:
         largest = self._module.share.largest(self._module.num_samples(self._part))

@@ -1,5 +1,7 @@
 """The tasks on handwritten digits: pixel by pixel, in a fixed random order, and row by row before noise."""
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
@@ -29,9 +31,26 @@ class PermutedMNIST(SequenceDataModule):
     Args:
         data_dir, images, batch_size, seed, eval_batch_size: as in `SequenceDataModule`.
         permutation: a permutation asset; step t reads pixel p[t].
+
+    Raises:
+        UnknownNameError: an image set or a permutation is not one of the task's.
+        UsageError: as in `SequenceDataModule`.
     """
 
     task = find_task("permuted-mnist")
+
+    def __init__(
+        self,
+        data_dir: str | Path | None = None,
+        *,
+        images: str | None = None,
+        batch_size: int = 128,
+        seed: int = 0,
+        eval_batch_size: int = 250,
+        permutation: str = "urnn-92916",
+    ) -> None:
+        super().__init__(data_dir, images=images, batch_size=batch_size, seed=seed, eval_batch_size=eval_batch_size)
+        self.choose(permutation=permutation)
 
     def setup(self, stage: str | None = None) -> None:
         """Read the images, as in `SequenceDataModule.setup`, and lay the permutation beside them."""

@@ -1,5 +1,7 @@
 """What the tasks with noise share: images read row by row, and then noise."""
 
+from pathlib import Path
+
 from torch import Tensor
 
 from asrnn_data.base import SequenceDataModule
@@ -12,7 +14,24 @@ class NoisePadded(SequenceDataModule):
     Args:
         data_dir, images, batch_size, seed, eval_batch_size: as in `SequenceDataModule`.
         noise: a noise asset.
+
+    Raises:
+        UnknownNameError: an image set or a noise is not one of the task's.
+        UsageError: as in `SequenceDataModule`.
     """
+
+    def __init__(
+        self,
+        data_dir: str | Path | None = None,
+        *,
+        images: str | None = None,
+        batch_size: int = 128,
+        seed: int = 0,
+        eval_batch_size: int = 250,
+        noise: str = "per-sample-v1",
+    ) -> None:
+        super().__init__(data_dir, images=images, batch_size=batch_size, seed=seed, eval_batch_size=eval_batch_size)
+        self.choose(noise=noise)
 
     def make_sequences(self, images: Tensor, stream: str, rows: Tensor) -> Tensor:
         """Return images `[B, C, H, W]` as `[B, T, C * W]`, the first H steps of which are theirs."""

@@ -1,13 +1,18 @@
+import copy
 import functools
+import inspect
+import pickle
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from recording import Recorder, equal, trainer
 
-from asrnn.errors import UnknownNameError, UsageError
-from asrnn_data import NoisePaddedMNIST, PermutedMNIST, PixelMNIST
+from asrnn.errors import MissingDataError, UnknownNameError, UsageError
+from asrnn_data import NoisePaddedCIFAR10, NoisePaddedMNIST, PermutedMNIST, PixelCIFAR10, PixelMNIST, noise
 from asrnn_data.batches import epoch_order
+from asrnn_data.noise import noise_sample
 from asrnn_data.sources import load_images
 from asrnn_data.splits import split_images
 
@@ -27,10 +32,6 @@ def module(kind=PixelMNIST, **kwargs):
     built = kind(**{"images": EMBEDDED, "batch_size": 900, **kwargs})  # four steps an epoch, 400 samples dropped
     built.setup()
     return built
-
-
-def equal(a, b):
-    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
 
 
 def test_a_batch_is_sequences_with_classes():
@@ -74,30 +75,8 @@ def test_an_epoch_visits_no_sample_twice_and_drops_the_incomplete_batch():
     labels = load_images(EMBEDDED)["train"].labels[train[order[:3_600]]]
     assert torch.equal(torch.cat([y for _, y in built.train_dataloader()]), labels)
     assert len(built.train_dataloader()) == 4
-    assert equal(built.train_batch(4), next(iter(Resumed(built, 4))))
     assert not np.array_equal(epoch_order(0, 1, 4_000), order)
     assert not np.array_equal(epoch_order(1, 0, 4_000), order)
-
-
-class Resumed:
-    """The batches that a trainer at a given step would see."""
-
-    def __init__(self, built, step):
-        self.built, self.step = built, step
-
-    def __iter__(self):
-        alone = {"global_rank": 0, "world_size": 1, "accumulate_grad_batches": 1}
-        self.built.trainer = type("AtStep", (), {"global_step": self.step, **alone})()
-        yield from self.built.train_dataloader()
-        self.built.trainer = None
-
-
-def test_an_epoch_that_was_resumed_ends_where_it_would_have_ended():
-    built = module()
-    batches = list(Resumed(built, 6))
-    assert len(batches) == 2
-    assert equal(batches[0], built.train_batch(6))
-    assert equal(batches[1], built.train_batch(7))
 
 
 @pytest.mark.parametrize("part", ["val", "test"])
@@ -135,6 +114,58 @@ def test_evaluation_is_the_same_whatever_batch_size_and_seed():
         assert torch.equal(a, b)
 
 
+@contextmanager
+def default_dtype(dtype):
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@contextmanager
+def deterministic():
+    torch.use_deterministic_algorithms(True)  # and fill what is not yet written with NaN
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize("kind", [PermutedMNIST, NoisePaddedMNIST])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        lambda: torch.device("meta"),
+        lambda: default_dtype(torch.float64),
+        lambda: default_dtype(torch.bfloat16),
+        deterministic,
+        torch.inference_mode,
+        lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+    ],
+    ids=["device", "float64", "bfloat16", "deterministic", "inference", "autocast"],
+)
+def test_what_a_user_set_for_all_of_torch_changes_no_batch(setting, kind, monkeypatch):
+    monkeypatch.setattr("asrnn_data.base.load_images", load_images)
+    expected = [
+        module(kind, batch_size=8).train_batch(1),
+        noise_sample("per-sample-v1"),
+    ]
+    for made_once in (noise._compiled, noise._counters, noise._quantiles):
+        made_once.cache_clear()
+    with setting():
+        built = module(kind, batch_size=8)
+        found, sample = built.train_batch(1), noise_sample("per-sample-v1")
+        assert built.samples("val", 0, 0)[0].dtype == torch.float32
+    assert (found[0].device.type, found[0].dtype) == ("cpu", torch.float32)
+    assert equal(found, expected[0])
+    assert torch.equal(sample, expected[1])
+    # what was made and kept under the setting serves training too
+    assert equal(built.train_batch(1), expected[0])
+    for made_once in (noise._compiled, noise._counters, noise._quantiles):
+        made_once.cache_clear()
+
+
 def test_validation_and_test_have_different_noise():
     built = module(NoisePaddedMNIST)
     val, test = built.samples("val", 0, 4)[0], built.samples("test", 0, 4)[0]
@@ -163,47 +194,8 @@ def test_bad_arguments(call, error, words):
         call()
 
 
-class Recorder(LightningModule):
-    """The smallest model that trains, which keeps a copy of what it was given."""
-
-    def __init__(self):
-        super().__init__()
-        self.readout = torch.nn.Linear(784, 10)
-        self.seen = {"train": [], "val": [], "test": []}
-
-    def loss(self, part, batch):
-        x, y = batch
-        self.seen[part].append((x.clone(), y.clone()))
-        return torch.nn.functional.cross_entropy(self.readout(x.flatten(1)), y)
-
-    def training_step(self, batch, index):
-        return self.loss("train", batch)
-
-    def validation_step(self, batch, index):
-        self.loss("val", batch)
-
-    def test_step(self, batch, index):
-        self.loss("test", batch)
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=0.01)
-
-
-def trainer(max_steps, **kwargs):
-    return Trainer(
-        accelerator="cpu",
-        max_steps=max_steps,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        check_val_every_n_epoch=None,
-        **{"val_check_interval": 3, "num_sanity_val_steps": 0, **kwargs},
-    )
-
-
-# Lightning 2.6 builds a class that torch 2.13 and later call deprecated; nothing here can help it.
-with_trainer = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
+def by_steps(max_steps, **kwargs):
+    return trainer(max_steps=max_steps, **{"check_val_every_n_epoch": None, "val_check_interval": 3, **kwargs})
 
 
 def assert_walked(seen, built, steps):
@@ -212,18 +204,16 @@ def assert_walked(seen, built, steps):
         assert equal(found, built.train_batch(step)), f"step {step}"
 
 
-@with_trainer
 @pytest.mark.parametrize("kwargs", [{}, {"num_sanity_val_steps": 2}, {"limit_train_batches": 3}])
 def test_a_trainer_walks_through_the_steps_once_each_over_epoch_borders(kwargs):
     model, built = Recorder(), PixelMNIST(images=EMBEDDED, batch_size=900)
-    trainer(10, **kwargs).fit(model, built)
+    by_steps(10, **kwargs).fit(model, built)
     assert_walked(model.seen["train"], built, range(10))
 
 
-@with_trainer
 def test_a_trainer_validates_at_its_interval_and_tests_every_sample_once():
     model, built = Recorder(), PermutedMNIST(images=EMBEDDED, batch_size=900)
-    fitted = trainer(5)
+    fitted = by_steps(5)
     fitted.fit(model, built)
     assert_walked(model.seen["train"], built, range(5))
     assert sum(len(y) for _, y in model.seen["val"]) == 500  # once, after step 3
@@ -231,20 +221,14 @@ def test_a_trainer_validates_at_its_interval_and_tests_every_sample_once():
     assert sum(len(y) for _, y in model.seen["test"]) == 500
 
 
-@with_trainer
 @pytest.mark.parametrize("stop", [3, 4, 6])
 def test_a_resumed_trainer_goes_on_with_the_next_step(tmp_path, stop):
-    first, built = trainer(stop), PixelMNIST(images=EMBEDDED, batch_size=900)
+    first, built = by_steps(stop), PixelMNIST(images=EMBEDDED, batch_size=900)
     first.fit(Recorder(), built)
     first.save_checkpoint(tmp_path / "at.ckpt")
     model, built = Recorder(), PixelMNIST(images=EMBEDDED, batch_size=900)
-    trainer(11).fit(model, built, ckpt_path=tmp_path / "at.ckpt", weights_only=True)
+    by_steps(11).fit(model, built, ckpt_path=tmp_path / "at.ckpt", weights_only=True)
     assert_walked(model.seen["train"], built, range(stop, 11))
-
-
-def test_gradient_accumulation_is_refused():
-    with pytest.raises(UsageError, match="accumulate_grad_batches must be 1"):
-        trainer(2, accumulate_grad_batches=2).fit(Recorder(), PixelMNIST(images=EMBEDDED))
 
 
 def test_batches_are_made_on_the_trainer_s_device_and_stay_there():
@@ -258,8 +242,81 @@ def test_batches_are_made_on_the_trainer_s_device_and_stay_there():
     assert built.transfer_batch_to_device(batch, device, 0) is batch
 
 
-def test_images_are_read_once_for_all_stages():
+def test_images_are_read_once_for_all_stages_and_again_for_another_device():
     built = module()
     before = built._sources
     built.setup("test")
     assert built._sources is before
+    strategy = type("Strategy", (), {"root_device": torch.device("meta")})()
+    built.trainer = type("Elsewhere", (), {"global_rank": 0, "world_size": 1, "strategy": strategy})()
+    built.setup("fit")
+    assert {part.device.type for part in (*built.train_batch(0), *built.samples("val", 0, 4))} == {"meta"}
+    built.trainer = None
+    built.setup()
+    assert equal(built.train_batch(0), module().train_batch(0))
+
+
+def test_copies_give_the_same_batches():
+    built = module(NoisePaddedMNIST, batch_size=8, noise="shared-v1")
+    for copied in (copy.deepcopy(built), pickle.loads(pickle.dumps(built))):  # noqa: S301 - made here
+        assert equal(copied.train_batch(3), built.train_batch(3))
+
+
+def test_it_shows_its_arguments_and_keeps_them_as_hyper_parameters(tmp_path):
+    built = PermutedMNIST(tmp_path, images=EMBEDDED, seed=3, permutation="lem-5544")
+    expected = {"data_dir": str(tmp_path), "images": EMBEDDED, "batch_size": 128, "seed": 3, "eval_batch_size": 250}
+    assert dict(built.hparams) == {**expected, "permutation": "lem-5544"}
+    assert str(built) == repr(built)
+    assert repr(built).startswith(f"PermutedMNIST(data_dir='{tmp_path}', images='{EMBEDDED}', batch_size=128, seed=3")
+    assert dict(type(built)(**built.hparams).hparams) == dict(built.hparams)
+
+
+def test_a_checkpoint_gives_the_data_module_back(tmp_path):
+    built, fitted = NoisePaddedMNIST(images=EMBEDDED, batch_size=900, seed=4, noise="shared-v1"), trainer(max_steps=0)
+    fitted.fit(Recorder(), built)
+    fitted.save_checkpoint(tmp_path / "at.ckpt")
+    loaded = NoisePaddedMNIST.load_from_checkpoint(tmp_path / "at.ckpt", weights_only=True, eval_batch_size=50)
+    assert dict(loaded.hparams) == {**built.hparams, "eval_batch_size": 50}
+    assert loaded.variants == {"noise": "shared-v1"}
+
+
+@pytest.mark.parametrize("kind", [PixelMNIST, PermutedMNIST, NoisePaddedMNIST, PixelCIFAR10, NoisePaddedCIFAR10])
+def test_a_signature_names_every_argument(kind):
+    named = inspect.signature(kind).parameters
+    assert all(parameter.kind is not parameter.VAR_KEYWORD for parameter in named.values())
+    assert set(named) == {"data_dir", "images", "batch_size", "seed", "eval_batch_size", *kind.task.variants}
+    for setting, assets in kind.task.variants.items():
+        assert named[setting].default == assets[0]
+
+
+class Fetching:
+    """A stand-in for the network, which has the image set or does not answer."""
+
+    def __init__(self, monkeypatch, error=None):
+        self.asked, self.error = [], error
+        monkeypatch.setattr("asrnn_data.base.prepare", self)
+        monkeypatch.setattr("asrnn_data.base.images_present", lambda name, data_dir: name == EMBEDDED)
+
+    def __call__(self, data_dir, images, report):
+        self.asked.append((data_dir, images))
+        if self.error:
+            raise self.error
+
+
+def test_what_is_not_there_is_fetched_and_what_is_there_is_not(monkeypatch, tmp_path):
+    network = Fetching(monkeypatch)
+    PixelMNIST(images=EMBEDDED).prepare_data()
+    assert network.asked == []
+    PermutedMNIST(tmp_path).prepare_data()
+    PixelCIFAR10(images="cifar10-5k-v1").prepare_data()
+    assert network.asked == [(str(tmp_path), ["mnist"]), (None, ["cifar10-5k-v1"])]
+
+
+def test_without_network_and_data_the_line_is_that_of_the_missing_files(monkeypatch, tmp_path):
+    network = Fetching(monkeypatch, MissingDataError("cannot fetch it: no network"))
+    with pytest.raises(MissingDataError) as raised:
+        trainer(max_steps=1).fit(Recorder(), PermutedMNIST(tmp_path))
+    assert network.asked == [(str(tmp_path), ["mnist"])]
+    with pytest.raises(MissingDataError) as expected:
+        load_images("mnist", tmp_path)
+    assert str(raised.value) == str(expected.value)

@@ -1,9 +1,12 @@
 """Processes that train together: their shares are the batch and the samples of one process, no more and no less."""
 
 import functools
+from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch.trainer.states import TrainerFn, TrainerState, TrainerStatus
+from recording import equal
 
 from asrnn.errors import UsageError
 from asrnn_data import NoisePaddedMNIST, PermutedMNIST
@@ -19,13 +22,18 @@ def _read_once(monkeypatch):
 
 
 class Rank:
-    """What a data module asks of the trainer of one of several processes."""
+    """What a data module asks of the trainer of one of several processes, which fits and is at a step."""
 
-    accumulate_grad_batches = 1
+    overfit_batches = 0.0
+    state = TrainerState(status=TrainerStatus.RUNNING, fn=TrainerFn.FITTING)
 
     def __init__(self, rank: int, world_size: int, step: int = 0) -> None:
-        self.global_rank, self.world_size, self.global_step = rank, world_size, step
-        self.strategy = type("Strategy", (), {"root_device": torch.device("cpu")})()
+        self.global_rank, self.world_size = rank, world_size
+        self.strategy = SimpleNamespace(root_device=torch.device("cpu"))
+        done = SimpleNamespace(completed=step)  # of the only epoch
+        self.fit_loop = SimpleNamespace(
+            epoch_loop=SimpleNamespace(batch_progress=SimpleNamespace(total=done, current=done))
+        )
 
 
 def modules(kind, world_size, step=0, num_samples=None, **sizes):
@@ -43,10 +51,6 @@ def modules(kind, world_size, step=0, num_samples=None, **sizes):
 
 def joined(batches):
     return tuple(torch.cat(parts) for parts in zip(*batches, strict=True))
-
-
-def equal(a, b):
-    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
 
 
 @pytest.mark.parametrize("kind", [PermutedMNIST, NoisePaddedMNIST])
