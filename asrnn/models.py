@@ -53,6 +53,8 @@ class RecurrentModel(nn.Module):
         if readout not in READOUTS:
             raise UnknownNameError("readout", str(readout), READOUTS)
         self.reads = readout
+        self.arguments: dict[str, object] | None = None
+        """What :func:`assemble` was called with, where the model was a name."""
         self.recurrence = recurrence
         if isinstance(recurrence, Stack):
             self.output_size = recurrence.output_size
@@ -206,6 +208,9 @@ def assemble(
     with torch.random.fork_rng(devices=[]):
         _probe(built, model_class)
     _move(built, device, dtype)
+    if isinstance(model, str):
+        sizes = {"input_size": built.input_size, "hidden_size": built.hidden_size, "num_outputs": int(num_outputs)}
+        built.arguments = {"model": model, **sizes, "hyper": plain(hyper)}
     return built
 
 

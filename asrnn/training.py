@@ -1,6 +1,7 @@
 """How models learn: one LightningModule for classification."""
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 import torch
@@ -13,6 +14,8 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from asrnn.cells import RecurrentCell
 from asrnn.errors import UnknownNameError, UsageError
+from asrnn.models import RecurrentModel, assemble
+from asrnn.registry import find_model
 
 OptimizerName = Literal["sgd", "adagrad", "rmsprop", "adam", "adamw"]
 ScheduleName = Literal["constant", "cosine"]
@@ -30,8 +33,12 @@ class SequenceClassifier(LightningModule):
     >>> model = build_model("antisymmetric", input_size=1, hidden_size=64, num_outputs=10)
     >>> classifier = SequenceClassifier(model, optimizer="adagrad", learning_rate=0.1)
 
+    Its checkpoints hold all arguments. ``load_from_checkpoint(path)`` builds the model if :func:`build_model` built
+    it from a built-in cell's name; any other is given: ``load_from_checkpoint(path, model=model)``.
+
     Args:
-        model: maps sequences ``[B, T, I]`` to logits ``[B, C]``.
+        model: maps sequences ``[B, T, I]`` to logits ``[B, C]``; or a mapping from which one is built, with the name of
+            a built-in cell as ``model``, ``input_size``, ``hidden_size``, ``num_outputs`` and, if any, ``hyper``.
         num_classes: C.
         optimizer: ``sgd``, ``adagrad``, ``rmsprop``, ``adam`` or ``adamw``.
         learning_rate: at the first step.
@@ -44,12 +51,12 @@ class SequenceClassifier(LightningModule):
         schedule_steps: the optimiser steps that ``cosine`` takes; the rate stays 0 after them.
 
     Raises:
-        UsageError: an optimiser or schedule is unknown, or a number is out of its range.
+        UsageError: an optimiser or schedule is unknown, a number is out of its range, or there is no model.
     """
 
     def __init__(
         self,
-        model: nn.Module,
+        model: nn.Module | Mapping[str, Any] | None = None,
         *,
         num_classes: int = 10,
         optimizer: OptimizerName = "adam",
@@ -74,14 +81,30 @@ class SequenceClassifier(LightningModule):
             _check(gradient_clip_norm > 0, "gradient_clip_norm", "above 0, or None", gradient_clip_norm)
         if schedule == "cosine":
             _check((schedule_steps or 0) > 0, "schedule_steps", "above 0 for 'cosine'", schedule_steps)
-        self.model = model
+        self.model = model if isinstance(model, nn.Module) else _build(model)
         self.optimizer_name = optimizer
-        self.learning_rate = learning_rate
-        self.structured_learning_rate = structured_learning_rate
-        self.momentum = momentum
-        self.weight_decay = weight_decay
-        self.gradient_clip_norm = gradient_clip_norm
-        self.schedule_steps = schedule_steps if schedule == "cosine" else None
+        # Plain numbers, so that a checkpoint is read without pickle.
+        self.learning_rate = float(learning_rate)
+        self.structured_learning_rate = None if own_rate is None else float(own_rate)
+        self.momentum = float(momentum)
+        self.weight_decay = float(weight_decay)
+        self.gradient_clip_norm = None if gradient_clip_norm is None else float(gradient_clip_norm)
+        self.schedule_steps = int(schedule_steps) if schedule_steps and schedule == "cosine" else None
+        self.save_hyperparameters(
+            {
+                "model": _arguments_of(self.model),
+                "num_classes": int(num_classes),
+                "optimizer": optimizer,
+                "learning_rate": self.learning_rate,
+                "structured_learning_rate": self.structured_learning_rate,
+                "momentum": self.momentum,
+                "weight_decay": self.weight_decay,
+                "gradient_clip_norm": self.gradient_clip_norm,
+                "schedule": schedule,
+                "schedule_steps": self.schedule_steps,
+            }
+        )
+        self.num_classes = int(num_classes)
         self.val_metrics = _Metrics(num_classes)
         self.test_metrics = _Metrics(num_classes)
 
@@ -93,7 +116,7 @@ class SequenceClassifier(LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Compute the mean cross-entropy of a batch of sequences ``[B, T, I]`` and labels ``[B]``."""
         x, labels = batch
-        loss = F.cross_entropy(self(x), labels)
+        loss = F.cross_entropy(_widened(self(x)), labels)
         # The mean over ranks, so that all of them see the same loss and stop at the same step where it is not finite.
         self.log("train/loss", loss, batch_size=len(labels), prog_bar=True, sync_dist=True)
         return loss
@@ -106,8 +129,19 @@ class SequenceClassifier(LightningModule):
         """Count a batch into ``test/accuracy``, ``test/loss`` and ``test/samples``."""
         self._evaluate("test", self.test_metrics, batch)
 
+    def predict_step(self, batch: Tensor | Batch, batch_index: int, dataloader_index: int = 0) -> Tensor:
+        """Compute the logits ``[B, C]`` of sequences ``[B, T, I]``, which may come with their labels."""
+        x = batch if isinstance(batch, Tensor) else batch[0]
+        return self(x) if len(x) else x.new_empty(0, self.num_classes)  # another rank has the rest
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Make the optimiser, and the schedule where the rate is not constant."""
+        """Make the optimiser, and the schedule where the rate is not constant.
+
+        Raises:
+            UsageError: there is nothing to train, or no parameter for ``structured_learning_rate``.
+        """
+        if not any(parameter.requires_grad for parameter in self.model.parameters()):
+            raise UsageError(f"{type(self.model).__name__} has no parameter to train: validate or test it without fit")
         optimizer = self._optimizer()
         steps = self.schedule_steps
         if steps is None:
@@ -158,7 +192,7 @@ class SequenceClassifier(LightningModule):
     def _evaluate(self, stage: str, metrics: "_Metrics", batch: Batch) -> None:
         x, labels = batch
         if len(labels):  # or another rank has the rest, and this one only logs, as what is logged is gathered from all
-            logits = self(x)
+            logits = _widened(self(x))
             metrics.accuracy.update(logits, labels)
             # A loss a sample: torchmetrics 1.9 forgets the weights of a MeanMetric that keeps NaN.
             metrics.loss.update(F.cross_entropy(logits, labels, reduction="none"))
@@ -176,6 +210,36 @@ class _Metrics(nn.Module):
         self.accuracy = MulticlassAccuracy(num_classes, average="micro", validate_args=False)
         self.loss = MeanMetric(nan_strategy="disable")
         self.samples = SumMetric(nan_strategy="disable")
+
+
+def _widened(logits: Tensor) -> Tensor:
+    """Return logits as float32 where they are narrower: a loss in bfloat16 has two digits."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def _arguments_of(model: nn.Module) -> dict[str, Any] | None:
+    """Return what builds a model anew, if it is a registered one, as plain values; None for any other."""
+    arguments = model.arguments if isinstance(model, RecurrentModel) else None
+    return dict(arguments) if arguments is not None and _is_plain(arguments) else None
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(_is_plain(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return all(_is_plain(item) for item in value)
+    return value is None or type(value) in (bool, int, float, str)
+
+
+def _build(arguments: Mapping[str, Any] | None) -> RecurrentModel:
+    """Build a model from what a checkpoint or a configuration says, which may come from others: built-in cells only."""
+    if arguments is None:
+        raise UsageError("there is no model: give one, as in load_from_checkpoint(path, model=model)")
+    name = str(arguments.get("model"))
+    if ":" in name or find_model(name).origin != "built-in":
+        raise UsageError(f"only built-in cells are built from their names, not '{name}': give the model itself")
+    sizes = {key: value for key, value in arguments.items() if key not in ("model", "hyper")}
+    return assemble(name, arguments.get("hyper", {}), **sizes)
 
 
 def _check(holds: bool, name: str, needed: str, value: object) -> None:

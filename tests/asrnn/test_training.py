@@ -1,10 +1,15 @@
 """The LightningModule: what it counts, how it steps, and what it refuses."""
 
+import csv
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
@@ -37,8 +42,8 @@ def trainer(**options) -> Trainer:
     return Trainer(accelerator="cpu", enable_model_summary=False, **quiet, **options)
 
 
-def classifier(**options) -> SequenceClassifier:
-    model = build_model("antisymmetric", input_size=C, hidden_size=16, num_outputs=C, seed=0, epsilon=0.1)
+def classifier(seed: int = 0, **options) -> SequenceClassifier:
+    model = build_model("antisymmetric", input_size=C, hidden_size=16, num_outputs=C, seed=seed, epsilon=0.1)
     return SequenceClassifier(model, num_classes=C, **options)
 
 
@@ -125,6 +130,7 @@ def step_by_hand(module: SequenceClassifier, optimizer: torch.optim.Optimizer, n
     [
         ("sgd", {"momentum": 0.5}, lambda p: torch.optim.SGD(p, 0.2, momentum=0.5, weight_decay=0.01)),
         ("adagrad", {}, lambda p: torch.optim.Adagrad(p, 0.2, weight_decay=0.01)),
+        ("rmsprop", {}, lambda p: torch.optim.RMSprop(p, 0.2, weight_decay=0.01)),
         ("adam", {}, lambda p: torch.optim.Adam(p, 0.2, weight_decay=0.01)),
         ("adamw", {}, lambda p: torch.optim.AdamW(p, 0.2, weight_decay=0.01)),
     ],
@@ -190,3 +196,163 @@ def test_mistakes(options: dict, error: type[Exception], message: str) -> None:
 def test_any_module_that_gives_logits_can_be_trained() -> None:
     module = SequenceClassifier(nn.Sequential(nn.Flatten(), nn.Linear(8 * C, C)), num_classes=C)
     trainer(max_steps=2).fit(module, loader(40, 10))
+
+
+def test_predictions_are_logits_with_and_without_labels() -> None:
+    module = classifier()
+    data = loader(33, 8)
+    x, _ = data.dataset.tensors
+    uneven = DataLoader([(x[:8], 0), (x[8:8], 0), (x[8:], 0)], batch_size=None)  # as a rank without samples sees them
+    for batches in (data, DataLoader(x, batch_size=8), uneven):
+        found = torch.cat(trainer().predict(module, batches))
+        # A batch of another size may be multiplied in another order.
+        torch.testing.assert_close(found, module(x).detach(), rtol=1e-5, atol=1e-6)
+
+
+SETTINGS = {
+    "optimizer": "sgd",
+    "learning_rate": np.float32(0.25),  # as a sweep over numpy values gives it
+    "momentum": 0.5,
+    "weight_decay": 0.125,
+    "gradient_clip_norm": 2,
+    "schedule": "cosine",
+    "schedule_steps": np.int64(40),
+}
+
+
+def checkpoint(module: SequenceClassifier, path: Path) -> Path:
+    run = trainer(max_steps=2)
+    run.fit(module, loader(40, 10))
+    run.save_checkpoint(path)
+    return path
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_a_checkpoint_gives_the_classifier_back(tmp_path: Path, given: bool) -> None:
+    module = classifier(**SETTINGS)
+    path = checkpoint(module, tmp_path / "at.ckpt")
+    model = {"model": classifier(seed=1).model} if given else {}
+    loaded = SequenceClassifier.load_from_checkpoint(path, weights_only=True, **model)
+    assert {**loaded.hparams, "model": None} == {**module.hparams, "model": None}
+    optimizer = loaded.configure_optimizers()["optimizer"]
+    assert isinstance(optimizer, torch.optim.SGD)
+    group = optimizer.param_groups[0]
+    assert (group["initial_lr"], group["momentum"], group["weight_decay"]) == (0.25, 0.5, 0.125)
+    assert (loaded.gradient_clip_norm, loaded.schedule_steps, loaded.num_classes) == (2, 40, C)
+    x, _ = loader(5, 5).dataset.tensors
+    assert torch.equal(loaded(x), module(x))
+
+
+def test_a_model_of_one_s_own_is_given_again(tmp_path: Path) -> None:
+    def own() -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(8 * C, C))
+
+    path = checkpoint(SequenceClassifier(own(), num_classes=C, learning_rate=0.5), tmp_path / "at.ckpt")
+    with pytest.raises(
+        UsageError, match=r"there is no model: give one, as in load_from_checkpoint\(path, model=model\)"
+    ):
+        SequenceClassifier.load_from_checkpoint(path, weights_only=True)
+    loaded = SequenceClassifier.load_from_checkpoint(path, weights_only=True, model=own())
+    assert loaded.learning_rate == 0.5
+
+
+def test_a_checkpoint_names_no_code_to_run(tmp_path: Path) -> None:
+    file = tmp_path / "cell.py"
+    file.write_text("raise SystemExit('this must not run')\nclass Cell: ...\n", encoding="utf-8")
+    for name in (f"{file}:Cell", "os:system", "torch.nn:GRU", "torch-nn-gru"):
+        with pytest.raises(UsageError, match="only built-in cells are built from their names"):
+            SequenceClassifier({"model": name, "input_size": 1, "hidden_size": 4, "num_outputs": 3})
+
+
+def test_a_stacked_model_is_built_again_as_it_was(tmp_path: Path) -> None:
+    options = {"num_layers": 2, "norm": "layer", "residual": True, "readout": "mean", "gamma": 0.1}
+    model = build_model("antisymmetric", input_size=C, hidden_size=8, num_outputs=C, **options)
+    path = checkpoint(SequenceClassifier(model, num_classes=C), tmp_path / "at.ckpt")
+    loaded = SequenceClassifier.load_from_checkpoint(path, weights_only=True)
+    x, _ = loader(5, 5).dataset.tensors
+    assert torch.equal(loaded(x), model(x))
+
+
+class Odd(nn.Module):
+    """Keeps what a state dict may hold beside real tensors: complex parameters, and state of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(C, C, dtype=torch.complex64))
+        self.calls = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return (x[:, 0].to(torch.complex64) @ self.weight).abs()
+
+    def get_extra_state(self) -> dict:
+        return {"calls": self.calls}
+
+    def set_extra_state(self, state: dict) -> None:
+        self.calls = state["calls"]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "rmsprop", "adam", "adamw"])
+def test_complex_parameters_and_extra_state_are_trained_and_kept(tmp_path: Path, optimizer: str) -> None:
+    module = SequenceClassifier(Odd(), num_classes=C, optimizer=optimizer, gradient_clip_norm=1.0)
+    before = module.model.weight.detach().clone()
+    path = checkpoint(module, tmp_path / "at.ckpt")
+    change = (module.model.weight - before).detach()
+    assert change.real.abs().max() > 0
+    assert change.imag.abs().max() > 0
+    loaded = SequenceClassifier.load_from_checkpoint(path, weights_only=True, model=Odd())
+    assert torch.equal(loaded.model.weight, module.model.weight)
+    assert loaded.model.calls == module.model.calls == 2
+
+
+def test_frozen_parameters_stay_and_a_model_without_others_is_refused() -> None:
+    module = classifier(learning_rate=0.1, weight_decay=0.1)
+    before = {name: value.clone() for name, value in module.model.recurrence.state_dict().items()}
+    module.model.recurrence.requires_grad_(False)
+    readout = module.model.readout.weight.detach().clone()
+    trainer(max_steps=3).fit(module, loader(40, 10))
+    assert all(torch.equal(value, before[name]) for name, value in module.model.recurrence.state_dict().items())
+    assert not torch.equal(module.model.readout.weight, readout)
+    module.model.requires_grad_(False)
+    with pytest.raises(UsageError, match="RecurrentModel has no parameter to train: validate or test it without fit"):
+        trainer(max_steps=3).fit(module, loader(40, 10))
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-mixed", "bf16-true"])
+def test_losses_are_summed_in_float32_or_better_whatever_the_precision(precision: str) -> None:
+    module, data = classifier(), loader(300, 64)
+    run = trainer(max_steps=1, precision=precision)
+    run.fit(module, data)
+    assert run.callback_metrics["train/loss"].dtype == (torch.float64 if precision == "64-true" else torch.float32)
+    (found,) = run.test(module, data, verbose=False)
+    x, labels = data.dataset.tensors
+    expected = F.cross_entropy(module.double()(x.double()), labels).item()
+    assert found["test/samples"] == 300
+    # bfloat16 has 8 bits, so that logits of order 1 are off by 2^-9 each; a mean of losses that is kept in it would be
+    # off by as much again with each batch.
+    assert found["test/loss"] == pytest.approx(expected, rel=1e-5 if precision == "64-true" else 1e-2)
+
+
+def test_lightning_s_own_callbacks_find_what_is_logged(tmp_path: Path) -> None:
+    module = classifier(optimizer="sgd", learning_rate=0.3, schedule="cosine", schedule_steps=8)
+    best = ModelCheckpoint(tmp_path, monitor="val/accuracy", mode="max", filename="best")
+    stopping = EarlyStopping("val/loss", patience=1, min_delta=1e9)
+    rates = LearningRateMonitor(logging_interval="step")
+    logger = CSVLogger(tmp_path, name="", version="")
+    run = Trainer(
+        accelerator="cpu",
+        max_epochs=9,
+        callbacks=[best, stopping, rates],
+        logger=logger,
+        log_every_n_steps=1,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    run.fit(module, loader(40, 10), loader(20, 10))
+    assert run.current_epoch == 2  # nothing improves by 1e9
+    assert best.best_model_score == run.callback_metrics["val/accuracy"] or best.best_model_score > 0
+    loaded = SequenceClassifier.load_from_checkpoint(best.best_model_path, weights_only=True)
+    assert loaded.hparams == module.hparams
+    with (tmp_path / "metrics.csv").open(encoding="utf-8") as file:
+        found = [float(row["lr-SGD"]) for row in csv.DictReader(file) if row.get("lr-SGD")]
+    assert found == pytest.approx([0.15 * (1 + math.cos(math.pi * step / 8)) for step in range(8)], rel=1e-6)

@@ -71,8 +71,8 @@ class GuardedLogger(Logger):
         self._tell("log_metrics", metrics, step)
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Log hyper-parameters."""
-        self._tell("log_hyperparams", params, *args, **kwargs)
+        """Log the job's hyper-parameters alone: those that Lightning collects repeat them, and name folders."""
+        self._log_own()
 
     def log_graph(self, model: Any, input_array: Any = None) -> None:
         """Log the graph of a model."""
@@ -94,10 +94,13 @@ class GuardedLogger(Logger):
         return self._try(lambda: getattr(self._logger, name), default)
 
     def _tell(self, name: str, *args: Any, **kwargs: Any) -> None:
+        self._log_own()
+        self._try(lambda: getattr(self._logger, name)(*args, **kwargs), None)
+
+    def _log_own(self) -> None:
         if self._hyperparameters is not None:
             hyperparameters, self._hyperparameters = self._hyperparameters, None
             self._tell("log_hyperparams", hyperparameters)
-        self._try(lambda: getattr(self._logger, name)(*args, **kwargs), None)
 
     def _try(self, call: Callable[[], T], default: T) -> T:
         if self._failed:
