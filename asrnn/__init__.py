@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from asrnn.registry import find_model as find_model
     from asrnn.registry import list_models as list_models
     from asrnn.registry import load_model as load_model
+    from asrnn.registry import model_sources as model_sources
     from asrnn.training import SequenceClassifier as SequenceClassifier
 
     __version__: str
@@ -35,6 +36,7 @@ _HOME = {
     "find_model": "asrnn.registry",
     "list_models": "asrnn.registry",
     "load_model": "asrnn.registry",
+    "model_sources": "asrnn.registry",
 }
 
 

@@ -104,11 +104,21 @@ def find_model(ref: str) -> ModelSource:
     for entry in _entry_points():
         if entry.name == ref:
             return _at_entry_point(entry)
-    raise UnknownNameError("model", ref, [source.name for source in list_models()])
+    raise UnknownNameError("model", ref, list_models())
 
 
-def list_models() -> list[ModelSource]:
-    """List the registered models, built-in cells and installed plug-ins, sorted by name.
+def list_models() -> list[str]:
+    """List the names of the registered models, built-in cells and installed plug-ins, sorted.
+
+    >>> import asrnn
+    >>> "antisymmetric" in asrnn.list_models()
+    True
+    """
+    return [source.name for source in model_sources()]
+
+
+def model_sources() -> list[ModelSource]:
+    """List the registered models, built-in cells and installed plug-ins, with where they come from, sorted by name.
 
     A plug-in that cannot be used is left out with a warning: it must not keep the others from running.
     """

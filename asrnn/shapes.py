@@ -13,6 +13,8 @@ letter  axis
 A sequence is ``[B, T, I]``, a state ``[B, H]``, a sequence of states ``[B, T, H]``.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Integral
 from typing import TYPE_CHECKING
 
@@ -39,8 +41,18 @@ def check_sequence(x: "Tensor", input_size: int) -> None:
     Raises:
         ModelError: ``x`` has another shape.
     """
+    if type(x).__name__ == "PackedSequence":
+        raise ModelError(
+            "expected a tensor [B, T, I], found a PackedSequence: unpack it by torch.nn.utils.rnn.pad_packed_sequence "
+            "with batch_first=True, and read each sequence at its own last step"
+        )
+    if not hasattr(x, "requires_grad") or getattr(x, "is_nested", False):
+        kind = "nested tensor" if hasattr(x, "requires_grad") else type(x).__name__
+        raise ModelError(f"expected a tensor [B, T, {input_size}], found a {kind}: make it one by torch.as_tensor")
     if x.ndim != 3 or x.shape[2] != input_size or x.shape[1] < 1:
-        raise ModelError(f"expected a sequence [B, T, {input_size}] with T >= 1, found {list(x.shape)}")
+        alone = x.ndim == 2 and x.shape[1] == input_size
+        hint = ": a single sequence is a batch of one, x.unsqueeze(0)" if alone else ""
+        raise ModelError(f"expected a sequence [B, T, {input_size}] with T >= 1, found {list(x.shape)}{hint}")
 
 
 def check_state(state: object, like: "tuple[Tensor, ...]", names: tuple[str, ...], giver: str) -> None:
@@ -61,5 +73,50 @@ def check_state(state: object, like: "tuple[Tensor, ...]", names: tuple[str, ...
         found = f"({', '.join(str(list(getattr(part, 'shape', ()))) for part in state)})"
     else:
         return
+    layered = isinstance(state, tuple) and [getattr(part, "shape", ())[1:] for part in state] == [p.shape for p in like]
+    found += ": the state has no axis of layers here, take part[0] of each" if layered else ""
     expected = ", ".join(f"{name} {list(part.shape)}" for name, part in zip(names, like, strict=False))
     raise ModelError(f"{giver} must be a tuple of tensors ({expected}), found {found}")
+
+
+def check_precision(state: "tuple[Tensor, ...]", like: "tuple[Tensor, ...]") -> None:
+    """Require a state in the precision of another one, where both are floating point.
+
+    Raises:
+        ModelError: it is in another one.
+    """
+    for part, other in zip(state, like, strict=True):
+        if part.dtype != other.dtype and part.is_floating_point() and other.is_floating_point():
+            raise ModelError(
+                f"the state is {_word(part)} and the cell {_word(other)}: cast one to the other's precision"
+            )
+
+
+@contextmanager
+def precision_named(x: "Tensor", like: "Tensor", cell: str) -> Iterator[None]:
+    """Turn what torch says of an input in another precision, or on another device, into one line that names both.
+
+    Args:
+        x: the input.
+        like: a tensor as the cell has them.
+        cell: what the cell is called.
+
+    Raises:
+        ModelError: something failed, and the input is in another precision or on another device.
+    """
+    try:
+        yield
+    except (RuntimeError, TypeError, ValueError) as error:
+        if x.device != like.device and "device" in str(error):
+            raise ModelError(
+                f"the input is on {x.device} and {cell} on {like.device}: move one to the other"
+            ) from error
+        if x.dtype != like.dtype and "type" in str(error):
+            raise ModelError(
+                f"the input is {_word(x)} and {cell} {_word(like)}: cast one, by x.to({like.dtype})"
+            ) from error
+        raise
+
+
+def _word(tensor: "Tensor") -> str:
+    return str(tensor.dtype).removeprefix("torch.")

@@ -9,23 +9,24 @@ from pathlib import Path
 
 import pytest
 import torch
+from in_process import call_here
 from torch import Tensor
 
 from asrnn import build_cell
-from asrnn_bench.cli.app import app
+from asrnn_bench.cli import invoke
 from asrnn_bench.records import Record, read_record
+from asrnn_bench.running.launchers.warm import Template
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "examples" / "asrnn-example-cell"
 CELL = PACKAGE / "asrnn_pendulums.py"
-VERBS = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
 RUN = ("--suite", "long-range", "--tasks", "permuted-mnist", "--models", "pendulums", "--max-steps", "2")
 
 
 def asrnn_bench(folder: Path, path: list[Path], *words: str) -> str:
-    """What the command line prints, in a folder of its own and with a path of imports before all others."""
+    """What the command line prints, in a process and a folder of its own, with a path of imports before all others."""
     plain = {name: value for name, value in os.environ.items() if name not in ("ASRNN_DATA_DIR", "COLUMNS")}
     found = subprocess.run(
         [sys.executable, "-m", "asrnn_bench", *words],
@@ -62,24 +63,27 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "there"
 
 
-def test_an_installed_package_is_listed_as_an_entry_point(installed: Path, tmp_path: Path) -> None:
+def test_an_installed_package_is_listed_as_an_entry_point(
+    installed: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(installed)
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert invoke(["list", "models"]) == 0
     parameters = 128 * 128 + 128 + 128  # W, V and b
-    assert row(asrnn_bench(tmp_path, [installed], "list", "models")) == (
+    assert row(capfd.readouterr().out) == (
         f"pendulums oscillator — — {parameters:,} 128 loop entry point of asrnn-example-cell 0.1.0"
     )
 
 
-def test_an_installed_package_runs_and_its_record_knows_its_version(installed: Path, tmp_path: Path) -> None:
-    said = asrnn_bench(tmp_path, [installed], *RUN)
-    assert "pendulums" in said
-    found = record(tmp_path)
-    assert (found.status, found.job.model.origin) == ("done", "entry-point")
-    assert found.job.model.code == {"distribution": "asrnn-example-cell", "version": "0.1.0"}
-
-
-@pytest.mark.skipif("check" not in VERBS, reason="there is no verb check")
-def test_an_installed_package_holds_the_contract(installed: Path, tmp_path: Path) -> None:
-    asrnn_bench(tmp_path, [installed], "check", "pendulums")
+def test_an_installed_package_keeps_the_contract_and_runs_and_its_record_knows_its_version(
+    installed: Path, tmp_path: Path, template: Template
+) -> None:
+    found = call_here(template, *RUN, cwd=tmp_path, PYTHONPATH=str(installed))
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert "checking pendulums against the contract" in found.stdout  # a run refuses what breaks it
+    done = record(tmp_path)
+    assert (done.status, done.job.model.origin) == ("done", "entry-point")
+    assert done.job.model.code == {"distribution": "asrnn-example-cell", "version": "0.1.0"}
 
 
 def test_one_new_file_makes_a_built_in_model(tmp_path: Path) -> None:
@@ -89,7 +93,7 @@ def test_one_new_file_makes_a_built_in_model(tmp_path: Path) -> None:
         shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(CELL, tree / "asrnn" / "cells" / "pendulums.py")
     path = [tree, tree / "benchmarks", tree / "datamodules"]
-    assert row(asrnn_bench(tmp_path, path, "list", "models")).endswith(" loop built in")
+    assert row(asrnn_bench(tmp_path, path, "list")) == "pendulums built-in version 1"
     asrnn_bench(tmp_path, path, *RUN)
     found = record(tmp_path)
     assert (found.status, found.job.model.origin, found.job.model.code) == ("done", "built-in", {"version": 1})

@@ -1,7 +1,9 @@
 """What a recurrent cell is: one step of a recurrence, and the scan that runs it over time."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Callable
+from functools import wraps
+from typing import ClassVar, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -9,10 +11,25 @@ from torch import Tensor, nn
 from asrnn.cells.once_a_scan import scanning
 from asrnn.errors import ModelError
 from asrnn.ops import require_loop
-from asrnn.shapes import check_sequence, check_state, positive_size
+from asrnn.shapes import check_precision, check_sequence, check_state, positive_size, precision_named
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 State = tuple[Tensor, ...]
 """The tensors that a cell carries from step to step, each ``[B, H]`` unless the cell says otherwise."""
+
+
+def out_of_graphs(scan: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a scan that ``torch.compile`` is to call as it is, and not to trace, with all its steps or kernels."""
+    # This is torch.compiler.disable, but for a second of imports where nothing is compiled.
+    untraced: Callable[P, R] = torch._disable_dynamo(scan)  # type: ignore[attr-defined]
+
+    @wraps(scan)
+    def scan_or_leave(*args: P.args, **kwargs: P.kwargs) -> R:
+        return untraced(*args, **kwargs) if torch.compiler.is_dynamo_compiling() else scan(*args, **kwargs)
+
+    return scan_or_leave
 
 
 class RecurrentCell(nn.Module, ABC):
@@ -110,12 +127,16 @@ class RecurrentCell(nn.Module, ABC):
         """Return what a readout sees of a state, ``[B, output_size]``: its first tensor."""
         return state[0]
 
-    def scan(self, x: Tensor, state: State | None = None, *, return_sequence: bool = False) -> tuple[Tensor, State]:
+    @out_of_graphs
+    def scan(
+        self, x: Tensor, state: State | list[Tensor] | Tensor | None = None, *, return_sequence: bool = False
+    ) -> tuple[Tensor, State]:
         """Run the cell over a sequence.
 
         Args:
             x: the input, ``[B, T, I]``.
-            state: the state before the first step; :meth:`initial_state` when not given.
+            state: the state before the first step, a tuple or list of its tensors, or the tensor where there is one;
+                :meth:`initial_state` when not given.
             return_sequence: return the output of every step, not of the last one only.
 
         Returns:
@@ -123,10 +144,16 @@ class RecurrentCell(nn.Module, ABC):
             last step.
 
         Raises:
-            ModelError: the input, the state, or what ``project`` or ``step`` return has a wrong shape.
+            ModelError: the input, the state, or what ``project`` or ``step`` return has a wrong shape; or the input or
+                the state has another precision than the cell, and ``project`` or ``step`` cannot take it.
         """
         require_loop(f"{type(self).__name__} has the loop over step alone")
-        state = self._state_for(x, state)
+        before = self._state_for(x, state)
+        with precision_named(x, before[0], type(self).__name__):
+            return self._loop(x, before, return_sequence)
+
+    def _loop(self, x: Tensor, state: State, return_sequence: bool) -> tuple[Tensor, State]:
+        """Run ``step`` over a sequence and from a state that were checked."""
         projected = self.project(x.transpose(0, 1))
         if projected.shape[:2] != (x.shape[1], x.shape[0]):
             raise ModelError(
@@ -144,19 +171,30 @@ class RecurrentCell(nn.Module, ABC):
                     outputs.append(self.output(state))
         return torch.stack(outputs, dim=1) if return_sequence else self.output(state), state
 
-    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Return the outputs of all steps and the final state, as :class:`torch.nn.RNN` does."""
+    def forward(self, x: Tensor, state: State | list[Tensor] | Tensor | None = None) -> tuple[Tensor, State]:
+        """Return the outputs of all steps and the final state, ``[B, T, H]`` and a tuple of ``[B, H]``.
+
+        :class:`torch.nn.RNN` differs: there the batch comes first only with ``batch_first=True``, a single sequence
+        ``[T, I]`` and a ``PackedSequence`` are taken too, and a state has an axis of layers before the batch, which
+        ``state[0]`` takes off.
+        """
         return self.scan(x, state, return_sequence=True)
 
     def num_parameters(self) -> int:
         """Count the degrees of freedom that are learnt; a complex number has two."""
         return sum(p.numel() * (2 if p.is_complex() else 1) for p in self.parameters() if p.requires_grad)
 
-    def _state_for(self, x: Tensor, state: State | None) -> State:
+    def _state_for(self, x: Tensor, state: State | list[Tensor] | Tensor | None) -> State:
         """Check the input of a scan, and complete it by the state it starts from."""
         check_sequence(x, self.input_size)
         start = self.initial_state(x.shape[0])
         if state is None:
             return start
-        check_state(state, start, self.state_names, "the state")
-        return state
+        given = (state,) if isinstance(state, Tensor) and len(start) == 1 else state
+        if isinstance(given, list):
+            given = tuple(given)
+        check_state(given, start, self.state_names, "the state")  # from here on it is a tuple of tensors
+        rounded = x.device.type in ("cpu", "cuda") and torch.is_autocast_enabled(x.device.type)
+        if not rounded:  # or a product that autocast rounded may be a state
+            check_precision(given, start)  # type: ignore[arg-type]
+        return given  # type: ignore[return-value]

@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from asrnn.cells.base import RecurrentCell, State
+from asrnn.cells.base import RecurrentCell, State, out_of_graphs
 from asrnn.cells.once_a_scan import once_a_scan
 from asrnn.ops import require_loop
+from asrnn.shapes import precision_named
 
 _ROOTS = ("step", "project", "output")
 _ABSENT = object()
@@ -70,25 +71,28 @@ class FastCell(RecurrentCell):
             ModelError: :func:`asrnn.ops.scan_with` names something that cannot run this scan.
         """
 
-    def scan(self, x: Tensor, state: State | None = None, *, return_sequence: bool = False) -> tuple[Tensor, State]:
+    @out_of_graphs
+    def scan(
+        self, x: Tensor, state: State | list[Tensor] | Tensor | None = None, *, return_sequence: bool = False
+    ) -> tuple[Tensor, State]:
         """Run the cell over a sequence; see :meth:`RecurrentCell.scan`.
 
         Raises:
             ModelError: as there; or :func:`asrnn.ops.scan_with` names something that cannot run this scan.
         """
-        state = self._state_for(x, state)
+        before = self._state_for(x, state)
         x, precision = self._in_precision(x)
-        with precision:
+        with precision, precision_named(x, before[0], type(self).__name__):
             replaced = self._replaced()
             if replaced:
                 require_loop(f"{type(self).__name__} replaces {replaced} and brings no {self.fast_attribute}")
             else:
-                found = self.scan_fast(x, state, return_sequence=return_sequence)
+                found = self.scan_fast(x, before, return_sequence=return_sequence)
                 if found is not None:
                     self._ran, output, last = found
                     return output, last
             self._ran = "loop"
-            return super().scan(x, state, return_sequence=return_sequence)
+            return self._loop(x, before, return_sequence)
 
     def _in_precision(self, x: Tensor) -> tuple[Tensor, AbstractContextManager[None]]:
         """Return the input as the scans take it, and the context in which they run."""

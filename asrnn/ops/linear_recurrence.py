@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from asrnn.errors import ModelError
-from asrnn.ops.derivatives import refuse_another, under_a_transform
+from asrnn.ops.derivatives import beyond_one_gradient, under_a_transform
 
 _FEW_STEPS = 32  # not worth halving: ten operations on short tensors take as long
 
@@ -34,7 +34,7 @@ def linear_recurrence(a: Tensor, b: Tensor, start: Tensor) -> Tensor:
         the states h, in the shape of b.
 
     Raises:
-        ModelError: shapes do not match; or, in the backward, a second derivative is asked for.
+        ModelError: shapes do not match.
     """
     if a.ndim != b.ndim or len(a) not in (1, len(b)) or start.shape != b.shape[1:]:
         raise ModelError(
@@ -67,9 +67,11 @@ class _Solution(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:
-        refuse_another("parallel", grad)
         a, start, states = ctx.saved_tensors
         towards_a, _, towards_start = ctx.needs_input_grad
+        if beyond_one_gradient(grad):
+            found = _gradients_in_order(a, start, states, grad)
+            return found[0] if towards_a else None, found[1], found[2] if towards_start else None
         factors = a.conj().resolve_conj()
         towards_b = grad.new_empty(grad.shape)
         towards_b[-1] = grad[-1]
@@ -81,6 +83,16 @@ class _Solution(torch.autograd.Function):
             towards_b,
             factors[0] * towards_b[0] if towards_start else None,
         )
+
+
+def _gradients_in_order(a: Tensor, start: Tensor, states: Tensor, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute the gradients towards a, b and start by steps that can be differentiated themselves, as states can."""
+    factors = a.conj()
+    if len(a) > 1:  # the first step back starts from 0, so that its factor does not matter
+        factors = torch.cat([factors[:1], factors[1:].flip(0)])
+    towards_b = _in_order(factors, grad.flip(0), torch.zeros_like(start)).flip(0)
+    before = torch.cat([start[None], states[:-1]])
+    return (towards_b * before.conj()).sum_to_size(a.shape), towards_b, a[0].conj() * towards_b[0]
 
 
 def _towards_factors(grad: Tensor, start: Tensor, states: Tensor) -> Tensor:

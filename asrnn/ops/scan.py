@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from asrnn.ops.derivatives import refuse_another
+from asrnn.ops.derivatives import beyond_one_gradient, gradients_by_autograd
 from asrnn.ops.driver import Gradients, add_up, narrow, scan_backward, scan_forward, split, widen
 from asrnn.ops.operands import Operands
+from asrnn.ops.recorded import recorded_scan
 from asrnn.ops.recurrence import Recurrence
 from asrnn.ops.runner import Runner
 from asrnn.ops.tiles import for_each_tile, tiles_of
@@ -96,7 +98,10 @@ class FusedScan:
 
 
 class _Differentiable(torch.autograd.Function):
-    """The scan with its gradient, which a second backward of the same graph computes from the operands anew."""
+    """The scan with its gradient, which a second backward of the same graph computes from the operands anew.
+
+    A gradient that is to be differentiated itself, or that is one of a batch, is that of recorded steps.
+    """
 
     @staticmethod
     def forward(ctx: Any, scan: FusedScan, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -108,7 +113,11 @@ class _Differentiable(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_sequence: Tensor | None, *grads: Tensor | None) -> tuple[Any, ...]:
-        refuse_another("fused", grad_sequence, *grads)
+        if beyond_one_gradient(grad_sequence, *grads):
+            steps = partial(recorded_scan, ctx.scan.recurrence, return_sequence=ctx.scan.return_sequence)
+            with torch.autocast(ctx.saved_tensors[0].device.type, enabled=False):
+                needed = ctx.needs_input_grad[1:]
+                return (None, *gradients_by_autograd(steps, ctx.saved_tensors, needed, (grad_sequence, *grads)))
         operands = Operands.of(ctx.saved_tensors, ctx.scan.recurrence)
         traces, ctx.traces = ctx.traces, None
         with torch.autocast(operands.x.device.type, enabled=False):

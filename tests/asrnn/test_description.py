@@ -7,7 +7,7 @@ import pytest
 import torch
 from registry_support import write
 
-from asrnn import ModelDescription, build_cell, describe, find_model, list_models
+from asrnn import ModelDescription, build_cell, describe, find_model, model_sources
 from asrnn.ops import compiled, scan_with
 
 FAMILY = """
@@ -69,7 +69,7 @@ def test_parameters_and_state_are_those_that_the_papers_count(name: str, paramet
 
 
 def test_every_built_in_model_says_what_it_is() -> None:
-    for source in list_models():
+    for source in model_sources():
         found = describe(source, hidden_size=16)
         assert found.fault is None, source.name
         assert found.family, source.name

@@ -19,10 +19,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from asrnn import build_model, list_models
+from asrnn import build_model, model_sources
 
 GOLDEN = Path(__file__).with_name("golden")
-NAMES = [source.name for source in list_models() if source.origin == "built-in"]
+NAMES = [source.name for source in model_sources() if source.origin == "built-in"]
 B, T, I, H, C = 8, 15, 3, 10, 5  # noqa: E741 - the axes are called so
 # Units with modReLU jump where their argument passes 0. At 0.1 the curves of these cells are chaotic: 20 steps enlarge
 # a rounding 10^7 times.

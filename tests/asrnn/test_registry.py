@@ -13,12 +13,15 @@ from registry_support import BUILT_IN, CELL, one_line, write
 
 from asrnn.errors import ModelError, UnknownNameError, UsageError
 from asrnn.local_imports import TRAVELS_ALONE
-from asrnn.registry import ModelSource, find_model, list_models, load_model
+from asrnn.registry import ModelSource, find_model, load_model, model_sources
 
 
 def test_built_in_models() -> None:
-    sources = {source.name: source for source in list_models() if source.origin == "built-in"}
+    sources = {source.name: source for source in model_sources() if source.origin == "built-in"}
     assert list(sources) == BUILT_IN
+    names = list_models()
+    assert names == [source.name for source in model_sources()] == sorted(names)
+    assert {type(name) for name in names} == {str}
     assert sources["antisymmetric-gated"] == ModelSource(
         "antisymmetric-gated",
         "built-in",

@@ -21,7 +21,7 @@ REFUSED = {
 STACK = {"num_layers": 2, "residual": True, "norm": "layer", "glu": True, "dropout": 0.1}
 
 
-@pytest.mark.parametrize("name", [source.name for source in list_models()])
+@pytest.mark.parametrize("name", list_models())
 def test_every_registered_model(name: str) -> None:
     report = check_model(name)
     assert report.passed, report.text

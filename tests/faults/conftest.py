@@ -1,25 +1,15 @@
-import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bench_support import TINY, done
-from fault_support import CORE, PROGRESS, Bench, outcome, plan_jobs, suite_text, write
+from fault_support import PROGRESS, Bench, outcome, plan_jobs, suite_text, write
 
 from asrnn_bench.records import Job
 from asrnn_bench.running.job_directory import JobDirectory
-from asrnn_bench.running.launchers.environment import KEEP_BUFFERS
 from asrnn_bench.running.launchers.warm import Template
 from asrnn_bench.running.options import Options
-
-
-@pytest.fixture(scope="session")
-def template() -> Iterator[Template]:
-    found = Template({**KEEP_BUFFERS, **os.environ, **CORE})
-    yield found
-    found.close()
 
 
 @pytest.fixture

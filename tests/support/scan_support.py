@@ -12,9 +12,9 @@ from asrnn.cells.parallel import ParallelCell
 from asrnn.compiling import compiler
 from asrnn.ops.compiled import compiled_runner
 from asrnn.ops.recurrence import Recurrence
-from asrnn.registry import ModelSource, list_models
+from asrnn.registry import ModelSource, model_sources
 
-SOURCES: dict[str, ModelSource] = {source.name: source for source in list_models() if source.origin == "built-in"}
+SOURCES: dict[str, ModelSource] = {source.name: source for source in model_sources() if source.origin == "built-in"}
 FUSED = [name for name, source in SOURCES.items() if issubclass(load_model(source), FusedCell)]
 PARALLEL = [name for name, source in SOURCES.items() if issubclass(load_model(source), ParallelCell)]
 

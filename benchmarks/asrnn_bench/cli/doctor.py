@@ -35,7 +35,7 @@ def doctor(
     _scans_and_disk()
     faults += _data(resolve_data_dir(data_dir))
     _launchers()
-    typer.echo(f"models    {', '.join(source.name for source in list_models())}")
+    typer.echo(f"models    {', '.join(list_models())}")
     lacking = [name for name in IMAGE_SETS if not images_present(name, resolve_data_dir(data_dir))]
     ready = f"ready, but for tasks on {', '.join(lacking)}, which will be skipped" if lacking else "ready"
     typer.echo("verdict   " + (f"{faults} to mend, marked with !" if faults else ready))

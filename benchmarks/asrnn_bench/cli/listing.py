@@ -10,7 +10,7 @@ from rich.table import Table
 
 from asrnn.adapters import ADAPTERS
 from asrnn.errors import UnknownNameError
-from asrnn.registry import ModelSource, list_models
+from asrnn.registry import ModelSource, model_sources
 from asrnn_bench.cli.app import app
 from asrnn_bench.cli.console import open_console
 from asrnn_bench.planning.spec import NOT_RECURRENT, load_suite, shipped_suites
@@ -47,7 +47,7 @@ def print_models(console: Console) -> None:
 
     with warnings.catch_warnings(record=True) as left_out:
         warnings.simplefilter("always")
-        sources = list_models()
+        sources = model_sources()
     described = [describe(source) for source in sources]
     wide = console.width >= NARROW
     console.print(described_models(described, with_papers=wide))
@@ -133,7 +133,7 @@ def _print_tasks(console: Console) -> None:
 
 def _print_names(console: Console) -> None:
     table = _table("model", "origin", "code")
-    for source in list_models():
+    for source in model_sources():
         code = ", ".join(f"{key} {value}" for key, value in source.code.items())
         table.add_row(source.name, source.origin, code)
     for name, version in NOT_RECURRENT.items():

@@ -93,6 +93,6 @@ def _what_it_is(word: str) -> str:
         return f"a suite: asrnn-bench --suite {quoted}"
     if word in TASKS:
         return f"a task: {RUN} --tasks {quoted}"
-    if ":" in word or word.endswith(".py") or word in [source.name for source in list_models()]:
+    if ":" in word or word.endswith(".py") or word in list_models():
         return f"a model: asrnn-bench check {quoted}, or {RUN} --models {quoted}"
     return ""

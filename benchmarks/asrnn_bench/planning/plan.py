@@ -75,22 +75,22 @@ def _plan(suite: SuiteSpec, request: Request) -> Plan:
     _names_differ(sources)
     _settings_are_meant(suite, [source.name for source in sources])
     sources.sort(key=lambda source: source.origin == "built-in" or source.name in suite.names)
-    jobs = [
-        Job(
-            suite=suite.name,
-            suite_version=suite.version,
-            budget=budget_name,
-            task=_task_config(suite, budget, task),
-            model=model,
-            training=_training(budget, task.name, _settings(suite, task.name, model.name), request.max_steps),
-            settings=_settings(suite, task.name, model.name).origin,
-            seed=seed,
-            threads=request.threads,
-        )
-        for seed in dict.fromkeys(request.seeds or budget.seeds)
-        for task in tasks
-        for model in [*map(_not_recurrent, NOT_RECURRENT), *(_model(suite, budget, task.name, s) for s in sources)]
+    rows = [  # what all seeds of a task and a model share is made once
+        {
+            "suite": suite.name,
+            "suite_version": suite.version,
+            "budget": budget_name,
+            "task": config,
+            "model": model,
+            "training": _training(budget, config.name, settings, request.max_steps),
+            "settings": settings.origin,
+            "threads": request.threads,
+        }
+        for config in (_task_config(suite, budget, task) for task in tasks)
+        for model in _models(suite, budget, config.name, sources)
+        for settings in [_settings(suite, config.name, model.name)]
     ]
+    jobs = [Job(**row, seed=seed) for seed in dict.fromkeys(request.seeds or budget.seeds) for row in rows]
     files = {source.name: Path(source.target.rpartition(":")[0]) for source in sources if source.origin == "file"}
     roots = dict.fromkeys(root for source in sources for root in import_roots(source))
     return Plan(suite, budget_name, jobs, files, tuple(roots))
@@ -136,6 +136,10 @@ def _training(budget: Budget, task: str, settings: Settings, max_steps: int | No
     )
 
 
+def _models(suite: SuiteSpec, budget: Budget, task: str, sources: Sequence[ModelSource]) -> list[ModelConfig]:
+    return [*map(_not_recurrent, NOT_RECURRENT), *(_model(suite, budget, task, source) for source in sources)]
+
+
 def _model(suite: SuiteSpec, budget: Budget, task: str, source: ModelSource) -> ModelConfig:
     own = budget.tasks.get(task)
     target = source.target
@@ -163,7 +167,7 @@ def _not_recurrent(name: str) -> ModelConfig:
 def _settings_are_meant(suite: SuiteSpec, models: list[str]) -> None:
     """Refuse settings of a model that is all but called as one of the plan: they would be left out in silence."""
     named = {name for settings in suite.settings.values() for name in settings}
-    known = {*suite.names, *NOT_RECURRENT, *(source.name for source in list_models()), *filter(may_be_a_layer, named)}
+    known = {*suite.names, *NOT_RECURRENT, *list_models(), *filter(may_be_a_layer, named)}
     for model in models:
         near = [] if model in named else get_close_matches(model, named - known, n=1, cutoff=0.8)
         if near:

@@ -167,7 +167,7 @@ def _require(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
 
 def _rows_agree(rows: dict[str, Row], models: list[str]) -> None:
     """Refuse a row that is not among the models, that has another model's name, or whose model nothing carries."""
-    registered = [*(source.name for source in list_models()), *NOT_RECURRENT] if rows else []
+    registered = [*list_models(), *NOT_RECURRENT] if rows else []
     for name, row in rows.items():
         if name in registered or adapter_of(name) is not None:
             raise ValueError(f"rows.{name}: a model is called '{name}' already; give the row another name")
@@ -186,7 +186,7 @@ def _no_typing_error(names: Iterable[str], models: list[str]) -> None:
 
     Others may be a user's own: their names become known only when a run names their files.
     """
-    known = {*models, *(source.name for source in list_models()), *NOT_RECURRENT, "default"}
+    known = {*models, *list_models(), *NOT_RECURRENT, "default"}
     for name in names:
         near = get_close_matches(name, known, n=1, cutoff=0.8)
         if name not in known and near and not may_be_a_layer(name):

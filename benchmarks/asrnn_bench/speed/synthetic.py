@@ -33,7 +33,7 @@ _ENVIRONMENT: dict[str, str | int | float | bool | None] = {
 
 def write_suite(path: Path, jobs: int) -> int:
     """Write a suite of about so many jobs, of all tasks and all registered models, and return how many they are."""
-    models = [source.name for source in list_models()]
+    models = list_models()
     seeds = max(1, round(jobs / (len(TASKS) * (len(models) + len(NOT_RECURRENT)))))
     lines = [
         'name = "synthetic"',

@@ -15,6 +15,8 @@ COUNTERPARTS = {
 }
 """The same recurrences elsewhere."""
 
+NUMBER_WIDTH = 6
+
 NOISY = 1.5
 """A median so many times the minimum says that the machine did something else too."""
 
@@ -22,12 +24,12 @@ NOISY = 1.5
 def size_table(rows: Sequence[Row]) -> Table:
     """Return the table of one size and number of threads, the fastest first."""
     first = rows[0]
-    table = Table(title=f"{first.size.label}, {place(first)}", title_justify="left", caption_justify="left")
+    table = _table(f"{first.size.label}, {place(first)}")
     product = next((row.product_gflops for row in rows if row.product_gflops), None)
     if product:
         table.caption = f"roofline: share of what the matrix products alone need, at {product:,.0f} GFLOP/s"
-    table.add_column("one training step", no_wrap=True)
-    table.add_column("back end")
+    table.add_column("one training step", overflow="fold")
+    table.add_column("back end", overflow="fold", min_width=8)
     has_memory = any(row.peak_mib is not None for row in rows)
     for name in (
         "ms",
@@ -36,7 +38,7 @@ def size_table(rows: Sequence[Row]) -> Table:
         "roofline",
         *(("MiB", f"of {REFERENCE}'s") if has_memory else ()),
     ):
-        table.add_column(name, justify="right")
+        _add_numbers(table, name)
     for row in sorted(rows, key=lambda row: (row.median_ms is None, row.median_ms, row.model)):
         cells = [number(row.median_ms), number(row.min_ms)]
         cells += ["" if row.speedup_over_lstm is None else f"{row.speedup_over_lstm:.2f}", _share(row.roofline_share)]
@@ -61,17 +63,26 @@ def remarks(rows: Sequence[Row]) -> list[str]:
 
 def growth_table(rows: Sequence[Row], axes: Axes) -> Table:
     """Return how the time of a step grows along each axis."""
-    table = Table(title="growth of the time of a step", title_justify="left", caption_justify="left")
+    table = _table("growth of the time of a step")
     table.caption = "slope: of log time against log size; 1 is linear"
-    table.add_column("model", no_wrap=True)
+    table.add_column("model", overflow="fold")
     for name in ("axis", "from", "to", "ms", "to ms", "slope"):
-        table.add_column(name, justify="right")
+        _add_numbers(table, name)
     for axis, sizes in axes.items():
         for model, points in along(rows, axis, sizes).items():
             (start, first), (end, last), fitted = points[0], points[-1], slope(points)
             ends = (f"{start:,}", f"{end:,}", number(first), number(last))
             table.add_row(model, AXIS_LETTERS[axis], *ends, "" if fitted is None else f"{fitted:.2f}")
     return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", caption_justify="left", box=None, pad_edge=False)
+
+
+def _add_numbers(table: Table, name: str) -> None:
+    """Add a column whose numbers stay whole on a narrow terminal, where names take two lines."""
+    table.add_column(name, justify="right", min_width=max(NUMBER_WIDTH, *map(len, name.split())))
 
 
 def place(row: Row) -> str:

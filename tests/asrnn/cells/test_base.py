@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from scan_support import SOURCES
 from torch import nn
+from torch.nn.utils.rnn import pack_sequence
 
-from asrnn import RecurrentCell, build_cell
+from asrnn import RecurrentCell, build_cell, build_model
 from asrnn.errors import ModelError
 
 
@@ -78,7 +80,12 @@ def test_input_of_a_wrong_shape(name: str, shape: tuple[int, ...]) -> None:
     [
         (torch.zeros(2, 4), "a Tensor"),
         ((torch.zeros(2, 4),), "([2, 4])"),
+        ([torch.zeros(2, 4)], "([2, 4])"),
         ((torch.zeros(2, 4), torch.zeros(3, 4)), "([2, 4], [3, 4])"),
+        (
+            (torch.zeros(1, 2, 4), torch.zeros(1, 2, 4)),
+            "([1, 2, 4], [1, 2, 4]): the state has no axis of layers here, take part[0] of each",
+        ),
         (None, None),
     ],
 )
@@ -91,6 +98,60 @@ def test_state_of_a_wrong_shape(state: object, found: str | None) -> None:
         cell.scan(torch.zeros(2, 5, 3), state)
     expected = "the state must be a tuple of tensors (h [2, 4], c [2, 4]), found "
     assert str(caught.value) == expected + found
+
+
+EVERY = pytest.mark.parametrize("name", SOURCES)
+
+
+@EVERY
+def test_a_list_or_a_single_tensor_is_a_state(name: str) -> None:
+    cell, x = build_cell(name, 3, 4, seed=0), torch.ones(2, 5, 3)
+    state = tuple(torch.full_like(part, 0.5) for part in cell.initial_state(2))
+    expected, _ = cell.scan(x, state)
+    assert torch.equal(cell.scan(x, list(state))[0], expected)
+    if len(state) == 1:
+        assert torch.equal(cell.scan(x, state[0])[0], expected)
+        assert torch.equal(cell(x, state[0])[0][:, -1], cell(x, state)[0][:, -1])
+
+
+@EVERY
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.int64, torch.uint8])
+def test_another_precision_is_refused_in_one_line(name: str, dtype: torch.dtype) -> None:
+    cell, x = build_cell(name, 3, 4), torch.ones(2, 5, 3)
+    word = str(dtype).removeprefix("torch.")
+    with pytest.raises(ModelError) as caught:
+        cell.scan(x.to(dtype))
+    assert str(caught.value) == (
+        f"the input is {word} and {type(cell).__name__} float32: cast one, by x.to(torch.float32)"
+    )
+    if dtype.is_floating_point:
+        with pytest.raises(ModelError, match=f"^the state is {word} and the cell float32: cast one to the other's"):
+            cell.scan(x, tuple(part.to(dtype) for part in cell.initial_state(2)))
+
+
+def test_what_fails_for_another_reason_is_not_called_a_matter_of_precision() -> None:
+    class Embeds(Sum):
+        def project(self, x):
+            raise RuntimeError("index out of range")
+
+    with pytest.raises(RuntimeError, match="^index out of range$"):
+        Embeds(3, 3).scan(torch.ones(2, 5, 3, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("name", ["feedback", "lru", "lstm", "lmu"])
+def test_what_is_no_sequence_is_refused_in_one_line(name: str) -> None:
+    x = torch.ones(2, 5, 3)
+    wrong = {
+        "found a PackedSequence: unpack it by torch.nn.utils.rnn.pad_packed_sequence": pack_sequence([x[0], x[1, :2]]),
+        "found a list: make it one by torch.as_tensor": x.tolist(),
+        "found a ndarray: make it one by torch.as_tensor": x.numpy(),
+        r"found \[5, 3\]: a single sequence is a batch of one, x.unsqueeze\(0\)": x[0],
+    }
+    for message, given in wrong.items():
+        with pytest.raises(ModelError, match=message):
+            build_cell(name, 3, 4)(given)
+        with pytest.raises(ModelError, match=message):
+            build_model(name, input_size=3, hidden_size=4, num_outputs=2)(given)
 
 
 def test_a_step_that_forgets_the_tuple() -> None:

@@ -141,12 +141,11 @@ def test_under_the_transforms_of_torch() -> None:
     torch.testing.assert_close(tangent, slope, **TOLERANCE)
 
 
-def test_what_the_backward_refuses() -> None:
+@pytest.mark.parametrize("shared", [False, True])
+def test_derivatives_of_derivatives(shared: bool) -> None:
     a, b, start = operands((4, *K), 4, torch.float64)
-    loss = linear_recurrence(a, b, start).square().sum()
-    for keywords in ({"create_graph": True}, {"is_grads_batched": True, "grad_outputs": torch.ones(2)}):
-        with pytest.raises(ModelError, match=r"a parallel scan has no second derivative.*scan_with\('loop'\)"):
-            torch.autograd.grad(loss, b, retain_graph=True, **keywords)
+    inputs = (a[:1] if shared else a).detach().requires_grad_(), b, start
+    assert torch.autograd.gradgradcheck(linear_recurrence, inputs)  # torch's defaults for float64
 
 
 def test_wrong_shapes() -> None:

@@ -4,8 +4,6 @@ import pytest
 import torch
 from scan_support import equal, gradients, random_run, run
 
-from asrnn.errors import ModelError
-
 pytestmark = pytest.mark.usefixtures("nan_memory", "backend")
 
 
@@ -78,16 +76,6 @@ def test_an_output_that_nobody_uses(cell, used: str) -> None:
     last, _ = cell.scan(x, state)
     expected = torch.autograd.grad(last.sum(), [x, *cell.parameters()])
     assert equal(found, expected)
-
-
-def test_second_derivatives_are_refused(cell) -> None:
-    x, state = random_run(cell, 3, 4)
-    output, _ = cell.scan(x, state)
-    with pytest.raises(
-        ModelError,
-        match=r"no second derivative, nor batched gradients: run it within `with asrnn.ops.scan_with\('loop'\)",
-    ):
-        torch.autograd.grad(output.sum(), x, create_graph=True)
 
 
 def test_parameters_changed_before_the_backward_are_noticed(cell) -> None:

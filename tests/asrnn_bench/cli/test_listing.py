@@ -48,7 +48,7 @@ def _plug_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def printed(width: int, described: list[ModelDescription], monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The lines of the list on a terminal of so many columns."""
     by_name = {model.source.name: model for model in described}
-    monkeypatch.setattr(listing, "list_models", lambda: [model.source for model in described])
+    monkeypatch.setattr(listing, "model_sources", lambda: [model.source for model in described])
     monkeypatch.setattr("asrnn.description.describe", lambda source: by_name[source.name])
     text = io.StringIO()
     listing.print_models(Console(file=text, width=width, highlight=False, markup=False))

@@ -14,8 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 from bench_support import COMMAND, TINY, call
+from fault_support import CORE
+from in_process import call_here
+from waiting import wait_until
 
 from asrnn_bench.records import Record, read_record
+from asrnn_bench.running.launchers.warm import Forked, Template
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -40,12 +44,12 @@ def scores(folder: Path) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the tiny suite ran, with the example's cell beside a built-in one."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "tiny.toml").write_text(TINY)
     shutil.copy(EXAMPLE, folder / "my_cell.py")
-    found = call("--suite", "tiny.toml", "--models", "rnn,my_cell.py:LeakyCell", cwd=folder)
+    found = call_here(template, "--suite", "tiny.toml", "--models", "rnn,my_cell.py:LeakyCell", cwd=folder)
     assert found.returncode == 0, found.stdout + found.stderr
     (folder / "said.txt").write_text(found.stdout)
     return folder
@@ -104,81 +108,88 @@ def test_a_second_run_starts_no_job_and_changes_no_byte_of_the_leaderboards(fini
     assert (check.returncode, check.stdout.strip()) == (0, "every leaderboard is what its records give")
 
 
-def test_two_runs_give_bit_equal_metrics_and_weights(finished: Path, tmp_path: Path) -> None:
-    for name in ("tiny.toml", "my_cell.py"):
-        shutil.copy(finished / name, tmp_path)
-    assert call("--suite", "tiny.toml", "--models", "rnn,my_cell.py:LeakyCell", cwd=tmp_path).returncode == 0
-    assert scores(tmp_path) == scores(finished)
-    for path in finished.glob("runs/**/weights.safetensors"):
-        assert (tmp_path / path.relative_to(finished)).read_bytes() == path.read_bytes()
+def started(template: Template, directory: Path) -> Forked:
+    """A worker on a job directory, as a launcher starts it."""
+    return template.start([str(directory)], {**os.environ, **CORE}, directory / "worker.log")
 
 
-def test_the_same_job_started_twice_at_once_yields_one_result(finished: Path, tmp_path: Path) -> None:
+def ended(worker: Forked) -> int:
+    """Its exit status, once it has ended."""
+    wait_until(lambda: worker.poll() is not None, "the end of a worker", 240)
+    return int(worker.poll() or 0)
+
+
+def test_the_same_job_started_twice_at_once_yields_one_result(
+    finished: Path, tmp_path: Path, template: Template
+) -> None:
+    """The result is, to the bit, what the job came to before."""
     folder = again(finished, tmp_path)
     (directory,) = folder.glob("runs/tiny/permuted-mnist/rnn/seed-0-*")
     expected = scores(folder)
     (directory / "result.json").unlink()
-    words = [sys.executable, "-m", "asrnn_bench.worker", str(directory)]
-    processes = [subprocess.Popen(words, env={**os.environ, "OMP_NUM_THREADS": "1"}) for _ in range(2)]
-    assert sorted(process.wait(timeout=240) for process in processes) == [0, 76]  # one of them gave way
+    workers = [started(template, directory) for _ in range(2)]
+    assert sorted(map(ended, workers)) == [0, 76]  # one of them gave way
     assert len(list(directory.glob("result.json"))) == 1
     assert scores(folder) == expected
     winner = results(folder)[next(key for key in expected if key.startswith(directory.name[-12:]))]
     assert winner.attempt in (2, 3)
+    (weights,) = {path.read_bytes() for path in directory.glob("attempts/*/weights.safetensors")}
+    assert weights
 
 
-def test_a_worker_on_a_finished_job_does_nothing(finished: Path, tmp_path: Path) -> None:
+def test_a_worker_on_a_finished_job_does_nothing(finished: Path, tmp_path: Path, template: Template) -> None:
     folder = again(finished, tmp_path)
     (directory,) = folder.glob("runs/tiny/permuted-mnist/rnn/seed-0-*")
+    (directory / "worker.log").touch()
     before = files(directory)
-    assert subprocess.run([sys.executable, "-m", "asrnn_bench.worker", str(directory)], check=False).returncode == 0
+    assert ended(started(template, directory)) == 0
     assert files(directory) == before
 
 
-def test_an_edited_model_file_starts_its_jobs_anew(finished: Path, tmp_path: Path) -> None:
+def test_an_edited_model_file_starts_its_jobs_anew(finished: Path, tmp_path: Path, template: Template) -> None:
     folder = again(finished, tmp_path)
     words = ["--suite", "tiny.toml", "--models", "rnn,my_cell.py:LeakyCell"]
-    assert "4 jobs, 0 to run" in call(*words, "--dry-run", cwd=folder).stdout
+    assert "4 jobs, 0 to run" in call_here(template, *words, "--dry-run", cwd=folder).stdout
     with (folder / "my_cell.py").open("a") as file:
         file.write("\n\nSLOPE = 1.0\n")
-    assert "4 jobs, 1 to run" in call(*words, "--dry-run", cwd=folder).stdout
-    found = call(*words, cwd=folder)
+    assert "4 jobs, 1 to run" in call_here(template, *words, "--dry-run", cwd=folder).stdout
+    found = call_here(template, *words, cwd=folder, answers=lambda target: None)
     assert "1 of 4 jobs were started now" in found.stdout
     assert len((folder / "leaderboards" / "tiny.tiny.csv").read_text().splitlines()) == 6  # the old row stays
 
 
-def test_status_shows_the_run_from_another_shell(finished: Path) -> None:
-    found = call("status", "runs", cwd=finished)
+def test_status_shows_the_run_from_another_shell(finished: Path, template: Template) -> None:
+    found = call_here(template, "status", "runs", cwd=finished)
     assert found.returncode == 0
     assert "4 of 4 jobs done" in found.stdout
 
 
-def test_a_lost_leaderboard_comes_back_from_the_records(finished: Path, tmp_path: Path) -> None:
+def test_a_lost_leaderboard_comes_back_from_the_records(finished: Path, tmp_path: Path, template: Template) -> None:
     folder = again(finished, tmp_path)
     before = files(folder / "leaderboards")
     shutil.rmtree(folder / "leaderboards")
-    assert call("leaderboard", "runs", "--check", cwd=folder).returncode == 1
-    assert call("leaderboard", "runs", cwd=folder).returncode == 0
+    assert call_here(template, "leaderboard", "runs", "--check", cwd=folder).returncode == 1
+    assert call_here(template, "leaderboard", "runs", cwd=folder).returncode == 0
     assert files(folder / "leaderboards") == before
 
 
-def test_no_data_is_a_skip_that_says_what_to_do(tmp_path: Path) -> None:
+def test_no_data_is_a_skip_that_says_what_to_do(tmp_path: Path, template: Template) -> None:
     (tmp_path / "tiny.toml").write_text(TINY.replace("permuted-mnist", "pixel-cifar10"))
-    found = call("--suite", "tiny.toml", cwd=tmp_path)
+    found = call_here(template, "--suite", "tiny.toml", cwd=tmp_path)
     assert found.returncode == 0
     assert "0 of 3 jobs were started now" in found.stdout
     assert "asrnn-bench prepare" in found.stdout
     assert "no data" in (tmp_path / "leaderboards" / "tiny.tiny.md").read_text()
-    assert call("--suite", "tiny.toml", "--strict", cwd=tmp_path).returncode == 1
+    assert call_here(template, "--suite", "tiny.toml", "--strict", cwd=tmp_path).returncode == 1
 
 
-def test_a_damaged_file_fails_its_tasks_with_both_digests(tmp_path: Path) -> None:
+def test_a_damaged_file_fails_its_tasks_with_both_digests(tmp_path: Path, template: Template) -> None:
     (tmp_path / "tiny.toml").write_text(TINY.replace("permuted-mnist", "pixel-cifar10"))
     folder = tmp_path / "data" / "cifar-10-batches-py"
     folder.mkdir(parents=True)
     for name in [*(f"data_batch_{n}" for n in range(1, 6)), "test_batch", "batches.meta"]:
         (folder / name).write_bytes(b"not the published bytes")
-    found = call("--suite", "tiny.toml", cwd=tmp_path)
+    found = call_here(template, "--suite", "tiny.toml", cwd=tmp_path)
     assert found.returncode == 1
     digests = re.findall(r"\b[0-9a-f]{64}\b", found.stdout)
     assert len(set(digests)) == 2
@@ -186,27 +197,33 @@ def test_a_damaged_file_fails_its_tasks_with_both_digests(tmp_path: Path) -> Non
     assert "Traceback" not in found.stdout + found.stderr
 
 
-def test_a_model_of_the_wrong_shape_fails_alone_and_says_why(tmp_path: Path) -> None:
+def test_a_model_that_is_refused_fails_alone_and_says_why(tmp_path: Path, template: Template) -> None:
     (tmp_path / "tiny.toml").write_text(TINY)
     (tmp_path / "cells.py").write_text(
-        "from torch import nn\n\n\nclass Transposed(nn.Module):\n"
+        "from torch import nn\n\n\nclass Plain(nn.Module):\n"
         "    def __init__(self, input_size, hidden_size):\n        super().__init__()\n"
         "        self.rnn = nn.RNN(input_size, hidden_size, batch_first=True)\n\n"
-        "    def forward(self, x):\n        return self.rnn(x)[0].transpose(1, 2)\n\n\n"
-        "class Plain(Transposed):\n    def forward(self, x):\n        return self.rnn(x)\n"
+        "    def forward(self, x):\n        return self.rnn(x)\n\n\n"
+        "class Transposed(Plain):\n    def forward(self, x):\n        return self.rnn(x)[0].transpose(1, 2)\n"
     )
-    found = call("--suite", "tiny.toml", "--models", "cells.py:Transposed,cells.py:Plain", cwd=tmp_path)
+    words = ["--suite", "tiny.toml", "--models", "cells.py:Transposed,cells.py:Plain"]
+    refused = "Transposed must return [B, T, H]"
+    found = call_here(
+        template, *words, cwd=tmp_path, answers=lambda target: refused if target.endswith("Transposed") else None
+    )
     assert found.returncode == 1
     (line,) = [line for line in found.stdout.splitlines() if line.startswith("failed, permuted-mnist / transposed")]
-    assert "must return [B, T, H]" in line
+    assert f"refused by the contract: {refused}" in line
     assert "Traceback" not in found.stdout + found.stderr
     states = {record.job.model.name: record.status for record in results(tmp_path).values()}
     assert states == {"plain": "done", "chance": "done", "logistic-regression": "done"}
     assert "failed" in (tmp_path / "leaderboards" / "tiny.tiny.csv").read_text()
-    assert call("leaderboard", "runs", "--check", cwd=tmp_path).returncode == 0  # the failed row comes back too
+    check = call_here(template, "leaderboard", "runs", "--check", cwd=tmp_path)  # the failed row comes back too
+    assert check.returncode == 0
 
 
 def test_a_model_that_diverges_is_a_row_and_not_an_error(tmp_path: Path) -> None:
+    """In a process of its own, as a user runs it."""
     (tmp_path / "tiny.toml").write_text(
         TINY + '\n[settings.permuted-mnist.rnn]\norigin = "a test"\noptimizer = "sgd"\nlearning_rate = 1e38\n'
     )
@@ -244,22 +261,17 @@ def long_run(folder: Path) -> Iterator[tuple["subprocess.Popen[str]", list[psuti
         process.communicate()
 
 
-def test_an_interrupted_run_says_how_to_go_on_and_leaves_no_worker(tmp_path: Path) -> None:
+def test_an_interrupted_run_says_what_it_waits_for_and_how_to_go_on_and_leaves_no_worker(
+    tmp_path: Path, template: Template
+) -> None:
     with long_run(tmp_path) as (process, workers):
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=60)
     assert process.returncode == 130
+    assert re.search(r"saving [12] jobs?, up to 30 s; interrupt again to end at once", said)
     assert "run the same command to go on" in said
     assert not [worker for worker in workers if worker.is_running()]
-    assert "waiting" in call("status", "runs", cwd=tmp_path).stdout
-
-
-def test_a_run_that_is_ended_by_sigterm_leaves_no_worker_either(tmp_path: Path) -> None:
-    with long_run(tmp_path) as (process, workers):
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
-    assert process.returncode == 143
-    assert not [worker for worker in workers if worker.is_running()]
+    assert "waiting" in call_here(template, "status", "runs", cwd=tmp_path).stdout
 
 
 def test_from_python_it_is_the_same_and_returns_a_data_frame(finished: Path, tmp_path: Path) -> None:
@@ -272,4 +284,4 @@ def test_from_python_it_is_the_same_and_returns_a_data_frame(finished: Path, tmp
     )
     found = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
-    assert "0 of 4" not in found.stderr
+    assert len(list(folder.glob("runs/*/*/*/*/attempts/*"))) == 4  # no job was started again

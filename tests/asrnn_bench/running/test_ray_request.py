@@ -92,8 +92,15 @@ def test_a_job_without_gpus_sees_none() -> None:
         "MKL_NUM_THREADS": "2",
         "OPENBLAS_NUM_THREADS": "2",
         "CUDA_VISIBLE_DEVICES": "",
+        "ASRNN_BENCH_DEVICES": "0",
     }
-    assert "CUDA_VISIBLE_DEVICES" not in Share(1, 1).environment(2)  # Ray names them
+
+
+@pytest.mark.parametrize(("gpus", "promised"), [(1, "1"), (0.25, "1"), (2, "2")])
+def test_a_job_with_gpus_sees_those_that_ray_names_and_expects_as_many(gpus: float, promised: str) -> None:
+    place = Share(gpus, 1).environment(2)
+    assert "CUDA_VISIBLE_DEVICES" not in place
+    assert place["ASRNN_BENCH_DEVICES"] == promised
 
 
 def test_a_cluster_whose_nodes_are_too_small_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What follows from each way in which a Ray task can end, on a Ray that is told."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -188,3 +189,47 @@ def test_a_node_without_the_folder_says_so(tmp_path: Path, monkeypatch: pytest.M
         "jobs and workers need a shared file system"
     )
     assert "RAY_AUTH_TOKEN" not in os.environ
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
+@pytest.mark.parametrize("name", ["is_done", "attempts", "wait"])
+def test_a_directory_that_cannot_be_read_for_a_while_is_looked_at_again(
+    run: Callable[..., dict[JobDirectory, str]],
+    waiting: list[JobDirectory],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    number: int,
+) -> None:
+    ray = FakeRay(raising(RayError("The worker died."), claims=False), finishes)
+    method, failed = getattr(JobDirectory, name), 0
+
+    def fails(directory: JobDirectory, *given: Any) -> Any:
+        nonlocal failed
+        if failed < 3 and (ray.started == 1 or name == "attempts"):
+            failed += 1
+            raise OSError(number, os.strerror(number))
+        return method(directory, *given)
+
+    monkeypatch.setattr(JobDirectory, name, fails)
+    monkeypatch.setattr(ray_tasks, "POLL_SECONDS", 0.0)
+    assert run(ray) == {}
+    assert (failed, ray.started) == (3, 2)
+    assert waiting[0].state() == ("done", None)
+
+
+def test_a_directory_that_stays_unreadable_stops_no_other_job(
+    run: Callable[..., dict[JobDirectory, str]], waiting: list[JobDirectory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_done = JobDirectory.is_done
+
+    def fails(directory: JobDirectory) -> bool:
+        if directory == waiting[0]:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return is_done(directory)
+
+    monkeypatch.setattr(JobDirectory, "is_done", fails)
+    monkeypatch.setattr(ray_tasks, "UNREAD_SECONDS", 0.0)
+    words = run(FakeRay(raising(RayError("The worker died.")), finishes), both=True)
+    assert list(words) == waiting[:1]
+    assert "Stale file handle" in words[waiting[0]]
+    assert is_done(waiting[1])

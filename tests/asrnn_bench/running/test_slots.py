@@ -6,17 +6,20 @@ from pathlib import Path
 
 import psutil
 import pytest
-from bench_support import one_line
+from bench_support import done, one_line
 
-from asrnn.errors import UsageError
+from asrnn.errors import DeviceError, UsageError
 from asrnn_bench.cli import invoke
+from asrnn_bench.running.attempts import End
 from asrnn_bench.running.job_directory import JobDirectory
+from asrnn_bench.running.launchers import local, torch_gpus
 from asrnn_bench.running.launchers import slots as slots_module
-from asrnn_bench.running.launchers import torch_gpus
 from asrnn_bench.running.launchers.capacity import JOB_BYTES, Capacity, available_cores, find_capacity
 from asrnn_bench.running.launchers.control_groups import Limits
+from asrnn_bench.running.launchers.local import run_local
 from asrnn_bench.running.launchers.slots import Slot, describe_slots, find_slots
 from asrnn_bench.running.launchers.torch_gpus import TorchGpus
+from asrnn_bench.running.options import Options
 from asrnn_bench.running.policy import decide
 from asrnn_bench.running.processes import worker_words
 from asrnn_bench.running.provenance import environment
@@ -247,3 +250,45 @@ def test_a_worker_without_its_gpu_does_not_train_and_is_tried_in_the_next_run(di
     assert one_line(end.reason)
     assert not directories[0].is_done()
     assert decide([end], retries=2) == "later"
+
+
+@pytest.mark.parametrize("broken", [["1"], ["0", "1"]])
+def test_a_gpu_that_is_lost_in_a_run_takes_no_further_job(
+    directories: list[JobDirectory], monkeypatch: pytest.MonkeyPatch, broken: list[str]
+) -> None:
+    class Supervised:
+        """A job that ends at once, by the GPU that it is sent to."""
+
+        last_words = ""
+
+        def __init__(self, directory: JobDirectory, options: Options, start: object) -> None:
+            self.directory = directory
+
+        def start(self, place: dict[str, str]) -> str:
+            attempt = self.directory.claim()
+            if place["CUDA_VISIBLE_DEVICES"] in broken:
+                attempt.write_end(End(69, "not-started", "it is gone"))
+            else:
+                self.directory.publish(done(self.directory.job(), 0.5), attempt)
+            return "started"
+
+        def watch(self) -> bool:
+            return False
+
+        def is_held(self) -> bool:
+            return False
+
+        def stop(self) -> None: ...
+        def kill(self) -> None: ...
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setattr(local, "Supervisor", Supervised)
+    said: list[str] = []
+    if broken == ["1"]:
+        run_local(directories, _slots(), Options(), say=said.append)
+        assert all(directory.is_done() for directory in directories)
+    else:
+        with pytest.raises(DeviceError, match="no GPU is left"):
+            run_local(directories, _slots(), Options(), say=said.append)
+        assert sum(len(directory.attempts()) for directory in directories) == 2
+    assert sorted(said) == [f"gpu {name} is left out of the rest of the run: it is gone" for name in broken]

@@ -2,6 +2,7 @@
 
 import os
 import pickletools
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,23 @@ def test_where_jobs_run_is_said_and_no_number_is_invented(words: list[str], devi
     launch = choose_launch("slurm", **_LAUNCH | {"devices_per_job": devices, "slurm_options": words})
     assert launch.pace.startswith(pace)
     assert launch.at_a_time == (5 if "array_parallelism=5" in words else None)
+
+
+def test_a_step_is_handed_the_gpus_that_a_job_was_given_unasked() -> None:
+    setup = script_parameters("name", 3, OPTIONS, SlurmRequest({"exclusive": ""}), 1)["setup"]
+    for given, expected in ((None, ""), ("0", ""), ("2", "2")):
+        environment = {} if given is None else {"SLURM_GPUS_ON_NODE": given}
+        script = "\n".join([*setup, 'echo "$SLURM_GPUS_PER_NODE"'])
+        ended = subprocess.run(
+            ["bash", "-eu", "-c", script],
+            env=environment | {"SLURM_CPUS_PER_TASK": "1", "SLURM_GPUS_PER_NODE": ""},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert ended.stdout.strip() == expected
+    asked = script_parameters("name", 3, OPTIONS, SlurmRequest({"gres": "gpu:2"}), 1)["setup"]
+    assert not any("SLURM_GPUS" in line for line in asked)
 
 
 def test_what_the_user_s_environment_asks_of_sbatch_is_part_of_the_request() -> None:

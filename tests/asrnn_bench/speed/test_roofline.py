@@ -29,7 +29,7 @@ def test_the_roofline_of_the_first_size_is_the_designs() -> None:
     assert operations / 170e9 * 1e3 == pytest.approx(58, abs=1)
 
 
-@pytest.mark.parametrize("name", [source.name for source in asrnn.list_models() if source.name in INPUT_PROJECTIONS])
+@pytest.mark.parametrize("name", [name for name in asrnn.list_models() if name in INPUT_PROJECTIONS])
 def test_each_cell_with_a_roofline_has_one_square_matrix_and_so_many_projections(name: str) -> None:
     cell = asrnn.build_cell(name, 2, 7)
     assert cell.project(torch.zeros(3, 2)).shape == (3, INPUT_PROJECTIONS[name] * 7)

@@ -87,7 +87,7 @@ def _local(threads: int, devices: int | None, jobs_per_device: int, devices_per_
     def run(
         todo: Sequence[JobDirectory], options: Options, watch: Watch, say: Callable[[str], None]
     ) -> dict[JobDirectory, str]:
-        return run_local(todo, slots, options, watch)
+        return run_local(todo, slots, options, watch, say)
 
     return Launch(
         run, len(slots), describe_slots(slots), dict(slots[0].environment), check=lambda: _require_gpus_of(slots)

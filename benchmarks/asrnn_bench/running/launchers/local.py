@@ -3,9 +3,11 @@
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
+from asrnn.errors import DeviceError
+from asrnn_bench.running.attempts import EX_NOT_STARTED
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.launchers import Watch, saving, unwatched
 from asrnn_bench.running.launchers.environment import KEEP_BUFFERS
@@ -23,6 +25,7 @@ def run_local(
     slots: Sequence[Slot],
     options: Options,
     watch: Watch = unwatched,
+    say: Callable[[str], None] = lambda line: None,
 ) -> dict[JobDirectory, str]:
     """Run every job, as many at a time as there are slots, and return when all are settled.
 
@@ -34,13 +37,18 @@ def run_local(
         slots: where they run.
         options: how they run.
         watch: called a few times a second, and with what it waits for after an interrupt.
+        say: takes a line for the user.
 
     Returns:
         for each job whose directory could not be written to, what would have been written there.
+
+    Raises:
+        DeviceError: torch can no longer compute on any of the GPUs.
     """
-    pool = _Pool(deque(directories), list(reversed(slots)), options)
+    pool = _Pool(deque(directories), list(reversed(slots)), options, say)
     try:
         while pool.waiting or pool.running:
+            pool.require_slots()
             pool.fill()
             time.sleep(POLL_SECONDS)
             pool.look()
@@ -54,8 +62,10 @@ def run_local(
 
 
 class _Pool:
-    def __init__(self, waiting: deque[JobDirectory], free: list[Slot], options: Options) -> None:
-        self.waiting, self.free, self.options = waiting, free, options
+    def __init__(
+        self, waiting: deque[JobDirectory], free: list[Slot], options: Options, say: Callable[[str], None]
+    ) -> None:
+        self.waiting, self.free, self.options, self.say = waiting, free, options, say
         self.running: list[tuple[Slot, Supervisor]] = []
         self.last_words: dict[JobDirectory, str] = {}
         self._held: dict[JobDirectory, Supervisor] = {}
@@ -89,12 +99,25 @@ class _Pool:
         for slot, supervisor in list(self.running):
             if not supervisor.watch():
                 self.running.remove((slot, supervisor))
-                self.free.append(slot)
                 self._next_try = 0.0
+                if slot.gpus and (lost := _lost_gpu(supervisor.directory)):
+                    self.say(f"{slot.name} is left out of the rest of the run: {lost}")
+                    self.waiting.appendleft(supervisor.directory)
+                    continue
+                self.free.append(slot)
                 if not supervisor.directory.is_done() and supervisor.is_held():
                     self.waiting.append(supervisor.directory)  # another runner went on with it
                 else:
                     self._over(supervisor)
+
+    def require_slots(self) -> None:
+        """See that jobs can still be started.
+
+        Raises:
+            DeviceError: all slots were left out.
+        """
+        if self.waiting and not self.free and not self.running:
+            raise DeviceError("no GPU is left that torch can compute on; mend that, and run the same command to go on")
 
     def stop(self, watch: Watch = unwatched) -> None:
         """Have what still runs save and end, and show meanwhile how long that may take."""
@@ -114,3 +137,10 @@ class _Pool:
     def _over(self, supervisor: Supervisor) -> None:
         if supervisor.last_words:
             self.last_words[supervisor.directory] = supervisor.last_words
+
+
+def _lost_gpu(directory: JobDirectory) -> str | None:
+    """Return what the last attempt said of the GPU that it was promised and did not find."""
+    attempts = directory.attempts()
+    end = attempts[-1].ended() if attempts else None
+    return end.reason if end is not None and end.returncode == EX_NOT_STARTED else None

@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 from importlib import import_module
-from math import floor
+from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
 from asrnn.errors import UsageError
 from asrnn_bench.running.job_directory import JobDirectory
+from asrnn_bench.running.launchers.environment import DEVICES_VARIABLE
+from asrnn_bench.running.launchers.gpus import VISIBLE_VARIABLE
 from asrnn_bench.running.launchers.ray_cluster import RayRequest, first_line
+from asrnn_bench.running.launchers.slots import THREAD_VARIABLES
 
 UNIT = 10_000
 """Ray counts in ten thousandths: of seven tasks with a seventh each, rounded to the nearest, a device holds six."""
@@ -37,8 +40,8 @@ class Share:
 
     def environment(self, threads: int) -> dict[str, str]:
         """Return what keeps a worker within it; Ray names its GPUs, but leaves all in sight where it gives none."""
-        place = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
-        return place if self.gpus else place | {"CUDA_VISIBLE_DEVICES": ""}
+        place = dict.fromkeys(THREAD_VARIABLES, str(threads)) | {DEVICES_VARIABLE: str(ceil(self.gpus))}
+        return place if self.gpus else place | {VISIBLE_VARIABLE: ""}
 
 
 def share_of(request: RayRequest, devices_per_job: int, *, has_gpus: bool) -> Share:

@@ -4,6 +4,7 @@ Ray says where and when; what came of a job stands in its directory. Ray itself 
 so, and the policy would not know. A task that Ray loses is written down in the job's directory, and started again.
 """
 
+import errno
 import os
 import signal
 import time
@@ -33,6 +34,12 @@ SIGHT_SECONDS = 60.0
 
 STOP_SECONDS = 5.0
 """What a stop takes beside the worker's own time to save."""
+
+PASSING = (errno.EIO, errno.ESTALE)
+"""What a file server says of a directory that may be all right in a moment."""
+
+UNREAD_SECONDS = 600.0
+"""How long such a directory is asked for again."""
 
 MOST_TASKS = 500
 """How many tasks Ray is given at a time; the other jobs wait here."""
@@ -72,7 +79,7 @@ def run_ray(
         tasks = _Tasks(ray, share, options, request, deque(directories))
         looked = time.monotonic()
         try:
-            while tasks.waiting or tasks.running:
+            while tasks.waiting or tasks.running or tasks.unread:
                 tasks.fill()
                 tasks.look()
                 watch()
@@ -114,12 +121,23 @@ class _Task:
     before: int  # how many attempts there were when it was handed to Ray
 
 
+@dataclass(frozen=True)
+class _Ended:
+    """A task that has ended, what Ray says of it, and since when that is known."""
+
+    task: _Task
+    kind: Kind
+    reason: str
+    since: float
+
+
 class _Tasks:
     def __init__(
         self, ray: Any, share: Share, options: Options, request: RayRequest, waiting: deque[JobDirectory]
     ) -> None:
         self.waiting = waiting
         self.running: dict[Any, _Task] = {}
+        self.unread: list[_Ended] = []
         self.last_words: dict[JobDirectory, str] = {}
         self._ray, self._share, self._options = ray, share, options
         self._losses: Counter[JobDirectory] = Counter()
@@ -136,21 +154,39 @@ class _Tasks:
         """Hand to Ray as many jobs as it may have at a time."""
         while self.waiting and len(self.running) < self._most:
             directory = self.waiting.popleft()
+            try:
+                before = len(directory.attempts())
+            except OSError as error:
+                if error.errno in PASSING:
+                    self.waiting.append(directory)
+                else:
+                    self.last_words[directory] = f"its directory cannot be read: {error}"
+                return
             reference = self._remote.remote(
                 str(directory.path.absolute()), self._options.model_dump(mode="json"), self._environment
             )
-            self.running[reference] = _Task(directory, len(directory.attempts()))
+            self.running[reference] = _Task(directory, before)
 
     def look(self) -> None:
-        """Wait a moment, and see to the tasks that have ended."""
-        for reference in self._ended():
-            task = self.running.pop(reference)
-            kind, reason = self._outcome(reference)
-            if reason and not self._is_settled(task.directory):
-                self._lost(task, kind, reason)
+        """Wait a moment, and see to the tasks that have ended; a directory that cannot be read now is seen to later."""
+        ended = [_Ended(self.running.pop(each), *self._outcome(each), time.monotonic()) for each in self._ended()]
+        ended, self.unread = [*self.unread, *ended], []
+        for each in ended:
+            try:
+                if each.reason and not self._is_settled(each.task.directory):
+                    self._lost(each.task, each.kind, each.reason)
+            except OSError as error:
+                if error.errno in PASSING and time.monotonic() - each.since < UNREAD_SECONDS:
+                    self.unread.append(each)
+                else:
+                    words = f"{each.reason}; its end could not be written: {error}"
+                    self.last_words[each.task.directory] = words
 
     def _ended(self) -> list[Any]:
         references = list(self.running)
+        if not references:
+            time.sleep(POLL_SECONDS)
+            return []
         ended, _ = self._ray.wait(references, num_returns=len(references), timeout=POLL_SECONDS, fetch_local=False)
         return list(ended)
 
@@ -177,22 +213,22 @@ class _Tasks:
         return directory.is_done()
 
     def _lost(self, task: _Task, kind: Kind, reason: str) -> None:
-        """Write down that a task ended and its job did not, and start it again where that may help."""
+        """Write down that a task ended and its job did not, and start it again where that may help.
+
+        Raises:
+            OSError: its directory cannot be read or written.
+        """
         directory = task.directory
-        try:
-            attempts = directory.attempts()[task.before :]
-            self._write_end(task, kind, reason)
-            self._losses[directory] = 0 if attempts else self._losses[directory] + 1
-            if attempts and directory.is_given_up(self._options.retries):
-                return
-            if self._losses[directory] > MOST_LOSSES or (kind == "out-of-memory" and not attempts):
+        attempts = directory.attempts()[task.before :]
+        self._write_end(task, kind, reason)
+        losses = 0 if attempts else self._losses[directory] + 1
+        if not (attempts and directory.is_given_up(self._options.retries)):
+            if losses > MOST_LOSSES or (kind == "out-of-memory" and not attempts):
                 directory.skip("failed", reason)
-                return
-            directory.wait(f"again: {reason}")
-        except OSError as error:
-            self.last_words[directory] = f"{reason}; its end could not be written: {error}"
-            return
-        self.waiting.append(directory)
+            else:
+                directory.wait(f"again: {reason}")
+                self.waiting.append(directory)
+        self._losses[directory] = losses
 
     def _write_end(self, task: _Task, kind: Kind, reason: str) -> None:
         """Say how the attempts of a lost task ended, which nobody else can: the next one would wait for them."""
