@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from asrnn_bench.cli.help_page import write_groups, write_verbs
-from asrnn_bench.cli.misuse import unknown_verb
+from asrnn_bench.cli.misuse import refuse_repeated, unknown_verb
 
 EXAMPLES = """\
 asrnn-bench --suite long-range --dry-run              what would run, and how long
@@ -16,7 +16,23 @@ asrnn-bench --suite long-range --models my.py:MyCell  a model of your own beside
 """
 
 
-class Verb(TyperCommand):
+class _OnceEach:
+    """Refuses a flag of one value that is given twice, of which Typer would take the last in silence."""
+
+    def make_parser(self, ctx: Any) -> Any:
+        parser: Any = super().make_parser(ctx)  # type: ignore[misc]
+        parse = parser.parse_args
+
+        def parse_once_each(args: list[str]) -> Any:
+            found = parse(args=args)
+            refuse_repeated(found[2])
+            return found
+
+        parser.parse_args = parse_once_each
+        return parser
+
+
+class Verb(_OnceEach, TyperCommand):
     """A verb, whose help has its flags by their groups."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -24,7 +40,7 @@ class Verb(TyperCommand):
         write_groups(self.get_params(ctx), formatter)
 
 
-class Verbs(TyperGroup):
+class Verbs(_OnceEach, TyperGroup):
     """The command line as a whole: a run, and a verb for everything else."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:

@@ -1,6 +1,7 @@
 """Say in one line what was probably meant, when the command line is called as it cannot be."""
 
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -70,6 +71,20 @@ def unknown_flag(flag: str, context: Any) -> str:
                 f"{context.command_path} has no {flag}; it is a flag of asrnn-bench {name or 'itself, before a verb'}"
             )
     return f"{context.command_path} has no {flag}; it has: {context.command_path} --help"
+
+
+def refuse_repeated(given: Sequence[Any]) -> None:
+    """Refuse a flag of one value that was given several times.
+
+    Args:
+        given: the parameters in the order in which they were typed, of Typer.
+
+    Raises:
+        UsageError: there is such a flag.
+    """
+    for parameter, count in Counter(given).items():
+        if count > 1 and parameter.param_type_name == "option" and not (parameter.multiple or parameter.is_flag):
+            raise UsageError(f"{parameter.opts[-1]} is given {count} times, and takes one value: give it once")
 
 
 def _flags(command: Any) -> list[str]:

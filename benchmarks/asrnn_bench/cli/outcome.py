@@ -31,7 +31,7 @@ def print_plan(plan: Plan, places: Places, machine: Machine, console: Console) -
         _when(plan_seconds([job for _, job in todo], paces, launch.at_a_time or 1)) if todo else "nothing to wait for"
     )
     one_by_one = ", were it one job after another" if launch.at_a_time is None and when.startswith("about") else ""
-    console.print(f"{len(plan.jobs)} jobs, {len(todo)} to run, {launch.pace}; time: {when}{one_by_one}", soft_wrap=True)
+    console.print(f"{len(plan.jobs)} jobs, {len(todo)} to run, {launch.pace}; time: {when}{one_by_one}")
     for name in sorted(lacking):
         without = sum(job.task.images == name for job in plan.jobs)
         console.print(f"{without} jobs have no data, {name}: asrnn-bench prepare fetches it", soft_wrap=True)
