@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -11,6 +11,7 @@ from pathlib import Path
 from filelock import Timeout
 from rich.console import Console
 
+from asrnn.compiling import compiler
 from asrnn.errors import DataError, MissingDataError, UsageError
 from asrnn_bench.atomic import sync_file_system
 from asrnn_bench.locking import CannotLockError, flock
@@ -129,11 +130,24 @@ def run_jobs(plan: Plan, places: Places, machine: Machine, console: Console) -> 
         todo = admit(waiting, plan.files, places.output, {**options.environment(), **launch.check_environment}, console)
         if todo:
             console.print(f"{len(todo)} job{'s' * (len(todo) != 1)} to run, {launch.pace}", soft_wrap=True)
+            say_if_scans_are_slow(launch.check_environment, console)
         display = Display(Observer(directories, plan.jobs), console, launch.at_a_time)
         with display.open():
             last_words = launch.run(todo, options, display.refresh, partial(console.print, soft_wrap=True))
     records = [_record(d, job, last_words.get(d)) for d, job in zip(directories, plan.jobs, strict=True)]
     return Outcome(plan, records, len(todo), [])
+
+
+def say_if_scans_are_slow(environment: Mapping[str, str], console: Console) -> None:
+    """Say once where people look that no C can be compiled here; else only the logs of workers say so.
+
+    Args:
+        environment: what workers on this machine get; those on a GPU need no compiler.
+        console: where to say it.
+    """
+    words, why = compiler()
+    if not words and not environment.get("CUDA_VISIBLE_DEVICES"):
+        console.print(f"scans take their steps in Python, several times slower: {why}", soft_wrap=True)
 
 
 def record_of(directory: JobDirectory, job: Job | None = None) -> Record | None:

@@ -1,5 +1,6 @@
 """What a runner does when something is amiss: nothing is lost, nothing is done twice, and every job has its line."""
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from rich.console import Console
 
 import asrnn_bench
 from asrnn.errors import ModelError, UsageError
+from asrnn_bench import runner
 from asrnn_bench.api import class_reference
 from asrnn_bench.planning.plan import Plan, Request, make_plan
 from asrnn_bench.planning.spec import load_suite
@@ -183,6 +185,19 @@ def test_classes_are_found_again_by_file_or_by_module() -> None:
 
     with pytest.raises(ModelError, match="is not at the top of a file"):
         class_reference(Local)
+
+
+@pytest.mark.parametrize(
+    ("found", "gpus", "is_said"), [([], "", True), ([], "0", False), (["cc"], "", False), (["cc"], "0", False)]
+)
+def test_slow_scans_are_said_once_where_people_look(
+    found: list[str], gpus: str, is_said: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "compiler", lambda: (found, "there is no C compiler: install one, or name it in CC"))
+    console = Console(file=io.StringIO(), width=200)
+    runner.say_if_scans_are_slow({"CUDA_VISIBLE_DEVICES": gpus}, console)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert ("several times slower: there is no C compiler" in said) == is_said
 
 
 def test_brackets_in_a_reason_are_shown_as_they_are(tmp_path: Path) -> None:
