@@ -11,6 +11,7 @@ from rich.console import Console
 
 from asrnn.errors import ModelError, UsageError
 from asrnn_bench.paths import expanded
+from asrnn_bench.plain_text import plain
 from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.spec import load_suite
 from asrnn_bench.runner import Machine, Places, execute
@@ -96,7 +97,10 @@ def run(
         join=join,
         retry_failed=retry_failed,
     )
-    return frame(execute(plan, places, machine, console).records)
+    outcome = execute(plan, places, machine, console)
+    for fault in outcome.faults:
+        console.print(f"warning: {plain(fault)}", soft_wrap=True)
+    return frame(outcome.records)
 
 
 def class_reference(model: type) -> str:

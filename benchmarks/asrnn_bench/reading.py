@@ -69,7 +69,8 @@ def parse_json(text: str | bytes, *, halves: bool = False) -> Any:
         UnreadableError: it is no such text.
     """
     try:
-        decoded = text if isinstance(text, str) else text.decode("utf-8")
+        # Some editors write a byte order mark before the text; it says nothing.
+        decoded = text.removeprefix("\ufeff") if isinstance(text, str) else text.decode("utf-8-sig")
         value = json.loads(decoded, object_pairs_hook=_object, parse_float=_finite, parse_constant=_no_constant)
         if not halves and _HALF_OF_A_PAIR.search(decoded):
             json.dumps(value, ensure_ascii=False, allow_nan=False).encode()

@@ -1,7 +1,9 @@
 """What a job is and what comes of it: the two schemas that every floor of the benchmark reads and writes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property
+from itertools import combinations
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
@@ -16,7 +18,7 @@ from pydantic import (
 
 from asrnn_bench.plain_text import brief, plain
 from asrnn_bench.reading import UnreadableError
-from asrnn_bench.written import digest, file_text, read_as, read_object
+from asrnn_bench.written import Schema, digest, file_text, read_as, read_object
 
 SCHEMA_VERSION = 4
 """Of records: from schema 3 on one holds the digest of all that it says, from schema 4 on the CPU time of a step."""
@@ -32,7 +34,13 @@ NEW_IN_JOB_SCHEMA_2 = (("model", "assembly"), ("training", "structured_learning_
 LARGEST_NUMBER = 2**63 - 1
 """Of whole numbers: what tables can hold."""
 
+MOST_WHOLE_NUMBERS = 6
+"""Of a model's hyper-parameters that may have been written with a point: each doubles what is tried."""
+
 Status = Literal["done", "diverged", "failed", "no-data"]
+
+Loss = Literal["failed", "no-data"]
+"""The statuses of a job that came to no result."""
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 """A name that is safe as a part of a path, in TOML, in CSV and on the command line."""
@@ -47,6 +55,10 @@ class Frozen(BaseModel):
     """Immutable, and strict about its keys: an unknown one is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class LaterVersionError(UnreadableError):
+    """What is written is of a schema that this version does not know; a later one wrote it."""
 
 
 class TaskConfig(Frozen):
@@ -226,19 +238,53 @@ def read_record(text: str | bytes) -> Record:
     fields, keeps its key, and so that no change goes unnoticed.
 
     Raises:
-        UnreadableError: it is damaged, altered, or of a schema that this version does not read; the message says which.
+        UnreadableError: it is damaged or altered; the message says which.
+        LaterVersionError: it is of a schema that this version does not read.
     """
     value = read_object(text)
-    job = value.get("job")
-    if "schema_version" not in value or not isinstance(job, dict):
+    if "schema_version" not in value or not isinstance(value.get("job"), dict):
         raise UnreadableError("it is damaged: it is not a record")
     schema = value["schema_version"]
     if type(schema) is not int or schema not in READABLE_SCHEMAS:
-        raise UnreadableError(f"it is of schema {brief(schema)}, which this version does not read")
-    record = read_as(Record, value, with_digest=schema >= 3)
-    if record.key != digest({name: part for name, part in job.items() if name != "settings"}):
+        raise LaterVersionError(f"it is of schema {brief(schema)}, which this version does not read")
+    return _in_either_notation(_read_record, value, value["job"])
+
+
+def _read_record(value: dict[str, Any]) -> Record:
+    job = value["job"]
+    record = read_as(Record, value, with_digest=value["schema_version"] >= 3)
+    known = digest({name: part for name, part in job.items() if name != "settings"})
+    if record.key != known and record.key != record.job.key:
         raise UnreadableError("it was altered: its key does not belong to its job")
     return record
+
+
+def _in_either_notation(read: Callable[[dict[str, Any]], Schema], value: dict[str, Any], job: object) -> Schema:
+    """Return what is read of an object, whichever of a model's numbers lost their ``.0`` to a program that rewrote it.
+
+    A hyper-parameter may be a whole number or any number, and jq or JavaScript write 2.0 as 2. The digests say which
+    it was.
+    """
+    try:
+        return read(value)
+    except UnreadableError as error:
+        altered = error
+    model = job.get("model") if isinstance(job, dict) else None
+    hyper = model.get("hyper") if isinstance(model, dict) else None
+    hyper = hyper if isinstance(hyper, dict) else {}
+    names = [name for name, part in hyper.items() if type(part) is int and abs(part) <= LARGEST_NUMBER]
+    for chosen in _choices(names) if len(names) <= MOST_WHOLE_NUMBERS else ():
+        for name in names:
+            hyper[name] = float(hyper[name]) if name in chosen else int(hyper[name])
+        with suppress(UnreadableError):
+            return read(value)
+    raise altered
+
+
+def _choices(names: list[str]) -> Iterator[tuple[str, ...]]:
+    """Yield every choice of at least one of some names."""
+    for count in range(1, len(names) + 1):
+        yield from combinations(names, count)
 
 
 def job_text(job: Job) -> str:
@@ -253,9 +299,9 @@ def read_job(text: str | bytes) -> Job:
         UnreadableError: it is damaged or altered.
     """
     value = read_object(text)
-    return read_as(Job, value, with_digest="digest" in value)
+    return _in_either_notation(lambda job: read_as(Job, job, with_digest="digest" in job), value, value)
 
 
-def without_result(job: Job, status: Literal["failed", "no-data"], reason: str) -> Record:
+def without_result(job: Job, status: Loss, reason: str) -> Record:
     """Return the record of a job that came to no result, with the reason."""
     return Record(key=job.key, job=job, status=status, reason=plain(reason))

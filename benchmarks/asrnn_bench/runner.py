@@ -17,8 +17,9 @@ from asrnn_bench.atomic import sync_file_system
 from asrnn_bench.locking import CannotLockError, flock
 from asrnn_bench.plain_text import plain
 from asrnn_bench.planning.plan import Plan
-from asrnn_bench.records import Job, Record, Status, without_result
-from asrnn_bench.results.publishing import bring_up_to_date
+from asrnn_bench.records import Job, Loss, Record, Status, without_result
+from asrnn_bench.results.publishing import BusyError, Published, bring_up_to_date, update_command
+from asrnn_bench.results.store import Found, has_result
 from asrnn_bench.running.admission import admit
 from asrnn_bench.running.display import Display
 from asrnn_bench.running.job_directory import JobDirectory
@@ -85,6 +86,8 @@ class Outcome:
     records: list[Record]
     started: int
     faults: list[str]
+    leaderboard: Path | None = None
+    """The CSV that the records are in; ``None`` where they could not be published."""
 
     def count(self, status: Status) -> int:
         """Return how many jobs ended with ``status``."""
@@ -104,12 +107,26 @@ def execute(plan: Plan, places: Places, machine: Machine, console: Console) -> O
         outcome = run_jobs(plan, places, machine, console)
     except BaseException:
         ended = [record_of(JobDirectory.of(places.output, job), job) for job in plan.jobs]
-        if any(ended):
-            make_writable(places.leaderboards, "--leaderboards")
-            publish(places.leaderboards, [record for record in ended if record is not None])
+        try:
+            if any(ended):
+                make_writable(places.leaderboards, "--leaderboards")
+                publish(places, [record for record in ended if record is not None])
+        except UsageError as error:  # why the run ended matters more
+            console.print(f"warning: {error}", soft_wrap=True)
         raise
     make_writable(places.leaderboards, "--leaderboards")
-    return replace(outcome, faults=publish(places.leaderboards, outcome.records))
+    try:
+        published = publish(places, outcome.records)
+    except BusyError as error:
+        return replace(outcome, faults=[f"the leaderboards lack this run: {error}"])
+    return replace(outcome, faults=published.faults, leaderboard=_leaderboard(places.leaderboards, published, plan))
+
+
+def _leaderboard(folder: Path, published: Published, plan: Plan) -> Path | None:
+    """Return the file of the leaderboard of a plan's jobs."""
+    own = plan.suite.name, plan.budget, plan.suite.version
+    names = [board.name for board in published.boards if (board.suite, board.budget, board.version) == own]
+    return folder / f"{names[0]}.csv" if names else None
 
 
 def run_jobs(plan: Plan, places: Places, machine: Machine, console: Console) -> Outcome:
@@ -158,23 +175,46 @@ def record_of(directory: JobDirectory, job: Job | None = None) -> Record | None:
     """
     if not directory.path.is_dir():
         return None
-    with suppress(UsageError):  # a damaged result, of which the state says so
+    try:
         record = directory.result()
-        if record is not None:
-            return record
-    state, reason = directory.state()
-    if state == "failed" or state == "no-data":
-        return without_result(job or directory.job(), state, reason or "no reason is known")
-    return directory.result()
+    except UsageError as error:
+        return without_result(job or directory.job(), "failed", str(error))
+    return record or record_without_result(directory, job) or directory.result()  # it may have come in between
 
 
-def publish(leaderboards: Path, records: Iterable[Record]) -> list[str]:
-    """Add records to those that stand, write the leaderboards, and return what could not be read.
+def record_without_result(directory: JobDirectory, job: Job | None = None) -> Record | None:
+    """Return the record of a job that has ended without a result; ``None`` for one that waits or runs.
 
     Raises:
-        UsageError: the folder cannot be written, or another process holds it for longer than a minute.
+        UsageError: the job is not given, and cannot be read.
     """
-    return bring_up_to_date(leaderboards, records)[1]
+    lost = how_it_was_lost(directory)
+    return None if lost is None else without_result(job or directory.job(), *lost)
+
+
+def how_it_was_lost(directory: JobDirectory) -> tuple[Loss, str] | None:
+    """Return status and reason of a job that has ended without a result; ``None`` for one that waits or runs."""
+    state, reason = directory.state_without_result()
+    if state == "failed" or state == "no-data":
+        return state, plain(reason or "no reason is known")
+    return None
+
+
+def publish(places: Places, records: Iterable[Record]) -> Published:
+    """Add the records of a run to those that stand, and write the leaderboards.
+
+    Raises:
+        BusyError: another process holds the leaderboards for too long; the message says how to do it later.
+        UsageError: the folder of the leaderboards cannot be written.
+    """
+    found = [found_in(JobDirectory.of(places.output, record.job), record) for record in records]
+    again = update_command(places.output, places.leaderboards)
+    return bring_up_to_date(places.leaderboards, lambda standing: found, again=again)
+
+
+def found_in(directory: JobDirectory, record: Record) -> Found:
+    """Return a record of a job directory with the file that holds it; one of a job without a result has none."""
+    return Found(record, directory.result_file() if has_result(record) else None)
 
 
 def _record(directory: JobDirectory, job: Job, last_words: str | None) -> Record:
@@ -204,7 +244,7 @@ def _prepare(
         if is_new and job.task.images not in unusable:
             yield directory, job
             continue
-        if directory.is_done():
+        if directory.is_done() and not (machine.retry_failed and _puts_aside(directory)):
             continue
         if machine.retry_failed and directory.is_given_up(machine.options.retries):
             directory.start_afresh()
@@ -214,6 +254,14 @@ def _prepare(
             if directory.state()[0] not in ("waiting", "running") and directory.holder() is None:
                 directory.wait()
             yield directory, job
+
+
+def _puts_aside(directory: JobDirectory) -> bool:
+    """Put a damaged result aside, and return whether there was one."""
+    try:
+        return directory.put_aside_damaged_result()
+    except OSError as error:
+        raise UsageError(f"cannot rename {directory.result_file()}: {error.strerror}") from error
 
 
 def _options(plan: Plan, places: Places, options: Options) -> Options:

@@ -78,19 +78,24 @@ def read_as(schema: type[Schema], value: dict[str, Any], *, with_digest: bool) -
 
     Args:
         schema: what it should be.
-        value: the object; its digest is taken out of it.
+        value: the object.
         with_digest: whether it must have one.
 
     Raises:
         UnreadableError: it is something else, was altered, or is not what would be written of it again.
     """
-    claimed = value.pop("digest", None) if with_digest else None
+    claimed = value.get("digest")
+    if with_digest:
+        value = {name: part for name, part in value.items() if name != "digest"}
     found = _as_written(schema, value, claimed) if with_digest else None
     return found or _read_with_care(schema, value, claimed, with_digest=with_digest)
 
 
 def _as_written(schema: type[Schema], value: dict[str, Any], claimed: object) -> Schema | None:
-    """Return what an object stands for if it is what this version wrote; of thousands all but a few are."""
+    """Return what an object stands for if it is what this version wrote; of thousands all but a few are.
+
+    A whole number in a place for any number is the same as one with a point, as some programs write it without.
+    """
     try:
         found = schema.model_validate(value, strict=True)
     except (ValidationError, RecursionError):
@@ -111,7 +116,7 @@ def _read_with_care(schema: type[Schema], value: dict[str, Any], claimed: object
         found = schema.model_validate(value, strict=True)
     except ValidationError as error:
         raise UnreadableError(f"it is damaged: {first_fault(error, schema)}") from error
-    if canonical_json(found.model_dump(mode="json")) != written:
+    if found.model_dump(mode="json") != value:
         raise UnreadableError("it is damaged: something is left out, or written in another way")
     return found
 

@@ -1,9 +1,15 @@
 import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
+from bench_support import done
 
 from asrnn_bench import records
-from asrnn_bench.records import Job
+from asrnn_bench.reading import UnreadableError
+from asrnn_bench.records import Job, LaterVersionError, Record, job_text, read_job, read_record
 
 
 def test_the_digests_of_a_job_are_computed_once(jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,3 +39,73 @@ def test_a_job_whose_digests_are_known_equals_one_whose_digests_are_not(jobs: li
     for same in (copy.copy(job), copy.deepcopy(job)):
         assert same == fresh
         assert same.key == fresh.key
+
+
+def without_points(value: Any) -> Any:
+    """What jq and JavaScript make of numbers: 2.0 becomes 2."""
+    if isinstance(value, dict):
+        return {name: without_points(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [without_points(part) for part in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+LAYOUTS: dict[str, Callable[[str], bytes]] = {
+    "carriage returns": lambda text: text.replace("\n", "\r\n").encode(),
+    "a byte order mark": lambda text: b"\xef\xbb\xbf" + text.encode(),
+    "two spaces": lambda text: json.dumps(json.loads(text), indent=2).encode(),
+    "one line": lambda text: json.dumps(json.loads(text), separators=(",", ":")).encode(),
+    "no points": lambda text: json.dumps(without_points(json.loads(text)), indent=2).encode(),
+    "other order": lambda text: json.dumps(dict(reversed(json.loads(text).items()))).encode(),
+}
+
+
+@pytest.fixture
+def record(jobs: list[Job]) -> Record:
+    """A record of a model whose hyper-parameters are whole numbers, some of them with a point."""
+    job = next(job for job in jobs if job.model.name == "lstm")
+    hyper = {"layers": 2, "gamma": 1.0, "sigma_w": 4.0, "epsilon": 0.01, "norm": "rms", "bias": True}
+    training = job.training.model_copy(update={"learning_rate": 1.0})
+    return done(
+        job.model_copy(update={"model": job.model.model_copy(update={"hyper": hyper}), "training": training}), 0.5
+    )
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_record_in_another_layout_is_the_same_record(record: Record, layout: str) -> None:
+    text = LAYOUTS[layout](record.text())
+    assert text != record.text().encode()
+    assert read_record(text).text() == record.text()
+    assert read_job(LAYOUTS[layout](job_text(record.job))).key == record.job.key
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_change_is_noticed_in_every_layout(record: Record, layout: str) -> None:
+    for old, new in (('"test_accuracy": 0.5', '"test_accuracy": 0.75'), ('"gamma": 1.0', '"gamma": 3.0')):
+        assert old in record.text()
+        with pytest.raises(UnreadableError, match="altered"):
+            read_record(LAYOUTS[layout](record.text().replace(old, new)))
+
+
+def test_a_number_of_another_kind_is_a_change(record: Record) -> None:
+    for old, new in (
+        ('"layers": 2', '"layers": 2.0'),
+        ('"attempt": 1', '"attempt": 1.0'),
+        ('"bias": true', '"bias": 1'),
+    ):
+        assert old in record.text()
+        with pytest.raises(UnreadableError):
+            read_record(record.text().replace(old, new))
+
+
+def test_a_record_of_a_later_version_is_neither_damaged_nor_altered(record: Record) -> None:
+    with pytest.raises(LaterVersionError):
+        read_record(record.text().replace(f'"schema_version": {record.schema_version}', '"schema_version": 99'))
+
+
+def test_the_committed_records_stay_readable_when_a_program_rewrites_their_numbers() -> None:
+    files = sorted((Path(__file__).parents[2] / "leaderboards" / "records").glob("*/*.json"))
+    assert files
+    for file in files:
+        text = file.read_text()
+        assert read_record(LAYOUTS["no points"](text)).text() == text

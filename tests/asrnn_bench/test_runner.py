@@ -146,10 +146,10 @@ def test_a_damaged_result_is_a_failed_row_and_is_not_run_over(plan: Plan, places
 def test_publishing_twice_changes_no_byte(plan: Plan, places: Places) -> None:
     places.leaderboards.mkdir()
     records = [done(job, 0.5) for job in plan.jobs]
-    publish(places.leaderboards, records)
-    before = {path: path.read_bytes() for path in places.leaderboards.rglob("*") if path.is_file()}
-    publish(places.leaderboards, list(reversed(records)))
-    assert {path: path.read_bytes() for path in places.leaderboards.rglob("*") if path.is_file()} == before
+    publish(places, records)
+    before = {path: path.read_bytes() for path in places.leaderboards.rglob("*.*") if path.is_file()}
+    publish(places, list(reversed(records)))
+    assert {path: path.read_bytes() for path in places.leaderboards.rglob("*.*") if path.is_file()} == before
 
 
 def test_a_job_that_waits_has_no_record(plan: Plan, places: Places) -> None:

@@ -20,7 +20,7 @@ CHAOS_SECONDS, INTERVAL_SECONDS = 120.0, 2.0
 
 
 def _leaderboards(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in (folder / "leaderboards").iterdir() if file.is_file()}
+    return {file.name: file.read_bytes() for file in (folder / "leaderboards").glob("[!.]*") if file.is_file()}
 
 
 def _without_times(text: bytes) -> list[list[str]]:

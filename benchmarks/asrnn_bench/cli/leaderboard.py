@@ -1,6 +1,7 @@
 """``asrnn-bench leaderboard DIR``: records to CSV and Markdown."""
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -8,16 +9,17 @@ import typer
 from rich.console import Console
 
 from asrnn.errors import UsageError
-from asrnn_bench.atomic import holds
 from asrnn_bench.cli.app import app
 from asrnn_bench.cli.console import open_console
 from asrnn_bench.paths import expanded
 from asrnn_bench.plain_text import plain
-from asrnn_bench.records import Record
-from asrnn_bench.results.publishing import bring_up_to_date
-from asrnn_bench.results.store import Source, merge, read_records, standing_results, without_curve
-from asrnn_bench.results.tables import leaderboard_files, terminal_table
-from asrnn_bench.runner import make_writable, record_of
+from asrnn_bench.records import Record, without_result
+from asrnn_bench.results.boards import Board, boards
+from asrnn_bench.results.comparison import difference
+from asrnn_bench.results.publishing import bring_up_to_date, update_command
+from asrnn_bench.results.store import Found, Source, by_short_key, has_result, merge, read_records, without_curve
+from asrnn_bench.results.tables import board_files, board_table
+from asrnn_bench.runner import found_in, how_it_was_lost, make_writable
 from asrnn_bench.running.job_directory import JobDirectory
 
 
@@ -31,6 +33,9 @@ def leaderboard(
         Path | None,
         typer.Option(metavar="DIR", parser=expanded, help="The folder that is written; else DIR where it has records."),
     ] = None,
+    suite_version: Annotated[
+        int | None, typer.Option(metavar="N", help="Show this version of the suites; by default the newest of each.")
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if what stands is different.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if a file is not a record.")] = False,
 ) -> int:
@@ -39,24 +44,50 @@ def leaderboard(
     target = leaderboards or (directory if own else Path("leaderboards"))
     found: list[str] = []  # what is amiss where the records come from
     source = _source(directory, target, found, read_all=strict)
+    again = update_command(directory, target)
     if check:
         standing, faults = read_records(target, with_curves=False)
-        records = merge(standing, map(without_curve, source(standing_results(standing))))
+        new = (without_curve(each.record) for each in source(by_short_key(standing)))
+        shown = boards(merge(standing, new))
     else:
         make_writable(target, "--leaderboards")
-        records, faults = bring_up_to_date(target, source)
-    if not records and not found + faults:
+        published = bring_up_to_date(target, source, again=again)
+        shown, faults = published.boards, published.faults
+    if not shown and not found + faults:
         raise _nothing(directory)
     console = open_console()
     for fault in found + faults:
         console.print(f"warning: {plain(fault)}", soft_wrap=True)
     spoiled = 1 if strict and found + faults else 0
     if check:
-        return _compare(directory, target, records, console) or spoiled
-    for name in dict.fromkeys(f"{record.job.suite}.{record.job.budget}" for record in records):
-        console.print(terminal_table([r for r in records if f"{r.job.suite}.{r.job.budget}" == name]))
-        console.print(f"written: {target / name}.csv", soft_wrap=True)
+        return _compare(target, shown, again, console) or spoiled
+    for board in _chosen(shown, suite_version):
+        console.print(board_table(board, console.width))
+        console.print(f"written: {target / board.name}.csv", soft_wrap=True)
+        if board.others:
+            console.print(_other_versions(board, directory, leaderboards), soft_wrap=True)
     return spoiled
+
+
+def _chosen(shown: list[Board], version: int | None) -> list[Board]:
+    """Return the leaderboards to show: those of a version, or the newest of each suite and budget.
+
+    Raises:
+        UsageError: no suite has records of that version.
+    """
+    found = [board for board in shown if (board.is_newest if version is None else board.version == version)]
+    if shown and not found:
+        known = ", ".join(map(str, sorted({board.version for board in shown})))
+        raise UsageError(f"there are no records of --suite-version {version}; there are: {known}")
+    return found
+
+
+def _other_versions(board: Board, directory: Path, leaderboards: Path | None) -> str:
+    others = ", ".join(map(str, board.others))
+    flags = [] if leaderboards is None else ["--leaderboards", str(leaderboards)]
+    words = ["asrnn-bench", "leaderboard", str(directory), *flags, "--suite-version", str(board.others[-1])]
+    many = "versions" if len(board.others) > 1 else "version"
+    return f"{board.suite} has records of {many} {others} too; to see one: {shlex.join(words)}"
 
 
 def _source(directory: Path, target: Path, faults: list[str], *, read_all: bool) -> Source:
@@ -71,23 +102,25 @@ def _source(directory: Path, target: Path, faults: list[str], *, read_all: bool)
     Raises:
         UsageError: there are neither records nor jobs.
     """
+    found: Iterable[Found] = []
+    jobs: list[JobDirectory] = []
     if (directory / "records").is_dir():
         if directory.resolve() == target.resolve():
             return lambda standing: ()
         records, amiss = read_records(directory)
+        found = [Found(record) for record in records]
         faults += amiss
-        jobs = []
     else:
-        records = []
         jobs = list(JobDirectory.below(directory))
-    if not records and not faults and not jobs:
+    if not found and not faults and not jobs:
         raise _nothing(directory)
 
-    def read(standing: frozenset[str]) -> Iterator[Record]:
-        yield from records
+    def read(standing: Mapping[str, Record]) -> Iterator[Found]:
+        yield from found
         for job in jobs:
-            if read_all or job.short_key not in standing:
-                yield from _record_of(job, faults)
+            known = standing.get(job.short_key)
+            if read_all or known is None or not has_result(known):
+                yield from _found_in(job, known, faults)
 
     return read
 
@@ -96,24 +129,29 @@ def _nothing(directory: Path) -> UsageError:
     return UsageError(f"there are no records below {directory}; name a run's --output folder or a leaderboards folder")
 
 
-def _record_of(job: JobDirectory, faults: list[str]) -> Iterator[Record]:
+def _found_in(directory: JobDirectory, known: Record | None, faults: list[str]) -> Iterator[Found]:
+    """Yield the record of a job that has ended, unless it is known already to have ended so."""
     try:
-        record = job.result() or record_of(job)  # of a damaged result there is no row here, but a warning
-    except UsageError as error:
+        record = directory.result()
+        if record is None:
+            lost = how_it_was_lost(directory)
+            if lost is None or (known is not None and (known.status, known.reason) == lost):
+                return
+            record = without_result(directory.job(), *lost)
+    except UsageError as error:  # of a damaged result there is no row, but a warning
         faults.append(str(error))
     else:
-        if record is not None and record.job.tested:
-            yield record
+        if record.job.tested:
+            yield found_in(directory, record)
 
 
-def _compare(directory: Path, target: Path, records: list[Record], console: Console) -> int:
-    """Say which leaderboard files differ from what the records give, and return the exit status."""
+def _compare(target: Path, shown: list[Board], again: str, console: Console) -> int:
+    """Say which leaderboard files differ from what the records give, and how, and return the exit status."""
     different = 0
-    for path, text in leaderboard_files(target, records).items():
-        if not holds(path, text):
-            what = "is not what the records give" if path.exists() else "is missing"
-            command = f"asrnn-bench leaderboard {directory} --leaderboards {target}"
-            console.print(f"{path} {what}; run: {command}", soft_wrap=True)
+    for path, text in board_files(target, shown).items():
+        how = difference(path, text)
+        if how is not None:
+            console.print(f"{path} {how}; run: {again}", soft_wrap=True)
             different = 1
     if not different:
         console.print("every leaderboard is what its records give")

@@ -12,6 +12,9 @@ from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.words import duration
 from asrnn_data.image_sets import IMAGE_SETS, images_present
 
+MOST_SHOWN = 10
+"""Jobs that are named after a run; of a thousand that failed for one reason nobody reads all."""
+
 
 def print_plan(plan: Plan, places: Places, machine: Machine, console: Console) -> None:
     """Print the jobs of a plan, what is known of their times, and what would be submitted where."""
@@ -51,21 +54,26 @@ def print_outcome(outcome: Outcome, places: Places, console: Console) -> None:
     """Print the leaderboard of a run, why jobs have no score, and where to read on."""
     for fault in outcome.faults:
         console.print(f"warning: {plain(fault)}", soft_wrap=True)
-    suite, budget = outcome.plan.suite, outcome.plan.budget
     if outcome.records:
-        console.print(terminal_table(outcome.records))
+        console.print(terminal_table(outcome.records, console.width))
     for reason, labels in _reasons(outcome).items():
-        console.print(f"{', '.join(labels)}: {reason}", soft_wrap=True)
+        console.print(f"{_some(labels)}: {reason}", soft_wrap=True)
     failed = [record.job for record in outcome.records if record.status == "failed"]
-    for job in failed:
+    for job in failed[:MOST_SHOWN]:
         for attempt in JobDirectory.of(places.output, job).attempts()[-1:]:
             console.print(f"log of {job.label}: {attempt.log}", soft_wrap=True)
+    if len(failed) > MOST_SHOWN:
+        console.print(f"and {len(failed) - MOST_SHOWN} more failed: asrnn-bench status {places.output}", soft_wrap=True)
     if failed:
         console.print("the same command with --retry-failed tries failed jobs again, from their checkpoints")
-    csv = places.leaderboards / f"{suite.name}.{budget}.csv"
-    console.print(
-        f"{outcome.started} of {len(outcome.plan.jobs)} jobs were started now. Leaderboard: {csv}", soft_wrap=True
-    )
+    where = "" if outcome.leaderboard is None else f" Leaderboard: {outcome.leaderboard}"
+    console.print(f"{outcome.started} of {len(outcome.plan.jobs)} jobs were started now.{where}", soft_wrap=True)
+
+
+def _some(labels: list[str]) -> str:
+    """Return the first of many labels, and how many more there are."""
+    more = f" and {len(labels) - MOST_SHOWN} more" if len(labels) > MOST_SHOWN else ""
+    return ", ".join(labels[:MOST_SHOWN]) + more
 
 
 def _reasons(outcome: Outcome) -> dict[str, list[str]]:

@@ -178,7 +178,8 @@ def run(
         given = [word for name in KEPT if _was_given(context, name) for word in _words(name, context.params[name])]
         full = " ".join(["asrnn-bench", *given, "--budget", plan.suite.full_budget])
         console.print(f"The full protocol: {full}", soft_wrap=True)
-    return 1 if outcome.count("failed") or (strict and outcome.count("no-data")) else 0
+    incomplete = outcome.leaderboard is None or outcome.count("failed") or (strict and outcome.count("no-data"))
+    return 1 if incomplete else 0
 
 
 def _was_given(context: typer.Context, name: str) -> bool:

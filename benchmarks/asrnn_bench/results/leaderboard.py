@@ -1,13 +1,18 @@
-"""The leaderboard: a deterministic function of records."""
+"""Make the rows of a leaderboard: a deterministic function of records."""
 
+import csv
 import math
 from collections.abc import Iterable, Sequence
-from statistics import NormalDist, fmean, median, stdev
+from io import StringIO
+from statistics import NormalDist, fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from asrnn_bench.plain_text import plain
-from asrnn_bench.records import Job, Record
-from asrnn_bench.written import digest
+from asrnn_bench.records import Record
+from asrnn_bench.results.costs import costs
+from asrnn_bench.results.entries import Place, code, hyperparameters, places, protocol
+from asrnn_bench.results.ranking import rank, score
+from asrnn_bench.results.student import student_quantile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,6 +20,9 @@ if TYPE_CHECKING:
 COLUMNS = (
     "task",
     "model",
+    "entry",
+    "rank",
+    "mean_rank",
     "metric",
     "mean",
     "std",
@@ -37,53 +45,65 @@ COLUMNS = (
     "variants",
     "hyperparameters",
     "hyperparameters_from",
+    "code",
     "step_ms",
+    "step_cpu_ms",
     "train_seconds",
     "peak_memory_mib",
     "scan_backend",
     "threads",
     "machine",
+    "processes",
+    "slots",
+    "jobs_per_device",
     "suite_version",
     "protocol",
     "config",
 )
+"""The columns of the CSV, in their order; ``leaderboards/README.md`` gives each one's meaning and unit."""
+
 TEXT_COLUMNS = (
     "task",
     "model",
+    "entry",
     "reasons",
     "images",
     "variants",
     "hyperparameters",
     "hyperparameters_from",
+    "code",
     "scan_backend",
     "machine",
+    "processes",
+    "slots",
+    "jobs_per_device",
 )
-"""The columns of the CSV, in their order; ``leaderboards/README.md`` gives each one's meaning and unit."""
+"""Those that hold words of others, which no spreadsheet may take for a formula."""
 
 CONFIDENCE = 0.95
 
 
 def rows(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """Return a row for each task, model and configuration: by task, then the best mean first.
+    """Return a row for each task, model and configuration of one suite's version: by task, then by rank.
 
     Seeds are averaged; whatever came to no score is counted beside the mean, never into it. Trials of a search, which
-    are never tested, are left out.
+    are never tested, are left out. Rows hold ``COLUMNS``, and in ``is_ranked`` whether a model is recurrent.
     """
-    groups: dict[tuple[str, str, str], list[Record]] = {}
+    groups: dict[str, list[Record]] = {}
     for record in records:
-        job = record.job
-        if not job.tested:
-            continue
-        groups.setdefault((job.task.name, job.model.name, job.config), []).append(record)
-    table = [_row(sorted(group, key=lambda r: r.job.seed)) for group in groups.values()]
-    return sorted(
-        table, key=lambda r: (r["task"], -(r["mean"] if r["mean"] is not None else -1), r["model"], r["config"])
-    )
+        if record.job.tested:
+            groups.setdefault(record.job.config, []).append(record)
+    found = places(group[0].job for group in groups.values())
+    table = [_row(sorted(group, key=_by_seed), found[config]) for config, group in groups.items()]
+    rank(table)
+    return sorted(table, key=_order)
 
 
 def frame(records: Iterable[Record]) -> "pd.DataFrame":
     """Return the leaderboard as a data frame with ``COLUMNS``."""
-    return _frame(rows(records))
+    import pandas as pd
+
+    return pd.DataFrame(rows(records), columns=list(COLUMNS))
 
 
 def csv_text(records: Iterable[Record]) -> str:
@@ -92,13 +112,19 @@ def csv_text(records: Iterable[Record]) -> str:
 
 
 def csv_of(table: list[dict[str, Any]]) -> str:
-    """Return rows of the leaderboard as CSV."""
-    columns = _frame(table)
-    for column in TEXT_COLUMNS:
-        columns[column] = columns[column].map(spreadsheet_safe)
-    for column in ("n_test", "hidden_size", "parameters_recurrent", "parameters_total"):
-        columns[column] = columns[column].astype("Int64")
-    return columns.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    """Return rows of the leaderboard as CSV, as pandas would write them, but without the time that its import takes."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in table:
+        writer.writerow([_csv_cell(column, row[column]) for column in COLUMNS])
+    return text.getvalue()
+
+
+def _csv_cell(column: str, value: object) -> object:
+    if column in TEXT_COLUMNS:
+        return spreadsheet_safe(str(value))
+    return f"{value:.6g}" if isinstance(value, float) else value
 
 
 def spreadsheet_safe(text: str) -> str:
@@ -117,31 +143,34 @@ def interval(values: Sequence[float], n_test: int) -> tuple[float, float, str]:
     centre = (mean + z * z / (2 * n_test)) / (1 + z * z / n_test)
     half = z / (1 + z * z / n_test) * math.sqrt(mean * (1 - mean) / n_test + z * z / (4 * n_test * n_test))
     if len(values) > 1:
-        from scipy.special import stdtrit
-
-        student = float(stdtrit(len(values) - 1, 0.5 + CONFIDENCE / 2)) * stdev(values) / math.sqrt(len(values))
+        student = student_quantile(len(values) - 1, 0.5 + CONFIDENCE / 2) * stdev(values) / math.sqrt(len(values))
         if student > half:
             return max(0.0, mean - student), min(1.0, mean + student), "student-t over seeds"
     return max(0.0, centre - half), min(1.0, centre + half), "wilson over test samples"
 
 
-def _frame(table: list[dict[str, Any]]) -> "pd.DataFrame":
-    import pandas as pd
+def _order(row: dict[str, Any]) -> tuple[object, ...]:
+    """Order rows by task; then those that are ranked, by rank; then by their mean and their name."""
+    known = score(row)
+    return row["task"], not row["is_ranked"], row["rank"] or 0, known is None, -(known or 0.0), row["entry"]
 
-    return pd.DataFrame(table, columns=list(COLUMNS))
+
+def _by_seed(record: Record) -> int:
+    return record.job.seed
 
 
-def _row(group: list[Record]) -> dict[str, Any]:
+def _row(group: list[Record], place: Place) -> dict[str, Any]:
     job = group[0].job
     scored = [record.scores for record in group if record.scores is not None]
     accuracies = [scores.test_accuracy for scores in scored if scores.test_accuracy is not None]
     n_test = scored[0].test_samples if accuracies else None
     low, high, method = interval(accuracies, n_test) if n_test else (None, None, "")
-    costs = [record.cost for record in group if record.cost is not None]
-    steps = [cost.step_seconds for cost in costs if cost.step_seconds is not None]
+    cost = next((record.cost for record in group if record.cost is not None), None)
     return {
-        "task": job.task.name,
+        "task": place.task,
         "model": job.model.name,
+        "entry": place.entry,
+        "is_ranked": job.model.origin != "not-recurrent",
         "metric": "accuracy",
         "mean": fmean(accuracies) if accuracies else None,
         "std": stdev(accuracies) if len(accuracies) > 1 else None,
@@ -156,46 +185,18 @@ def _row(group: list[Record]) -> dict[str, Any]:
         "val_mean": fmean(scores.val_accuracy for scores in scored) if scored else None,
         "n_test": n_test,
         "hidden_size": job.model.hidden_size,
-        "parameters_recurrent": costs[0].parameters_recurrent if costs else None,
-        "parameters_total": costs[0].parameters_total if costs else None,
+        "parameters_recurrent": cost.parameters_recurrent if cost else None,
+        "parameters_total": cost.parameters_total if cost else None,
         "max_steps": job.training.max_steps,
         "batch_size": job.training.batch_size,
         "images": job.task.images,
         "variants": plain(" ".join(f"{kind}={name}" for kind, name in sorted(job.task.variants.items()))),
         "hyperparameters": hyperparameters(job),
         "hyperparameters_from": plain(job.settings),
-        "step_ms": 1000 * median(steps) if steps else None,
-        "train_seconds": median(cost.train_seconds for cost in costs) if costs else None,
-        "peak_memory_mib": max(cost.peak_memory_mib for cost in costs) if costs else None,
-        "scan_backend": _each(record.scan_backend for record in group),
+        "code": code(job),
+        **costs(group),
         "threads": job.threads,
-        "machine": _each(record.environment.get("accelerator") or record.environment.get("cpu") for record in group),
         "suite_version": job.suite_version,
         "protocol": protocol(job),
-        "variant": digest([job.model.code, job.threads])[:12],
         "config": job.config,
     }
-
-
-def protocol(job: Job) -> str:
-    """Return a digest of all that must be equal where two models are compared: task, assets, steps, batches."""
-    training = job.training.model_dump(include={"batch_size", "max_steps", "validate_every"})
-    return digest([job.task.model_dump(mode="json"), training])[:12]
-
-
-def hyperparameters(job: Job) -> str:
-    """Return the job's hyper-parameters as ``name=value`` words; those of the optimiser first."""
-    if job.model.name == "chance":
-        return ""
-    training = job.training
-    words: dict[str, object] = {"optimizer": training.optimizer, "learning_rate": training.learning_rate}
-    words |= {"momentum": training.momentum} if training.optimizer == "sgd" else {}
-    words |= {"weight_decay": training.weight_decay} if training.weight_decay else {}
-    words |= {"gradient_clip_norm": training.gradient_clip_norm} if training.gradient_clip_norm else {}
-    words |= {"schedule": training.schedule} if training.schedule != "constant" else {}
-    words |= dict(sorted(job.model.hyper.items()))
-    return plain(" ".join(f"{name}={value}" for name, value in words.items()))
-
-
-def _each(values: Iterable[object]) -> str:
-    return "; ".join(sorted({plain(str(value)) for value in values if value is not None}))

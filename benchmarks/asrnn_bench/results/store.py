@@ -1,4 +1,4 @@
-"""The records that leaderboards are made of: one JSON file each, below the leaderboards folder.
+"""Read, merge and write the records that leaderboards are made of: one JSON file each, below the leaderboards folder.
 
 ::
 
@@ -6,24 +6,37 @@
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from asrnn.errors import UsageError
-from asrnn_bench.atomic import holds, replace, sync_file_system
+from asrnn_bench.atomic import replace, sync_file_system
 from asrnn_bench.reading import UnreadableError, read_file
 from asrnn_bench.records import Record, read_record
-from asrnn_bench.written import digest
-
-Source = Callable[[frozenset[str]], Iterable[Record]]
-"""What yields records, and may leave out those whose results stand already, by twelve digits of their keys."""
+from asrnn_bench.results.index import Index, Stamp, stamp_of
+from asrnn_bench.written import canonical_json, digest
 
 AT_A_TIME = 2000
 """Records with their curves in memory; one takes 25 KiB."""
 
 
-def read_records(leaderboards: Path, *, with_curves: bool = True) -> tuple[list[Record], list[str]]:
+class Found(NamedTuple):
+    """A record, and the file that holds it elsewhere, such as a job's ``result.json``: its bytes are the record's."""
+
+    record: Record
+    file: Path | None = None
+
+
+Source = Callable[[Mapping[str, Record]], Iterable[Found]]
+"""What yields records, and may leave out those that stand already; these it is given by twelve digits of their keys."""
+
+
+def read_records(
+    leaderboards: Path, *, with_curves: bool = True, index: Index | None = None
+) -> tuple[list[Record], list[str]]:
     """Return the records of a leaderboards folder, and a line for each file that is not one.
 
     The order is that of the files' names. A damaged file is never a reason to lose the others.
@@ -31,10 +44,16 @@ def read_records(leaderboards: Path, *, with_curves: bool = True) -> tuple[list[
     Args:
         leaderboards: the folder.
         with_curves: whether to keep the curves, which no table needs and which are most of a record.
+        index: what is known of them, without their curves; it is told what was read.
     """
     records: list[Record] = []
     faults: list[str] = []
-    for file in sorted(leaderboards.glob("records/*/*.json")):
+    for name, stamp in _files(leaderboards):
+        known = index.record(name, stamp) if index is not None and stamp is not None and not with_curves else None
+        if known is not None:
+            records.append(known)
+            continue
+        file = leaderboards / name
         try:
             record = read_record(read_file(file))
         except OSError as error:
@@ -43,11 +62,30 @@ def read_records(leaderboards: Path, *, with_curves: bool = True) -> tuple[list[
         except UnreadableError as error:
             faults.append(f"{file} is left out: {error}")
             continue
-        if file != path_of(leaderboards, record):
+        if name != name_below(record):
             faults.append(f"{file} is left out: its name is not that of its record")
             continue
-        records.append(record if with_curves else without_curve(record))
+        record = record if with_curves else without_curve(record)
+        records.append(record)
+        if index is not None and stamp is not None:
+            index.note(name, stamp, record)
     return records, faults
+
+
+def _files(leaderboards: Path) -> Iterator[tuple[str, Stamp | None]]:
+    """Yield the path of each file of a record below the folder, in order, with its stamp where it can be looked at."""
+    for folder in sorted(leaderboards.glob("records/*")):
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError:
+            continue
+        for entry in entries:
+            if entry.name.endswith(".json"):
+                try:
+                    stamp = stamp_of(entry.stat())
+                except OSError:
+                    stamp = None
+                yield f"records/{folder.name}/{entry.name}", stamp
 
 
 def merge(standing: Iterable[Record], new: Iterable[Record]) -> list[Record]:
@@ -80,7 +118,14 @@ def has_result(record: Record) -> bool:
     return record.status in ("done", "diverged")
 
 
-def write_records(leaderboards: Path, records: Iterable[Record], standing: Iterable[Record] = ()) -> None:
+def write_records(
+    leaderboards: Path,
+    records: Iterable[Record],
+    standing: Iterable[Record] = (),
+    *,
+    files: Mapping[str, Path] | None = None,
+    index: Index | None = None,
+) -> None:
     """Write ``records`` below ``leaderboards``, touching none that is so already, and remove superseded ones.
 
     What stands in a record's place and is not that record, damaged or of a later version, is put aside as
@@ -92,6 +137,8 @@ def write_records(leaderboards: Path, records: Iterable[Record], standing: Itera
         records: what stands from now on.
         standing: what was read from the folder: those of it that are among ``records``, as the same objects, stand
             already, and the files of the others are removed.
+        files: for some keys, the file that holds the record elsewhere, whose bytes are copied.
+        index: what is told which files were written.
 
     Raises:
         UsageError: the folder cannot be written.
@@ -99,12 +146,22 @@ def write_records(leaderboards: Path, records: Iterable[Record], standing: Itera
     records, standing = list(records), list(standing)
     kept, read = {record.key for record in records}, {id(record) for record in standing}
     try:
-        written = [_write(path_of(leaderboards, record), record) for record in records if id(record) not in read]
-        if any(written):
+        is_new = False
+        for record in records:
+            if id(record) in read:
+                continue
+            file = (files or {}).get(record.key)
+            stamp = _write(path_of(leaderboards, record), record, file)
+            is_new = is_new or stamp is not None
+            if index is not None and stamp is not None:
+                index.note(name_below(record), stamp, without_curve(_as_read(record) if file is None else record))
+        if is_new:
             sync_file_system(leaderboards)
         for record in standing:
             if record.key not in kept:
                 path_of(leaderboards, record).unlink(missing_ok=True)
+                if index is not None:
+                    index.forget(name_below(record))
     except OSError as error:
         raise UsageError(f"cannot write to {leaderboards}: {error.strerror}; choose another --leaderboards") from error
 
@@ -114,7 +171,7 @@ def add_records(leaderboards: Path, new: Iterable[Record] | Source) -> tuple[lis
 
     Args:
         leaderboards: the folder.
-        new: the records, or what yields them when it is told which results stand already.
+        new: the records, or what yields them when it is told which stand already.
 
     Returns:
         what stands then, without curves, and a line for each file that is no record.
@@ -122,18 +179,22 @@ def add_records(leaderboards: Path, new: Iterable[Record] | Source) -> tuple[lis
     Raises:
         UsageError: the folder cannot be written.
     """
-    standing, faults = read_records(leaderboards, with_curves=False)
-    source = iter(new(standing_results(standing)) if callable(new) else new)
+    index = Index(leaderboards)
+    standing, faults = read_records(leaderboards, with_curves=False, index=index)
+    source = new(by_short_key(standing)) if callable(new) else map(Found, new)
+    source = iter(source)
     while batch := list(islice(source, AT_A_TIME)):
-        merged = merge(standing, batch)
-        write_records(leaderboards, merged, standing)
+        merged = merge(standing, [found.record for found in batch])
+        files = {found.record.key: found.file for found in batch if found.file is not None}
+        write_records(leaderboards, merged, standing, files=files, index=index)
         standing = [without_curve(record) for record in merged]
+    index.save()
     return standing, faults
 
 
-def standing_results(records: Iterable[Record]) -> frozenset[str]:
-    """Return what marks the results among ``records``: twelve digits of their keys, as in the names of files."""
-    return frozenset(record.key[:12] for record in records if has_result(record))
+def by_short_key(records: Iterable[Record]) -> dict[str, Record]:
+    """Return records by twelve digits of their keys, as in the names of files."""
+    return {record.key[:12]: record for record in records}
 
 
 def without_curve(record: Record) -> Record:
@@ -143,8 +204,13 @@ def without_curve(record: Record) -> Record:
 
 def path_of(leaderboards: Path, record: Record) -> Path:
     """Return the file of a record."""
+    return leaderboards / name_below(record)
+
+
+def name_below(record: Record) -> str:
+    """Return the path of a record's file below the leaderboards folder."""
     job = record.job
-    return leaderboards / "records" / f"{job.suite}-v{job.suite_version}.{job.budget}" / name_of(record)
+    return f"records/{job.suite}-v{job.suite_version}.{job.budget}/{name_of(record)}"
 
 
 def name_of(record: Record) -> str:
@@ -153,23 +219,35 @@ def name_of(record: Record) -> str:
     return f"{job.task.name}.{job.model.name}.seed-{job.seed}.{record.key[:12]}.json"
 
 
-def _write(path: Path, record: Record) -> bool:
-    """Write a record unless it stands already, and return whether it was written."""
-    text = record.text()
-    if holds(path, text):
-        return False
+def _write(path: Path, record: Record, file: Path | None) -> Stamp | None:
+    """Write a record and return the file's stamp; ``None`` where it or a result of its job stands already."""
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
-    _put_aside(path, record)
-    replace(path, text, durable=False)
-    return True
+    if os.path.lexists(path) and not _makes_way(path, record):
+        return None
+    replace(path, _content(record, file), durable=False)
+    return stamp_of(path.stat())
 
 
-def _put_aside(path: Path, record: Record) -> None:
-    """Rename whatever stands at ``path`` unless it is an earlier record of the same job."""
+def _as_read(record: Record) -> Record:
+    """Return a record as it is read from its file, where all names are in order."""
+    return Record.model_validate_json(canonical_json(record.model_dump(mode="json")))
+
+
+def _content(record: Record, file: Path | None) -> str | bytes:
+    """Return what a record's file holds: the bytes of the file that it came from, or else the record written anew."""
+    if file is not None:
+        with suppress(OSError):  # somebody may have removed it meanwhile
+            return read_file(file)
+    return record.text()
+
+
+def _makes_way(path: Path, record: Record) -> bool:
+    """Return whether what stands at ``path`` gives way to a record; what is no record of its job is put aside."""
     try:
-        if not os.path.lexists(path) or read_record(read_file(path)).key == record.key:
-            return
+        there = read_record(read_file(path))
+        if there.key == record.key:
+            return not has_result(there) and there != record
     except (OSError, UnreadableError):
         pass
     number, target = 1, path.with_name(f"{path.name}.damaged")
@@ -177,6 +255,7 @@ def _put_aside(path: Path, record: Record) -> None:
         number += 1
         target = path.with_name(f"{path.name}.damaged-{number}")
     path.rename(target)
+    return True
 
 
 def _all_but_code(record: Record) -> str:

@@ -6,12 +6,10 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
+from asrnn_bench.column_blocks import GAP, column_blocks
 from asrnn_bench.running.job_directory import State
 from asrnn_bench.running.snapshot import JobView, count_states
 from asrnn_bench.running.words import COLOURS, duration
-
-GAP = 1
-"""Between two columns."""
 
 Cells = dict[tuple[str, str], list[JobView]]
 """The jobs of each model and task."""
@@ -33,7 +31,10 @@ def grids(views: Sequence[JobView], width: int, height: int | None = None) -> li
         cells.setdefault((view.job.model.name, view.job.task.name), []).append(view)
     models = list(dict.fromkeys(model for model, _ in cells))
     texts = {place: _cell(group) for place, group in cells.items()}
-    blocks = _blocks(texts, models, width)
+    widths: dict[str, int] = {}
+    for (_, task), text in texts.items():
+        widths[task] = max(widths.get(task, len(task)), text.cell_len)
+    blocks = column_blocks(widths, max(len("accuracy"), *map(len, models)), width)
     if height is not None and len(blocks) * (len(models) + 1) > height:
         return [_counts(views, height)]
     return [_matrix(texts, models, tasks) for tasks in blocks]
@@ -74,23 +75,6 @@ def _doing(view: JobView) -> dict[str, str]:
         "to go": "" if left is None else duration(left),
         "phase": str(now.get("phase", "starting")),
     }
-
-
-def _blocks(texts: dict[tuple[str, str], Text], models: list[str], width: int) -> list[list[str]]:
-    """Divide the tasks into as few tables as the width allows."""
-    widths: dict[str, int] = {}
-    for (_, task), text in texts.items():
-        widths[task] = max(widths.get(task, len(task)), text.cell_len)
-    first = max(len("accuracy"), *map(len, models))
-    blocks: list[list[str]] = []
-    used = 0
-    for task, needed in widths.items():
-        if not blocks or used + GAP + needed > width:
-            blocks.append([])
-            used = first
-        blocks[-1].append(task)
-        used += GAP + needed
-    return blocks
 
 
 def _matrix(texts: dict[tuple[str, str], Text], models: list[str], tasks: list[str]) -> Table:

@@ -30,10 +30,10 @@ from asrnn.errors import UsageError
 from asrnn_bench.atomic import holds, read_object, replace
 from asrnn_bench.plain_text import plain
 from asrnn_bench.reading import UnreadableError, read_file
-from asrnn_bench.records import Job, Record, Status, job_text, read_job, read_record
+from asrnn_bench.records import Job, LaterVersionError, Record, Status, job_text, read_job, read_record
 from asrnn_bench.running.attempts import MOST, Attempt, End, Kind, claim_attempt, list_attempts
 from asrnn_bench.running.policy import decide
-from asrnn_bench.running.publication import NAME, publish, published
+from asrnn_bench.running.publication import NAME, publish, published, put_aside
 
 State = Literal["waiting", "running", "done", "diverged", "failed", "no-data"]
 
@@ -205,12 +205,32 @@ class JobDirectory:
         replace(own, record.text())
         return publish(own, self.path)
 
-    def _result_file(self) -> Path:
+    def result_file(self) -> Path:
+        """Return where the published result is, or would be."""
         return published(self.path)
+
+    def put_aside_damaged_result(self) -> bool:
+        """Put a result aside that is damaged, altered or another job's, and return whether it was one.
+
+        One that cannot be read now, or that a later version wrote, is left alone.
+
+        Raises:
+            OSError: it cannot be renamed.
+        """
+        try:
+            self._read_result(self.result_file())
+        except LaterVersionError:
+            return False
+        except UnreadableError:
+            put_aside(self.path)
+            return True
+        except OSError:
+            return False
+        return False
 
     def is_done(self) -> bool:
         """Return whether the job has its result."""
-        return self._result_file().exists()
+        return self.result_file().exists()
 
     def result(self) -> Record | None:
         """Return the published result, or ``None`` where there is none.
@@ -218,17 +238,24 @@ class JobDirectory:
         Raises:
             UsageError: it is damaged, of a foreign job, or of a schema that this version does not read.
         """
-        file = self._result_file()
+        file = self.result_file()
         try:
-            record = read_record(read_file(file))
+            return self._read_result(file)
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise UsageError(f"{file} cannot be read: {error.strerror}; delete it and run again") from error
+            raise UsageError(
+                f"{file} cannot be read: {error.strerror}; mend that, or remove it, and run again"
+            ) from error
+        except LaterVersionError as error:
+            raise UsageError(f"{file}: {error}; update asrnn-bench, or name another folder with --output") from error
         except UnreadableError as error:
-            raise UsageError(f"{file}: {error}; delete it and run again") from error
+            raise UsageError(f"{file}: {error}; run again with --retry-failed, which puts it aside") from error
+
+    def _read_result(self, file: Path) -> Record:
+        record = read_record(read_file(file))
         if not self.path.name.endswith(record.key[:12]):
-            raise UsageError(f"{file} does not belong to its directory; delete it and run again")
+            raise UnreadableError("it is the result of another job")
         return record
 
     def wait(self, reason: str = "") -> None:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from asrnn_bench.atomic import replace, sync_folder
@@ -33,6 +34,22 @@ def published(folder: Path) -> Path:
     """Return where the result of a job directory is, or would be."""
     linked, renamed = folder / NAME, folder / "result" / NAME
     return renamed if renamed.exists() and not linked.exists() else linked
+
+
+def put_aside(folder: Path) -> None:
+    """Rename the result of a job directory, which stays to be looked at, so that another can be published.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    result = published(folder)
+    whole = result if result.parent == folder else result.parent  # a folder takes part in its publication as a whole
+    number, aside = 1, folder / f"{whole.name}.damaged"
+    while os.path.lexists(aside):
+        number += 1
+        aside = folder / f"{whole.name}.damaged-{number}"
+    with suppress(FileNotFoundError):  # another process was faster
+        whole.rename(aside)
 
 
 def _publish_without_links(own: Path, folder: Path) -> bool:

@@ -27,7 +27,8 @@ EXAMPLE = Path(__file__).parents[3] / "examples" / "my_cell.py"
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    found = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".index"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
 def results(folder: Path) -> dict[str, Record]:

@@ -1,5 +1,6 @@
 import random
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from bench_support import done
 
 from asrnn_bench.records import READABLE_SCHEMAS, SCHEMA_VERSION, Job, Record, read_record, without_result
 from asrnn_bench.results import store
-from asrnn_bench.results.store import add_records, merge, read_records, write_records
+from asrnn_bench.results.store import Found, add_records, merge, read_records, write_records
 
 
 def test_records_come_back_as_they_were(tmp_path: Path, jobs: list[Job]) -> None:
@@ -60,7 +61,7 @@ def test_what_was_read_and_stands_is_neither_read_nor_written_again(
 ) -> None:
     write_records(tmp_path, [done(job, 0.5) for job in jobs[:5]])
     written: list[Record] = []
-    monkeypatch.setattr(store, "_write", lambda path, record: written.append(record))
+    monkeypatch.setattr(store, "_write", lambda path, record, file: written.append(record))
     standing, _ = read_records(tmp_path)
     write_records(tmp_path, merge(standing, [done(jobs[0], 0.5), done(jobs[7], 0.5)]), standing)
     assert [record.key for record in written] == [jobs[7].key]
@@ -86,16 +87,18 @@ def written_files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.json")}
 
 
-def test_a_source_is_told_which_results_stand(tmp_path: Path, jobs: list[Job]) -> None:
+def test_a_source_is_told_which_records_stand(tmp_path: Path, jobs: list[Job]) -> None:
     write_records(tmp_path, [done(jobs[0], 0.5), without_result(jobs[1], "failed", "why")])
-    told: list[frozenset[str]] = []
+    told: list[Mapping[str, Record]] = []
 
-    def source(standing: frozenset[str]) -> list[Record]:
+    def source(standing: Mapping[str, Record]) -> list[Found]:
         told.append(standing)
-        return [done(jobs[1], 0.5)]
+        return [Found(done(jobs[1], 0.5))]
 
     found, _ = add_records(tmp_path, source)
-    assert told == [{jobs[0].key[:12]}]
+    assert [{key: record.status for key, record in each.items()} for each in told] == [
+        {jobs[0].key[:12]: "done", jobs[1].key[:12]: "failed"}
+    ]
     assert {record.status for record in found} == {"done"}
 
 

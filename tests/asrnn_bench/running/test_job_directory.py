@@ -78,7 +78,7 @@ def test_a_damaged_result_is_a_failure_with_what_to_do_and_is_left_as_it_is(
     (directory.path / "result.json").write_bytes(content)
     state, reason = directory.state()
     assert state == "failed"
-    assert re.search("is damaged: .*; delete it and run again", str(reason))
+    assert re.search("is damaged: .*; run again with --retry-failed, which puts it aside", str(reason))
     assert (directory.path / "result.json").read_bytes() == content
 
 
@@ -91,7 +91,7 @@ def test_a_truncated_result_is_damaged_at_every_length(directory: JobDirectory, 
 
 def test_the_result_of_another_job_is_refused(directory: JobDirectory, job: Job) -> None:
     (directory.path / "result.json").write_text(done(job.model_copy(update={"seed": 9}), 0.5).text())
-    with pytest.raises(UsageError, match="does not belong to its directory"):
+    with pytest.raises(UsageError, match="it is the result of another job"):
         directory.result()
 
 

@@ -1,0 +1,113 @@
+"""Divide records into leaderboards: one for each suite, budget and version of the suite."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean
+
+from asrnn_bench.records import Record
+from asrnn_bench.results.leaderboard import rows
+from asrnn_bench.results.ranking import Row, counting_tasks, score
+
+UNIT = (
+    "Test accuracy in per cent; ± half the 95 % interval: of the mean over seeds where there are several, "
+    "else over the test samples."
+)
+
+
+@dataclass(frozen=True)
+class Board:
+    """The leaderboard of one version of a suite at one budget.
+
+    ``name`` is that of its files, without their endings; ``others`` are the other versions that have records.
+    """
+
+    suite: str
+    budget: str
+    version: int
+    name: str
+    others: tuple[int, ...]
+    records: tuple[Record, ...]
+
+    @property
+    def title(self) -> str:
+        """What it is called for people."""
+        return f"{self.suite} (version {self.version}), budget {self.budget}"
+
+    @property
+    def is_newest(self) -> bool:
+        """Whether no later version of the suite has records."""
+        return all(version < self.version for version in self.others)
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """Its rows, as in the CSV."""
+        return rows(self.records)
+
+    @cached_property
+    def tasks(self) -> list[str]:
+        """Its columns."""
+        return list(dict.fromkeys(row["task"] for row in self.rows))
+
+    @cached_property
+    def cells(self) -> dict[tuple[str, str], Row]:
+        """Its rows by task and entry."""
+        return {(row["task"], row["entry"]): row for row in self.rows}
+
+    def entries(self, *, ranked: bool) -> list[str]:
+        """Return the entries that are ranked, or those that are not, the best first."""
+        ranks: dict[str, float] = {}
+        scores: dict[str, list[float]] = {}
+        for row in self.rows:
+            if row["is_ranked"] == ranked:
+                ranks[row["entry"]] = row["mean_rank"] or 0.0
+                scores.setdefault(row["entry"], []).append(score(row) or 0.0)
+        return sorted(ranks, key=lambda entry: (ranks[entry], -fmean(scores[entry]), entry))
+
+    @property
+    def order(self) -> str:
+        """In which order the entries are, in words."""
+        tasks, entries = counting_tasks(self.rows), self.entries(ranked=True)
+        many = f"{len(tasks)} tasks" if len(tasks) != 1 else "one task"
+        left_out = [task for task in self.tasks if task not in tasks]
+        return (
+            f"Order: the mean of the ranks on {many}. On each, the best mean accuracy has rank 1; a seed that diverged "
+            f"or failed counts as 0, and an entry without a score as the last, rank {len(entries)}."
+            + (f" Without data for anybody, and not counted: {', '.join(left_out)}." if left_out else "")
+        )
+
+
+def boards(records: Iterable[Record]) -> list[Board]:
+    """Return the leaderboards of records: by suite and budget, the newest version first."""
+    found: dict[tuple[str, str], dict[int, list[Record]]] = {}
+    for record in records:
+        job = record.job
+        if job.tested:
+            found.setdefault((job.suite, job.budget), {}).setdefault(job.suite_version, []).append(record)
+    names = _names({key: list(versions) for key, versions in found.items()})
+    return [
+        Board(
+            *key,
+            version,
+            names[*key, version],
+            tuple(sorted(set(versions) - {version})),
+            tuple(versions[version]),
+        )
+        for key, versions in sorted(found.items())
+        for version in sorted(versions, reverse=True)
+    ]
+
+
+def _names(found: dict[tuple[str, str], list[int]]) -> dict[tuple[str, str, int], str]:
+    """Return the name of each leaderboard's files: suite and budget, and the version unless it is the newest.
+
+    Names may have points in them; where two leaderboards would have one name, a sign that no name has stands between.
+    """
+    names = {
+        (suite, budget, version): f"{suite}.{budget}" + ("" if version == max(versions) else f".v{version}")
+        for (suite, budget), versions in found.items()
+        for version in versions
+    }
+    count = Counter(names.values())
+    return {key: name if count[name] == 1 else "+".join(map(str, key)) for key, name in names.items()}

@@ -1,0 +1,52 @@
+"""Rank the entries of a leaderboard: by their mean accuracy on each task, then by the mean of these ranks."""
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+Row = dict[str, Any]
+"""A row of the leaderboard, by its columns; ``is_ranked`` says whether it takes part."""
+
+DIGITS = 12
+"""Of an accuracy: what is equal to so many is a tie, whatever the order in which seeds were added up."""
+
+
+def rank(table: Sequence[Row]) -> None:
+    """Write ``rank`` and ``mean_rank`` into the rows of a leaderboard.
+
+    On each task the best mean accuracy has rank 1, and equals share a rank. A seed that diverged or failed counts as 0.
+    An entry without a score on a task counts as the last of all entries, whether it diverged, failed or is missing, so
+    that no entry gains by a task that it did not do. A task that nobody had the data for does not count. Models that
+    train nothing recurrent are not ranked.
+    """
+    ranked = [row for row in table if row["is_ranked"]]
+    tasks, entries = counting_tasks(table), dict.fromkeys(row["entry"] for row in ranked)
+    last = len(entries)
+    scores = {(row["task"], row["entry"]): score(row) for row in ranked}
+    ranks: dict[str, dict[str, int]] = {entry: {} for entry in entries}
+    for task in tasks:
+        others = [known for (own, _), known in scores.items() if own == task and known is not None]
+        for entry in entries:
+            own = scores.get((task, entry))
+            ranks[entry][task] = last if own is None else 1 + sum(other > own for other in others)
+    for row in table:
+        own_ranks = ranks.get(row["entry"], {}) if row["is_ranked"] else {}
+        row["rank"] = own_ranks.get(row["task"])
+        row["mean_rank"] = fmean(own_ranks.values()) if own_ranks else None
+
+
+def counting_tasks(table: Sequence[Row]) -> list[str]:
+    """Return the tasks that count: those that somebody who is ranked had the data for."""
+    there = {row["task"] for row in table if row["is_ranked"] and row["n_seeds"] + _lost(row)}
+    return [task for task in dict.fromkeys(row["task"] for row in table) if task in there]
+
+
+def score(row: Row) -> float | None:
+    """Return the accuracy that a row is ranked by: its mean, in which a seed that was lost counts as 0."""
+    if not row["n_seeds"]:
+        return None
+    return float(round(row["mean"] * row["n_seeds"] / (row["n_seeds"] + _lost(row)), DIGITS))
+
+
+def _lost(row: Row) -> int:
+    return int(row["n_diverged"] + row["n_failed"])
