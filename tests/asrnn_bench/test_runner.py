@@ -147,9 +147,9 @@ def test_publishing_twice_changes_no_byte(plan: Plan, places: Places) -> None:
     places.leaderboards.mkdir()
     records = [done(job, 0.5) for job in plan.jobs]
     publish(places, records)
-    before = {path: path.read_bytes() for path in places.leaderboards.rglob("*.*") if path.is_file()}
+    before = {path: path.read_bytes() for path in places.leaderboards.rglob("*") if path.is_file()}
     publish(places, list(reversed(records)))
-    assert {path: path.read_bytes() for path in places.leaderboards.rglob("*.*") if path.is_file()} == before
+    assert {path: path.read_bytes() for path in places.leaderboards.rglob("*") if path.is_file()} == before
 
 
 def test_a_job_that_waits_has_no_record(plan: Plan, places: Places) -> None:

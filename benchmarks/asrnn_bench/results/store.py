@@ -150,11 +150,11 @@ def write_records(
         for record in records:
             if id(record) in read:
                 continue
-            file = (files or {}).get(record.key)
-            stamp = _write(path_of(leaderboards, record), record, file)
+            copied = _bytes_of(files.get(record.key) if files else None)
+            stamp = _write(path_of(leaderboards, record), record, copied)
             is_new = is_new or stamp is not None
             if index is not None and stamp is not None:
-                index.note(name_below(record), stamp, without_curve(_as_read(record) if file is None else record))
+                index.note(name_below(record), stamp, without_curve(record if copied else _as_read(record)))
         if is_new:
             sync_file_system(leaderboards)
         for record in standing:
@@ -219,13 +219,19 @@ def name_of(record: Record) -> str:
     return f"{job.task.name}.{job.model.name}.seed-{job.seed}.{record.key[:12]}.json"
 
 
-def _write(path: Path, record: Record, file: Path | None) -> Stamp | None:
-    """Write a record and return the file's stamp; ``None`` where it or a result of its job stands already."""
+def _write(path: Path, record: Record, copied: bytes | None) -> Stamp | None:
+    """Write a record and return the file's stamp; ``None`` where it or a result of its job stands already.
+
+    Args:
+        path: where.
+        record: the record.
+        copied: what the file is to hold that says the same; by default the record is written anew.
+    """
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
     if os.path.lexists(path) and not _makes_way(path, record):
         return None
-    replace(path, _content(record, file), durable=False)
+    replace(path, record.text() if copied is None else copied, durable=False)
     return stamp_of(path.stat())
 
 
@@ -234,12 +240,11 @@ def _as_read(record: Record) -> Record:
     return Record.model_validate_json(canonical_json(record.model_dump(mode="json")))
 
 
-def _content(record: Record, file: Path | None) -> str | bytes:
-    """Return what a record's file holds: the bytes of the file that it came from, or else the record written anew."""
+def _bytes_of(file: Path | None) -> bytes | None:
     if file is not None:
         with suppress(OSError):  # somebody may have removed it meanwhile
             return read_file(file)
-    return record.text()
+    return None
 
 
 def _makes_way(path: Path, record: Record) -> bool:

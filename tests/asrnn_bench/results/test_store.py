@@ -61,7 +61,7 @@ def test_what_was_read_and_stands_is_neither_read_nor_written_again(
 ) -> None:
     write_records(tmp_path, [done(job, 0.5) for job in jobs[:5]])
     written: list[Record] = []
-    monkeypatch.setattr(store, "_write", lambda path, record, file: written.append(record))
+    monkeypatch.setattr(store, "_write", lambda path, record, copied: written.append(record))
     standing, _ = read_records(tmp_path)
     write_records(tmp_path, merge(standing, [done(jobs[0], 0.5), done(jobs[7], 0.5)]), standing)
     assert [record.key for record in written] == [jobs[7].key]
