@@ -13,7 +13,7 @@ from registry_support import BUILT_IN, CELL, one_line, write
 
 from asrnn.errors import ModelError, UnknownNameError, UsageError
 from asrnn.local_imports import TRAVELS_ALONE
-from asrnn.registry import ModelSource, find_model, load_model, model_sources
+from asrnn.registry import ModelSource, find_model, list_models, load_model, model_sources
 
 
 def test_built_in_models() -> None:

@@ -1,5 +1,6 @@
 """What watches a training: selection on validation, divergence, and the progress that observers follow."""
 
+import copy
 import json
 import math
 import os
@@ -37,7 +38,7 @@ class Selection(Callback):
         self.curve: list[CurvePoint] = []
         self.best: CurvePoint | None = None
         self.val_samples = 0
-        self.weights: dict[str, Tensor] = {}
+        self.weights: dict[str, Any] = {}  # a state dict: tensors, and whatever a module's get_extra_state returns
         self._losses: list[Tensor] = []
 
     def state_dict(self) -> dict[str, Any]:
@@ -86,8 +87,15 @@ class Selection(Callback):
             self.best = point
             self.val_samples = int(measured["val/samples"])
             state = pl_module.model.state_dict()  # type: ignore[union-attr]
-            # Contiguous, because safetensors keeps no strides.
-            self.weights = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
+            self.weights = {name: _copied(value) for name, value in state.items()}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the best weights as safetensors holds them: without extra state, complex128 as pairs."""
+        tensors = {name: value for name, value in self.weights.items() if isinstance(value, Tensor)}
+        return {
+            name: torch.view_as_real(value) if value.dtype == torch.complex128 else value
+            for name, value in tensors.items()
+        }
 
     def _write(self, point: CurvePoint) -> None:
         if self.metrics is not None:
@@ -216,6 +224,11 @@ class Progress(Callback):
 def _median(seconds: list[float]) -> float | None:
     timed = seconds[WARM_UP_STEPS:] or seconds
     return statistics.median(timed) if timed else None
+
+
+def _copied(value: Any) -> Any:
+    """Copy an entry of a state dict; a tensor becomes contiguous, because safetensors keeps no strides."""
+    return value.detach().cpu().contiguous().clone() if isinstance(value, Tensor) else copy.deepcopy(value)
 
 
 def exact_share(accuracy: float, samples: int) -> float:

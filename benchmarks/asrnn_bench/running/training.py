@@ -120,7 +120,7 @@ def train(directory: JobDirectory, attempt: Attempt, options: Options, rank: Ran
     if not first:
         return None
     if scores is not None:
-        replace(attempt.path / "weights.safetensors", save(selection.weights))
+        replace(attempt.path / "weights.safetensors", save(selection.tensors()))
     return Record(
         key=job.key,
         job=job,

@@ -15,7 +15,7 @@ PRINTED = {
         "fc-urnn-116": (116, 16),
         "fc-urnn-512": (512, 275),
         "soft-orthogonal": (128, 18),
-        "kru": (512, 12),  # printed 11k: 11,346 without the 512 biases of modReLU
+        "kru-free": (512, 12),  # printed 11k: 11,346 without the 512 biases of modReLU
         "antisymmetric": (128, 10),
         "antisymmetric-gated": (128, 10),
     },

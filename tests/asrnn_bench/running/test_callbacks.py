@@ -35,8 +35,39 @@ def test_weights_that_are_laid_out_otherwise_are_saved_all_the_same(tmp_path: Pa
     matrix = torch.arange(6.0).reshape(2, 3)
     model.weight, model.tied = nn.Parameter(matrix.T), nn.Parameter(matrix)
     selection.on_validation_end(measured(1, 0.5), SimpleNamespace(model=model))  # type: ignore[arg-type]
-    save_file(selection.weights, tmp_path / "weights.safetensors")
+    save_file(selection.tensors(), tmp_path / "weights.safetensors")
     assert torch.equal(load_file(tmp_path / "weights.safetensors")["weight"], matrix.T)
+
+
+def test_a_state_dict_may_hold_more_than_real_tensors(tmp_path: Path) -> None:
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.tensor([1 + 2j], dtype=torch.complex64))
+            self.register_buffer("fine", torch.tensor([3 - 1j], dtype=torch.complex128))
+            self.counts = [1, 2]
+
+        def get_extra_state(self) -> dict[str, list[int]]:
+            return {"counts": self.counts}
+
+        def set_extra_state(self, state: dict[str, list[int]]) -> None:
+            self.counts = state["counts"]
+
+    selection, model = Selection(tmp_path / "metrics.jsonl"), Odd()
+    selection.on_validation_end(measured(1, 0.5), SimpleNamespace(model=model))  # type: ignore[arg-type]
+    model.counts.append(3)
+    nn.init.zeros_(model.weight)
+    other = Odd()
+    model.load_state_dict(selection.weights)
+    assert (model.counts, model.weight.item()) == ([1, 2], 1 + 2j)
+    torch.save(selection.state_dict(), tmp_path / "state")
+    other.load_state_dict(torch.load(tmp_path / "state", weights_only=True)["weights"])
+    assert other.counts == [1, 2]
+    save_file(selection.tensors(), tmp_path / "weights.safetensors")
+    saved = load_file(tmp_path / "weights.safetensors")
+    assert saved["weight"].item() == 1 + 2j
+    assert saved["fine"].tolist() == [[3, -1]]
+    assert saved.keys() == {"weight", "fine"}
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
