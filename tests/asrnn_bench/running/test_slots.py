@@ -9,6 +9,7 @@ import pytest
 from bench_support import done, one_line
 
 from asrnn.errors import DeviceError, UsageError
+from asrnn_bench import worker
 from asrnn_bench.cli import invoke
 from asrnn_bench.running.attempts import End
 from asrnn_bench.running.job_directory import JobDirectory
@@ -23,6 +24,7 @@ from asrnn_bench.running.options import Options
 from asrnn_bench.running.policy import decide
 from asrnn_bench.running.processes import worker_words
 from asrnn_bench.running.provenance import environment
+from asrnn_bench.running.ranks import Rank
 
 PLENTY = 1 << 40
 FREE = Capacity((2, 3, 5, 7, 11), 5, PLENTY, Limits())
@@ -292,3 +294,17 @@ def test_a_gpu_that_is_lost_in_a_run_takes_no_further_job(
             run_local(directories, _slots(), Options(), say=said.append)
         assert sum(len(directory.attempts()) for directory in directories) == 2
     assert sorted(said) == [f"gpu {name} is left out of the rest of the run: it is gone" for name in broken]
+
+
+@pytest.mark.parametrize("own", [None, ":16:8"])
+def test_a_worker_s_cublas_repeats_its_numbers(
+    directories: list[JobDirectory], monkeypatch: pytest.MonkeyPatch, own: str | None
+) -> None:
+    variables = dict(os.environ) | {"SLURM_JOB_ID": "7"} | ({"CUBLAS_WORKSPACE_CONFIG": own} if own else {})
+    monkeypatch.setattr(worker.os, "environ", variables)
+    monkeypatch.setattr(worker, "end_with_parent", lambda: None)
+    monkeypatch.setattr(worker, "_pin", lambda *_: None)
+    monkeypatch.setattr(worker.StopRequest, "listen", lambda self: None)
+    worker._become_worker(directories[0], directories[0].job(), Rank())
+    assert variables["CUBLAS_WORKSPACE_CONFIG"] == (own or ":4096:8")
+    assert "SLURM_JOB_ID" not in variables

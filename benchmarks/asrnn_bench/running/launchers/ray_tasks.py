@@ -4,7 +4,6 @@ Ray says where and when; what came of a job stands in its directory. Ray itself 
 so, and the policy would not know. A task that Ray loses is written down in the job's directory, and started again.
 """
 
-import errno
 import os
 import signal
 import time
@@ -17,6 +16,7 @@ from threading import Thread
 from typing import Any
 
 from asrnn.errors import UsageError
+from asrnn_bench.disk_errors import is_passing
 from asrnn_bench.running.attempts import EX_PREEMPTED, End, Kind
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.launchers import Watch, saving, unwatched
@@ -35,11 +35,8 @@ SIGHT_SECONDS = 60.0
 STOP_SECONDS = 5.0
 """What a stop takes beside the worker's own time to save."""
 
-PASSING = (errno.EIO, errno.ESTALE)
-"""What a file server says of a directory that may be all right in a moment."""
-
 UNREAD_SECONDS = 600.0
-"""How long such a directory is asked for again."""
+"""How long a directory that a file server fails to give is asked for again."""
 
 MOST_TASKS = 500
 """How many tasks Ray is given at a time; the other jobs wait here."""
@@ -157,7 +154,7 @@ class _Tasks:
             try:
                 before = len(directory.attempts())
             except OSError as error:
-                if error.errno in PASSING:
+                if is_passing(error):
                     self.waiting.append(directory)
                 else:
                     self.last_words[directory] = f"its directory cannot be read: {error}"
@@ -176,7 +173,7 @@ class _Tasks:
                 if each.reason and not self._is_settled(each.task.directory):
                     self._lost(each.task, each.kind, each.reason)
             except OSError as error:
-                if error.errno in PASSING and time.monotonic() - each.since < UNREAD_SECONDS:
+                if is_passing(error) and time.monotonic() - each.since < UNREAD_SECONDS:
                     self.unread.append(each)
                 else:
                     words = f"{each.reason}; its end could not be written: {error}"
