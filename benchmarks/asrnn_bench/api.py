@@ -2,9 +2,13 @@
 
 import inspect
 import os
-from collections.abc import Iterable, Sequence
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -18,6 +22,7 @@ from asrnn_bench.runner import Machine, Places, execute
 from asrnn_bench.running.launchers.choice import known_launcher
 from asrnn_bench.running.launchers.environment import WORKER_VARIABLE
 from asrnn_bench.running.options import make_options
+from asrnn_bench.running.stopping import ENDING_SIGNALS
 from asrnn_data.image_sets import resolve_data_dir
 
 if TYPE_CHECKING:
@@ -97,10 +102,42 @@ def run(
         join=join,
         retry_failed=retry_failed,
     )
-    outcome = execute(plan, places, machine, console)
-    for fault in outcome.faults:
-        console.print(f"warning: {plain(fault)}", soft_wrap=True)
-    return frame(outcome.records)
+    with _ended_in_order():
+        outcome = execute(plan, places, machine, console)
+        for fault in outcome.faults:
+            console.print(f"warning: {plain(fault)}", soft_wrap=True)
+        return frame(outcome.records)
+
+
+class _EndedError(BaseException):
+    """A signal came that ends this process; its number is the argument."""
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Let a signal that ends this process first end its workers in order, as the command line does.
+
+    Schedulers send SIGTERM ahead of a time limit. A signal for which the caller has a handler is the caller's.
+    """
+    taken: list[int] = []
+    if threading.current_thread() is threading.main_thread():  # others may not take signals
+        taken = [number for number in ENDING_SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise _EndedError(number)
+
+    for number in taken:
+        signal.signal(number, end)
+    ended_by = None
+    try:
+        yield
+    except _EndedError as error:
+        ended_by = int(error.args[0])
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
+    if ended_by is not None:
+        os.kill(os.getpid(), ended_by)
 
 
 def class_reference(model: type) -> str:

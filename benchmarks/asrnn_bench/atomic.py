@@ -6,6 +6,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+from asrnn_bench.disk_errors import is_passing
 from asrnn_bench.reading import parse_json, read_file
 
 
@@ -30,12 +31,33 @@ def replace(path: Path, content: str | bytes, *, durable: bool = True) -> None:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file; empty where there is none."""
+    """Return the JSON object in a file; empty where there is none.
+
+    Raises:
+        OSError: the file system fails in a way that passes, so that the file may be there.
+    """
     try:
         value = parse_json(read_file(path), halves=True)
-    except (OSError, ValueError):
+    except OSError as error:
+        if is_passing(error):
+            raise
+        return {}
+    except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def is_there(path: Path) -> bool:
+    """Return whether a file or folder exists.
+
+    Raises:
+        OSError: that cannot be known; ``Path.exists`` of some versions of Python takes this for no.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def holds(path: Path, text: str) -> bool:
@@ -61,13 +83,9 @@ def sync_file_system(folder: Path) -> None:
     Raises:
         OSError: something could not be written.
     """
-    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-    if syncfs is None:  # not Linux
-        os.sync()
-        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        if syncfs(descriptor):
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number), str(folder))
     finally:

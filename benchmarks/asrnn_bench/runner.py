@@ -14,6 +14,7 @@ from rich.console import Console
 from asrnn.compiling import compiler
 from asrnn.errors import DataError, MissingDataError, UsageError
 from asrnn_bench.atomic import sync_file_system
+from asrnn_bench.disk_errors import WAIT_SECONDS, is_passing, wait_out
 from asrnn_bench.locking import CannotLockError, flock
 from asrnn_bench.plain_text import plain
 from asrnn_bench.planning.plan import Plan
@@ -106,7 +107,7 @@ def execute(plan: Plan, places: Places, machine: Machine, console: Console) -> O
     try:
         outcome = run_jobs(plan, places, machine, console)
     except BaseException:
-        ended = [record_of(JobDirectory.of(places.output, job), job) for job in plan.jobs]
+        ended = [_record_if_any(JobDirectory.of(places.output, job), job) for job in plan.jobs]
         try:
             if any(ended):
                 make_writable(places.leaderboards, "--leaderboards")
@@ -138,12 +139,14 @@ def run_jobs(plan: Plan, places: Places, machine: Machine, console: Console) -> 
     """
     launch = machine.launch(plan)
     directories = [JobDirectory.of(places.output, job) for job in plan.jobs]
-    if not all(directory.is_done() for directory in directories):
+    if not all(map(_is_known_to_be_done, directories)):
         launch.check()
     make_writable(places.output, "--output")
     with _alone(places.output, console, join=machine.join):
         waiting = prepare(plan, directories, places, machine)
         options = _options(plan, places, machine.options)
+        if machine.launcher != "local":
+            options = options.on_a_cluster()
         todo = admit(waiting, plan.files, places.output, {**options.environment(), **launch.check_environment}, console)
         if todo:
             console.print(f"{len(todo)} job{'s' * (len(todo) != 1)} to run, {launch.pace}", soft_wrap=True)
@@ -167,6 +170,12 @@ def say_if_scans_are_slow(environment: Mapping[str, str], console: Console) -> N
         console.print(f"scans take their steps in Python, several times slower: {why}", soft_wrap=True)
 
 
+def _is_known_to_be_done(directory: JobDirectory) -> bool:
+    with suppress(OSError):
+        return directory.is_done()
+    return False
+
+
 def record_of(directory: JobDirectory, job: Job | None = None) -> Record | None:
     """Return the record of a job that has ended, one way or another; ``None`` for one that waits or runs.
 
@@ -180,6 +189,12 @@ def record_of(directory: JobDirectory, job: Job | None = None) -> Record | None:
     except UsageError as error:
         return without_result(job or directory.job(), "failed", str(error))
     return record or record_without_result(directory, job) or directory.result()  # it may have come in between
+
+
+def _record_if_any(directory: JobDirectory, job: Job) -> Record | None:
+    with suppress(OSError):
+        return record_of(directory, job)
+    return None
 
 
 def record_without_result(directory: JobDirectory, job: Job | None = None) -> Record | None:
@@ -209,7 +224,7 @@ def publish(places: Places, records: Iterable[Record]) -> Published:
     """
     found = [found_in(JobDirectory.of(places.output, record.job), record) for record in records]
     again = update_command(places.output, places.leaderboards)
-    return bring_up_to_date(places.leaderboards, lambda standing: found, again=again)
+    return wait_out(lambda: bring_up_to_date(places.leaderboards, lambda standing: found, again=again))
 
 
 def found_in(directory: JobDirectory, record: Record) -> Found:
@@ -219,7 +234,10 @@ def found_in(directory: JobDirectory, record: Record) -> Found:
 
 def _record(directory: JobDirectory, job: Job, last_words: str | None) -> Record:
     """Return the record of a job after all have ended; one without an end was ended by somebody else."""
-    found = record_of(directory, job)
+    try:
+        found = wait_out(lambda: record_of(directory, job))
+    except OSError as error:
+        found = without_result(job, "failed", f"{directory.path} cannot be read: {error}")
     return found or without_result(
         job, "failed", last_words or "its process was ended from outside; run the same command again"
     )
@@ -239,21 +257,34 @@ def _prepare(
 ) -> Iterator[tuple[JobDirectory, Job]]:
     """Write every job, and yield those that have no result, are not given up, and whose data are there."""
     unusable = _unusable_images(plan, data_dir)
+    patience = WAIT_SECONDS
     for directory, job in zip(directories, plan.jobs, strict=True):
         is_new = directory.write_job(job, plan.files.get(job.model.name))
         if is_new and job.task.images not in unusable:
             yield directory, job
             continue
-        if directory.is_done() and not (machine.retry_failed and _puts_aside(directory)):
-            continue
-        if machine.retry_failed and directory.is_given_up(machine.options.retries):
-            directory.start_afresh()
-        if job.task.images in unusable:
-            directory.skip(*unusable[job.task.images])
-        elif not directory.is_given_up(machine.options.retries):
-            if directory.state()[0] not in ("waiting", "running") and directory.holder() is None:
-                directory.wait()
+        try:
+            if wait_out(partial(_is_to_run, directory, machine, unusable.get(job.task.images)), patience):
+                yield directory, job
+        except OSError:  # whoever starts it says what is amiss, and the other jobs go on
+            patience = 0.0
             yield directory, job
+
+
+def _is_to_run(directory: JobDirectory, machine: Machine, unusable: tuple[Status, str] | None) -> bool:
+    """Return whether a job that may have been at work before is to be started, and say in its directory if not."""
+    if directory.is_done() and not (machine.retry_failed and _puts_aside(directory)):
+        return False
+    if machine.retry_failed and directory.is_given_up(machine.options.retries):
+        directory.start_afresh()
+    if unusable is not None:
+        directory.skip(*unusable)
+        return False
+    if directory.is_given_up(machine.options.retries):
+        return False
+    if directory.state()[0] not in ("waiting", "running") and directory.holder() is None:
+        directory.wait()
+    return True
 
 
 def _puts_aside(directory: JobDirectory) -> bool:
@@ -287,12 +318,23 @@ def _unusable_images(plan: Plan, data_dir: Path | None) -> dict[str, tuple[Statu
     found: dict[str, tuple[Status, str]] = {}
     for name in dict.fromkeys(job.task.images for job in plan.jobs):
         try:
-            check_images(name, data_dir)
+            wait_out(partial(_check_images, name, data_dir))
+        except OSError as error:
+            found[name] = ("failed", f"the files of '{name}' cannot be read: {error}")
         except MissingDataError as error:
             found[name] = ("no-data", str(error))
         except DataError as error:
             found[name] = ("failed", str(error))
     return found
+
+
+def _check_images(name: str, data_dir: Path | None) -> None:
+    try:
+        check_images(name, data_dir)
+    except DataError as error:
+        if error.__cause__ is not None and is_passing(error.__cause__):
+            raise error.__cause__ from error
+        raise
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 Exit status: 0 the job has its result (this process made it or found it), 2 wrong usage, 65 the model or the data
 are damaged or wrong, 66 there are no data, 69 torch does not see the GPUs that were promised, 70 an exception, 71 out
-of memory, 74 the disk is full, 75 asked to stop, with all work saved, 76 another attempt has taken over. The reason
-stands in the attempt's ``exit.json``.
+of memory, 72 the disk or its server failed in a way that passes, 74 the disk is full, 75 asked to stop, with all work
+saved, 76 another attempt has taken over. The reason stands in the attempt's ``exit.json``.
 """
 
 import errno
@@ -15,9 +15,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from asrnn.errors import AsrnnError, DeviceError, MissingDataError, UsageError
+from asrnn_bench.disk_errors import FULL, is_passing, wait_out
 from asrnn_bench.records import Job
 from asrnn_bench.running.attempts import (
     EX_DATA,
+    EX_DISK,
     EX_MEMORY,
     EX_NO_INPUT,
     EX_NO_SPACE,
@@ -29,6 +31,7 @@ from asrnn_bench.running.attempts import (
     Attempt,
     End,
 )
+from asrnn_bench.running.beats import Beats
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.launchers.environment import ATTEMPT_VARIABLE, CORES_VARIABLE, WORKER_VARIABLE
 from asrnn_bench.running.launchers.parents import end_with_parent
@@ -55,34 +58,48 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write("usage: python -m asrnn_bench.worker JOBDIR\n")
         return EX_USAGE
     directory = JobDirectory(Path(words[0]))
-    if directory.is_done():
-        return 0
     try:
-        job = directory.job()
+        if wait_out(directory.is_done):
+            return 0
+        job = wait_out(directory.job)
         options = Options.from_environment()
         rank = Rank.from_environment(options.world_size, options.devices_per_job)
     except (UsageError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return EX_USAGE
+    except OSError as error:
+        sys.stderr.write(f"{error}\n")
+        return EX_DISK
     stop = _become_worker(directory, job, rank)
     given = os.environ.pop(ATTEMPT_VARIABLE, None)
-    if given is None and directory.holder() is not None:
+    if given is None and wait_out(directory.holder) is not None:
         sys.stderr.write(f"another process has {directory.path} in hand; wait for it, or end it\n")
         return EX_SUPERSEDED
     attempt = directory.attempt(int(given)) if given else directory.claim()
     if given is None:
-        _log_to(attempt.log)
+        with suppress(OSError):
+            _log_to(attempt.log)
     began = time.monotonic()
-    status, reason = _attempt(directory, job, attempt, options, rank, stop)
+    beats = Beats(
+        directory, attempt.number, job.training.max_steps, interval=options.look_seconds, silent=rank.number != 0
+    )
+    beats.begin()
+    try:
+        status, reason = _attempt(directory, job, attempt, options, rank, stop, beats)
+    finally:
+        beats.end()
     if status != 0 or rank.number == 0:
-        end = End(status, KINDS.get(status, "done"), reason or "", directory.saved_step(), time.monotonic() - began)
         with suppress(OSError):  # a full disk takes no reason either; the exit status says it
-            attempt.write_end(end)
+            wait_out(lambda: _write_end(directory, attempt, status, reason, time.monotonic() - began))
     if reason:
         sys.stderr.write(reason + "\n")
     if status == 0 and rank.number == 0:
         directory.clear(keep_checkpoints=options.keep_checkpoints)
     return status
+
+
+def _write_end(directory: JobDirectory, attempt: Attempt, status: int, reason: str | None, seconds: float) -> None:
+    attempt.write_end(End(status, KINDS.get(status, "done"), reason or "", directory.saved_step(), seconds))
 
 
 def _become_worker(directory: JobDirectory, job: Job, rank: Rank) -> StopRequest:
@@ -101,7 +118,13 @@ def _become_worker(directory: JobDirectory, job: Job, rank: Rank) -> StopRequest
 
 
 def _attempt(
-    directory: JobDirectory, job: Job, attempt: Attempt, options: Options, rank: Rank, stop: StopRequest
+    directory: JobDirectory,
+    job: Job,
+    attempt: Attempt,
+    options: Options,
+    rank: Rank,
+    stop: StopRequest,
+    beats: Beats,
 ) -> tuple[int, str | None]:
     """Try the job; every way it can fail becomes an exit status and a line that says why."""
     try:
@@ -111,14 +134,11 @@ def _attempt(
 
         prepare_torch(job.threads)
         stop.check()
-        record = train(directory, attempt, options, rank, stop)
+        record = train(directory, attempt, options, rank, stop, beats)
         if record is not None:
-            directory.publish(record, attempt)
-    except tuple(FORESEEN) as error:
-        return FORESEEN[type(error)], str(error)
-    except AsrnnError as error:
-        traceback.print_exc()  # for the log: the reason is one line, and a model's author wants all of them
-        return EX_DATA, str(error)
+            wait_out(lambda: directory.publish(record, attempt))
+    except (PreemptedError, SupersededError, AsrnnError) as error:
+        return _refusal(error)
     except MemoryError:
         return EX_MEMORY, "out of memory"
     except SystemExit as error:
@@ -128,8 +148,29 @@ def _attempt(
         return EX_SOFTWARE, f"the model's code ended the process, with {error.code!r}"
     except Exception as error:  # whatever a model does, the job ends with a reason and the suite goes on
         traceback.print_exc()
-        return _failure(error)
+        return _failure(_passing_cause(error) or error)
     return 0, None
+
+
+def _refusal(error: Exception) -> tuple[int, str]:
+    """Return the exit status and the reason of an end that was foreseen, or of what cannot be used."""
+    passing = _passing_cause(error)
+    if passing is not None:
+        return _failure(passing)
+    if type(error) in FORESEEN:
+        return FORESEEN[type(error)], str(error)
+    traceback.print_exception(error)  # for the log: the reason is one line, and a model's author wants all of them
+    return EX_DATA, str(error)
+
+
+def _passing_cause(error: BaseException) -> Exception | None:
+    """Return the error of a file system that passes and led to this one, if there is one."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and is_passing(seen):
+            return seen
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+    return None
 
 
 def _failure(error: Exception) -> tuple[int, str]:
@@ -138,7 +179,9 @@ def _failure(error: Exception) -> tuple[int, str]:
     number = getattr(error, "errno", None)
     if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in text or number == errno.ENOMEM:
         return EX_MEMORY, f"out of memory: {_first_line(text)}"
-    if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text:
+    if is_passing(error):
+        return EX_DISK, f"the disk or its server failed: {_first_line(text)}"
+    if number in FULL or "No space left" in text:
         where = getattr(error, "filename", None)
         return EX_NO_SPACE, f"no space left on the disk{f' for {where}' if where else ''}; make room and run again"
     return EX_SOFTWARE, f"{type(error).__name__}: {_first_line(text)}"

@@ -6,11 +6,13 @@ what happens, both as JSON: ``{"job": n, "directory": ..., "environment": {...},
 a GPU: CUDA does not survive a fork.
 """
 
+import atexit
 import json
 import os
 import select
 import signal
 import sys
+import weakref
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -88,7 +90,16 @@ def _become_worker(request: dict[str, Any], template: int) -> int:
     for source, target in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
     os.closerange(3, 256)
+    _forget_exit_handlers()
     return worker.main([str(Path(request["directory"]))])
+
+
+def _forget_exit_handlers() -> None:
+    """Leave to the template what libraries registered in it to be done at its end, such as to remove its folders."""
+    atexit._clear()
+    for inherited in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+        inherited.atexit = False
+    atexit.register(weakref.finalize._exitfunc)  # type: ignore[attr-defined]
 
 
 def _tell_ends(answers: int, jobs: dict[int, int]) -> None:

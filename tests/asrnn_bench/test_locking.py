@@ -4,7 +4,7 @@ import errno
 import fcntl
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import filelock
 import pytest
@@ -36,8 +36,8 @@ def test_a_file_system_without_flock_takes_leaderboards_all_the_same(
     error: Exception, tmp_path: Path, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _refuse(monkeypatch, error)
-    standing, faults = bring_up_to_date(tmp_path, [done(jobs[0], 0.5)])
-    assert (len(standing), faults) == (1, [])
+    published = bring_up_to_date(tmp_path, [done(jobs[0], 0.5)])
+    assert (len(published.records), published.faults) == (1, [])
     assert not (tmp_path / ".lock.marker").exists()
 
 
@@ -59,7 +59,8 @@ def test_a_file_system_without_flock_costs_a_run_one_warning(
 class _Launch:
     """A launcher that starts nothing."""
 
-    at_a_time, check_environment = 1, {}
+    at_a_time, pace = 1, "one at a time"
+    check_environment: ClassVar[dict[str, str]] = {}
 
     def check(self) -> None:
         pass

@@ -24,19 +24,22 @@ def _save_for_ever(folder: Path, first: int, told: Any) -> None:
         told.send(step)
 
 
-@pytest.mark.parametrize("kills", [8, pytest.param(25, marks=pytest.mark.faults)])
+KILLS = 8
+
+
 def test_killed_while_it_saves_it_leaves_a_checkpoint_that_can_be_read(
-    kills: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", "/dev/shm")  # noqa: S108 - another file system: nothing may be renamed from there
     store, numbers = Checkpoints(tmp_path / "ckpt", KEY), random.Random(2)
     store.tidy()
     saved = 0
-    for _ in range(kills):
+    for _ in range(KILLS):
         heard, told = multiprocessing.Pipe(duplex=False)
         child = multiprocessing.get_context("fork").Process(target=_save_for_ever, args=(store.folder, saved + 1, told))
         child.start()
-        time.sleep(numbers.uniform(0.05, 0.4))
+        assert heard.poll(60)  # the first save of each child is whole; it is killed in one of those that follow
+        time.sleep(numbers.uniform(0.0, 0.2))
         assert child.pid is not None
         os.kill(child.pid, signal.SIGKILL)
         child.join()
@@ -52,7 +55,7 @@ def test_killed_while_it_saves_it_leaves_a_checkpoint_that_can_be_read(
         assert not list(store.folder.glob(".*"))
         assert {file.suffix for file in store.folder.iterdir()} <= {".ckpt", ".sha256"}
         saved = found.step
-    assert saved > 2
+    assert saved >= KILLS
 
 
 def test_two_generations_stay(tmp_path: Path) -> None:

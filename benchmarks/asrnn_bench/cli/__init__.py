@@ -18,16 +18,13 @@ from asrnn_bench.cli import check, doctor, leaderboard, listing, prepare, run, s
 from asrnn_bench.cli.app import app
 from asrnn_bench.cli.misuse import unknown_flag
 from asrnn_bench.plain_text import plain
+from asrnn_bench.running.stopping import ENDING_SIGNALS
 
 # Each module entered its verb when it was imported.
 VERBS = (run, listing, check, prepare, doctor, status, leaderboard, tune, speed)
 
 # Typer's own base of wrong usage, which it does not export.
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
-
-
-ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-"""What ends a run in order, as an interrupt from the keyboard does; SIGHUP comes when a login shell goes."""
 
 
 class _TerminatedError(BaseException):

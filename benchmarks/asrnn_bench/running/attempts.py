@@ -7,18 +7,15 @@ a higher one leaves the job's checkpoints alone.
 import errno
 import json
 import os
-import platform
 import shutil
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import psutil
-
-from asrnn_bench.atomic import read_object, replace, sync_folder
+from asrnn_bench.atomic import is_there, read_object, replace, sync_folder
 from asrnn_bench.plain_text import plain
+from asrnn_bench.running.hosts import Host, start_of
 
 Kind = Literal[
     "done",
@@ -31,13 +28,14 @@ Kind = Literal[
     "damaged",
     "time-limit",
     "no-space",
+    "disk",
     "superseded",
     "no-result",
     "not-started",
 ]
 """How an attempt can end; what follows from it stands in ``policy``."""
 
-EX_DATA, EX_NO_INPUT, EX_NOT_STARTED, EX_SOFTWARE, EX_MEMORY = 65, 66, 69, 70, 71
+EX_DATA, EX_NO_INPUT, EX_NOT_STARTED, EX_SOFTWARE, EX_MEMORY, EX_DISK = 65, 66, 69, 70, 71, 72
 EX_NO_SPACE, EX_PREEMPTED, EX_SUPERSEDED = 74, 75, 76
 
 KINDS: dict[int, Kind] = {
@@ -46,6 +44,7 @@ KINDS: dict[int, Kind] = {
     EX_NOT_STARTED: "not-started",
     EX_SOFTWARE: "exception",
     EX_MEMORY: "out-of-memory",
+    EX_DISK: "disk",
     EX_NO_SPACE: "no-space",
     EX_PREEMPTED: "preempted",
     EX_SUPERSEDED: "superseded",
@@ -82,16 +81,17 @@ class Attempt:
     def lives(self) -> bool:
         """Return whether the process that claimed it runs; one on another host is believed."""
         claim = read_object(self.path / "claim.json")
-        if claim.get("host") != platform.node():
+        where = Host.here().sees(claim)
+        if where == "elsewhere":
             return bool(claim)
         pid = claim.get("pid")
-        started = start_of(pid) if isinstance(pid, int) else None
+        started = start_of(pid) if where == "here" and isinstance(pid, int) else None
         return started is not None and started == claim.get("started")
 
     def is_own(self) -> bool:
         """Return whether this very process claimed it."""
-        claim, pid = read_object(self.path / "claim.json"), os.getpid()
-        return claim.get("host") == platform.node() and claim.get("pid") == pid and self.lives()
+        claim = read_object(self.path / "claim.json")
+        return Host.here().sees(claim) == "here" and claim.get("pid") == os.getpid() and self.lives()
 
     def was_requeued(self) -> bool:
         """Return whether it was made in the Slurm job that this process is in, before that was queued again."""
@@ -103,7 +103,7 @@ class Attempt:
 
     def has_started(self) -> bool:
         """Return whether its worker came as far as to say what it goes on from."""
-        return (self.path / "start.json").exists()
+        return is_there(self.path / "start.json")
 
     def ended(self) -> End | None:
         """Return how it ended; ``None`` while it is not known to have ended."""
@@ -129,7 +129,7 @@ class Attempt:
             details: what else a reader wants to know; plain values.
             insist: the supervisor ended it, so that the worker's own word is not the reason.
         """
-        if (self.path / "exit.json").exists() and not insist:
+        if is_there(self.path / "exit.json") and not insist:
             return
         said: dict[str, Any] = {"returncode": end.returncode, "kind": end.kind, "reason": end.reason or None}
         said |= {"saved_step": end.saved_step, "seconds": round(end.seconds, 3)}
@@ -140,24 +140,6 @@ class Attempt:
 def _amount(value: object) -> float:
     """Return a number as it was written, 0 for what is none: a damaged file says nothing."""
     return float(value) if isinstance(value, int | float) and 0 <= value < MOST else 0.0
-
-
-def start_of(pid: int) -> str | None:
-    """Return what tells a process from all that had or will have its number; ``None`` where there is no such process.
-
-    On Linux it counts from the start of the machine, so that setting the clock changes nothing.
-    """
-    if sys.platform != "linux":
-        try:
-            return f"{psutil.Process(pid).create_time():.1f}"
-        except psutil.Error:
-            return None
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] == "Z" else f"{boot} {fields[19]}"
 
 
 def own_allocation() -> dict[str, str | int] | None:
@@ -173,7 +155,7 @@ def claim_attempt(folder: Path, number: int) -> Attempt | None:
     which it looks like one whose process is gone.
     """
     path, pid = folder / f"{number:03d}", os.getpid()
-    claim = {"host": platform.node(), "pid": pid, "started": start_of(pid), "allocation": own_allocation()}
+    claim = {**Host.here().claim(), "pid": pid, "started": start_of(pid), "allocation": own_allocation()}
     folder.mkdir(parents=True, exist_ok=True)
     ready = Path(tempfile.mkdtemp(dir=folder, prefix=".claim."))
     try:

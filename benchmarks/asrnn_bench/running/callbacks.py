@@ -3,11 +3,10 @@
 import copy
 import json
 import math
-import os
-import platform
 import resource
 import statistics
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from asrnn_bench.records import CurvePoint
+from asrnn_bench.running.beats import Beats
 from asrnn_bench.running.job_directory import JobDirectory
 
 WARM_UP_STEPS = 3
@@ -99,7 +99,8 @@ class Selection(Callback):
 
     def _write(self, point: CurvePoint) -> None:
         if self.metrics is not None:
-            with self.metrics.open("a", encoding="utf-8") as file:
+            # For people who watch: the curve is in the checkpoints and in the result.
+            with suppress(OSError), self.metrics.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(point.model_dump(), allow_nan=False) + "\n")
 
 
@@ -110,16 +111,21 @@ class Progress(Callback):
         directory: the job's.
         attempt: the number of this process's attempt.
         max_steps: the optimiser steps of the training.
-        interval: seconds between two writings.
         silent: write nothing, as on every rank but the first.
+        beats: what this process's progress is written with so far; a new one by default.
     """
 
     def __init__(
-        self, directory: JobDirectory, attempt: int, max_steps: int, *, interval: float = 1.0, silent: bool = False
+        self,
+        directory: JobDirectory,
+        attempt: int,
+        max_steps: int,
+        *,
+        silent: bool = False,
+        beats: Beats | None = None,
     ) -> None:
-        self.directory, self.attempt, self.max_steps = directory, attempt, max_steps
-        self.interval, self.silent = interval, silent
-        self.sequence = 0
+        self.beats = beats or Beats(directory, attempt, max_steps, silent=silent)
+        self.max_steps = max_steps
         self.step_seconds: list[float] = []
         self.step_cpu_seconds: list[float] = []
         self._mark = self._cpu_mark = 0.0
@@ -153,26 +159,19 @@ class Progress(Callback):
         return self._trained_before + time.perf_counter() - self._began
 
     def write(self, phase: str, step: int, loss: float | None = None) -> None:
-        """Write where the attempt is; ``seq`` grows with every call, so that an observer needs no clock of ours."""
+        """Write where the attempt is."""
         self._written = time.monotonic()
-        if self.silent:
-            return
-        self.sequence += 1
         recent = self.step_seconds[-20:]
-        self.directory.write_progress(
-            {
-                "attempt": self.attempt,
-                "host": platform.node(),
-                "pid": os.getpid(),
-                "seq": self.sequence,
-                "phase": phase,
-                "step": step,
-                "max_steps": self.max_steps,
-                "loss": loss,
-                "steps_per_second": len(recent) / sum(recent) if recent else None,
-                "memory_mib": peak_memory_mib(),
-            }
+        self.beats.write(
+            phase,
+            step,
+            loss=loss,
+            steps_per_second=len(recent) / sum(recent) if recent else None,
+            memory_mib=peak_memory_mib(),
         )
+
+    def _is_time(self) -> bool:
+        return time.monotonic() - self._written >= self.beats.interval
 
     def median_step_seconds(self) -> float | None:
         """Return the median time of an optimiser step, validation aside."""
@@ -195,7 +194,7 @@ class Progress(Callback):
         self.step_seconds.append(now - self._mark)
         self.step_cpu_seconds.append(cpu_now - self._cpu_mark)
         self._mark, self._cpu_mark = now, cpu_now
-        if time.monotonic() - self._written >= self.interval:
+        if self._is_time():
             self.write("training", trainer.global_step, loss if math.isfinite(loss) else None)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -208,7 +207,7 @@ class Progress(Callback):
 
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any) -> None:
         """Show that a long validation has not come to a halt."""
-        if time.monotonic() - self._written >= self.interval:
+        if self._is_time():
             self.write("validating", trainer.global_step)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -217,7 +216,7 @@ class Progress(Callback):
 
     def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any) -> None:
         """Show that a long test has not come to a halt."""
-        if time.monotonic() - self._written >= self.interval:
+        if self._is_time():
             self.write("testing", self.max_steps)
 
 
@@ -243,5 +242,5 @@ def peak_memory_mib() -> float:
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
         return int(status.partition("VmHWM:")[2].split()[0]) / 2**10
-    except (OSError, IndexError):  # not Linux; the value there counts from before this program was loaded
+    except (OSError, IndexError):  # some sandboxes have no such line; this value counts from before this program
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

@@ -8,7 +8,6 @@ Each is written to a temporary file in the same folder, flushed to the disk and 
 there is no moment at which the newest complete generation, or else the one before, cannot be read.
 """
 
-import errno
 import io
 import shutil
 from dataclasses import dataclass, field
@@ -19,7 +18,8 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
-from asrnn_bench.atomic import replace
+from asrnn_bench.atomic import is_there, replace
+from asrnn_bench.disk_errors import is_passing, wait_out
 from asrnn_bench.plain_text import brief
 from asrnn_bench.reading import read_file
 from asrnn_bench.running.job_directory import checkpoint_file, checkpoint_steps
@@ -29,10 +29,6 @@ LARGEST = 1 << 40
 
 KEPT = 2
 """Generations: the last one, and the one before for when the last one is damaged."""
-
-
-PASSING = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE)
-"""What a file server or a busy machine says of a file that may be all right: no reason to go on without it."""
 
 
 class DamagedCheckpointError(Exception):
@@ -77,8 +73,8 @@ class Checkpoints(CheckpointIO):
         buffer = io.BytesIO()
         torch.save({**checkpoint, "job": self.key}, buffer)
         content = buffer.getvalue()
-        replace(_sidecar(file), sha256(content).hexdigest() + "\n")
-        replace(file, content)
+        wait_out(lambda: replace(_sidecar(file), sha256(content).hexdigest() + "\n"))
+        wait_out(lambda: replace(file, content))
         for step in sorted(checkpoint_steps(self.folder), reverse=True)[KEPT:]:
             self.remove_checkpoint(self.path(step))
 
@@ -89,13 +85,14 @@ class Checkpoints(CheckpointIO):
 
         Raises:
             DamagedCheckpointError: it is not what was written, or is another job's.
+            OSError: the file system fails in a way that passes.
         """
         file = Path(path)
         try:
             content = read_file(file, LARGEST)
             expected = read_file(_sidecar(file)).decode("ascii").strip()
         except (OSError, UnicodeDecodeError, MemoryError) as error:
-            if getattr(error, "errno", None) in PASSING:
+            if is_passing(error):
                 raise
             raise DamagedCheckpointError(f"{file.name}: it or its digest cannot be read") from error
         found = sha256(content).hexdigest()
@@ -141,10 +138,10 @@ class Checkpoints(CheckpointIO):
         for file in self.folder.glob(".*.ckpt*"):
             _remove(file)
         for file in self.folder.glob("*.ckpt.sha256"):
-            if not file.with_suffix("").exists():
+            if not is_there(file.with_suffix("")):
                 _remove(file)
         for step in checkpoint_steps(self.folder):
-            whole = self.path(step).is_file() and _sidecar(self.path(step)).is_file()
+            whole = _is_file(self.path(step)) and _is_file(_sidecar(self.path(step)))
             if not whole:
                 self.remove_checkpoint(self.path(step))
             elif found is not None and step > found.step:
@@ -153,6 +150,10 @@ class Checkpoints(CheckpointIO):
         probe = self.folder / ".writable"
         probe.touch()
         probe.unlink()
+
+
+def _is_file(path: Path) -> bool:
+    return is_there(path) and path.is_file()
 
 
 def _remove(path: Path) -> None:

@@ -17,9 +17,11 @@ result is published by a hard link, which only the first one gets.
 """
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from glob import glob
 from hashlib import sha256
@@ -27,7 +29,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from asrnn.errors import UsageError
-from asrnn_bench.atomic import holds, read_object, replace
+from asrnn_bench.atomic import holds, is_there, read_object, replace
+from asrnn_bench.disk_errors import is_passing
 from asrnn_bench.plain_text import plain
 from asrnn_bench.reading import UnreadableError, read_file
 from asrnn_bench.records import Job, LaterVersionError, Record, Status, job_text, read_job, read_record
@@ -117,10 +120,13 @@ class JobDirectory:
 
         Raises:
             UsageError: there is none, it is damaged, or it is not the one that the directory is named after.
+            OSError: the file system fails in a way that passes.
         """
         try:
             job = read_job(read_file(self.path / "job.json"))
         except OSError as error:
+            if is_passing(error):
+                raise
             raise UsageError(f"{self.path} is not a job directory: it has no readable job.json") from error
         except UnreadableError as error:
             raise UsageError(f"{self.path / 'job.json'}: {error}; run its suite again, which mends it") from error
@@ -141,10 +147,11 @@ class JobDirectory:
         """Remove what a job that has its result needs no more: checkpoints, and what killed processes half wrote."""
         if not keep_checkpoints:
             shutil.rmtree(self.checkpoints, ignore_errors=True)
-        for file in [*self.path.glob(".*.json.*"), *self.path.glob("attempts/*/.*.json.*")]:
-            file.unlink(missing_ok=True)
-        for folder in self.path.glob("attempts/.claim.*"):
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # what stays does no harm
+            for file in [*self.path.glob(".*.json.*"), *self.path.glob("attempts/*/.*.json.*")]:
+                file.unlink(missing_ok=True)
+            for folder in self.path.glob("attempts/.claim.*"):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def holder(self) -> Attempt | None:
         """Return the attempt of a living process that has the job in hand."""
@@ -177,7 +184,7 @@ class JobDirectory:
 
     def is_latest(self, attempt: Attempt) -> bool:
         """Return whether no later attempt has taken over."""
-        return not (self.path / "attempts" / f"{attempt.number + 1:03d}").exists()
+        return not is_there(self.path / "attempts" / f"{attempt.number + 1:03d}")
 
     def ends(self) -> list[End]:
         """Return how the attempts that count ended; one that nobody said anything of was killed with its supervisor."""
@@ -230,13 +237,14 @@ class JobDirectory:
 
     def is_done(self) -> bool:
         """Return whether the job has its result."""
-        return self.result_file().exists()
+        return is_there(self.result_file())
 
     def result(self) -> Record | None:
         """Return the published result, or ``None`` where there is none.
 
         Raises:
             UsageError: it is damaged, of a foreign job, or of a schema that this version does not read.
+            OSError: the file system fails in a way that passes.
         """
         file = self.result_file()
         try:
@@ -244,6 +252,8 @@ class JobDirectory:
         except FileNotFoundError:
             return None
         except OSError as error:
+            if is_passing(error):
+                raise
             raise UsageError(
                 f"{file} cannot be read: {error.strerror}; mend that, or remove it, and run again"
             ) from error
@@ -315,12 +325,24 @@ class JobDirectory:
         replace(self.path / "progress.json", json.dumps(progress, allow_nan=False), durable=False)
 
     def progress(self, attempts: list[Attempt] | None = None) -> dict[str, Any]:
-        """Return the progress of the last attempt; empty before its first word, and without what nobody can show."""
+        """Return the progress of the last attempt; empty before its first word, and without what nobody can show.
+
+        Args:
+            attempts: the attempts, of which the last one counts; without them, their folder is listed.
+        """
         said = read_object(self.path / "progress.json")
         attempts = self.attempts() if attempts is None else attempts
         if not attempts or said.get("attempt") != attempts[-1].number:
             return {}
         return {name: value for name, value in said.items() if _can_be_shown(name, value)}
+
+    def progress_version(self) -> tuple[int, int] | None:
+        """Return what changes whenever the progress is replaced, without opening it; ``None`` where there is none."""
+        try:
+            found = (self.path / "progress.json").stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return found.st_ino, found.st_mtime_ns
 
 
 def _can_be_shown(name: str, value: Any) -> bool:
@@ -336,8 +358,17 @@ def checkpoint_file(folder: Path, step: int) -> Path:
 
 
 def checkpoint_steps(folder: Path) -> Iterator[int]:
-    """Yield the steps of the checkpoints in a folder, in no order."""
-    for file in folder.glob("step-*.ckpt"):
-        matched = _CHECKPOINT.fullmatch(file.name)
+    """Yield the steps of the checkpoints in a folder, in no order.
+
+    Raises:
+        OSError: the folder is there and cannot be listed; ``Path.glob`` of some versions of Python takes it for empty.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for name in names:
+        matched = _CHECKPOINT.fullmatch(name)
         if matched is not None:
             yield int(matched[1])

@@ -23,6 +23,7 @@ class Options(Frozen):
 
     Times are in seconds. ``python_path`` is what the models of modules are found by; ``retries`` is how often a job
     that was killed is tried again without getting any further; ``grace_seconds`` is what a worker has to save and end.
+    ``look_seconds`` is how often a worker writes its progress and its supervisor looks at it.
     """
 
     data_dir: str | None = None
@@ -37,11 +38,16 @@ class Options(Frozen):
     keep_checkpoints: bool = False
     loggers: tuple[LoggerName, ...] = ("csv",)
     grace_seconds: float = Field(default=30.0, gt=0)
+    look_seconds: float = Field(default=1.0, gt=0)
 
     @property
     def world_size(self) -> int:
         """The processes that train one job together."""
         return self.devices_per_job * self.nodes_per_job
+
+    def on_a_cluster(self) -> Self:
+        """Return the options for many jobs on one file server, whose looks are as rare as ``--hang-after`` allows."""
+        return self.model_copy(update={"look_seconds": max(self.look_seconds, self.hang_seconds / 60)})
 
     def environment(self) -> dict[str, str]:
         """Return the variables that carry the options to a supervisor and from there to its workers."""

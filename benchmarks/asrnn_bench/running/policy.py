@@ -18,6 +18,12 @@ MOST_PREEMPTIONS = 100
 
 HANG_RETRIES = 1
 
+DISK_RETRIES = 6
+"""How often a job whose disk failed is tried again in one run without getting any further."""
+
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 2.0, 300.0
+"""Before such a try; each pause is three times the one before, so that they sum up to nine minutes."""
+
 LATER: tuple[Kind, ...] = ("no-data", "no-space", "not-started", "superseded")
 """What a person mends outside of the job, so that the next run finds out, or what another process has in hand."""
 
@@ -36,6 +42,9 @@ def decide(ends: Sequence[End], retries: int) -> Verdict:
     last = ends[-1].kind
     if last in LATER:
         return "later"
+    counted = _since_it_got_further(ends)
+    if last == "disk":
+        return "again" if counted["disk"] <= DISK_RETRIES else "later"
     allowed: dict[Kind, int] = {
         "preempted": MOST_PREEMPTIONS,
         "done": MOST_PREEMPTIONS,  # somebody deleted a result that was damaged
@@ -43,10 +52,21 @@ def decide(ends: Sequence[End], retries: int) -> Verdict:
         "no-result": retries,
         "hang": min(HANG_RETRIES, retries),
     }
+    return "again" if counted[last] <= allowed.get(last, 0) else "never"
+
+
+def pause_after(ends: Sequence[End]) -> float:
+    """Return the seconds to wait before the next attempt: a disk that failed gets time to come back."""
+    if not ends or ends[-1].kind != "disk":
+        return 0.0
+    return min(FIRST_PAUSE_SECONDS * 3.0 ** (_since_it_got_further(ends)["disk"] - 1), LONGEST_PAUSE_SECONDS)
+
+
+def _since_it_got_further(ends: Sequence[End]) -> Counter[Kind]:
     furthest, counted = 0, Counter[Kind]()
     for end in ends:
         if end.saved_step > furthest:
             furthest = end.saved_step
             counted.clear()
         counted[end.kind] += 1
-    return "again" if counted[last] <= allowed.get(last, 0) else "never"
+    return counted

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import psutil
 
@@ -26,7 +26,20 @@ class Process(Protocol):
         """Send it a signal, unless it has ended."""
 
     def end(self) -> None:
-        """Kill it with all that it started, and wait until it is gone."""
+        """Kill it with all that it started, without waiting: :meth:`poll` tells when it is gone.
+
+        A process that waits for a file server or a driver, or whose control group is frozen, is not gone until that
+        lets go of it.
+        """
+
+
+@runtime_checkable
+class Numbered(Protocol):
+    """A process that this host knows by a number."""
+
+    @property
+    def host_pid(self) -> int | None:
+        """Its number, or that of the process that is about to start it."""
 
 
 Start = Callable[[Sequence[str], Mapping[str, str], Path], Process]
@@ -47,6 +60,11 @@ class Child:
                 process_group=0,  # an interrupt from the keyboard is for the runner, which ends its workers in order
             )
 
+    @property
+    def host_pid(self) -> int | None:
+        """Its number."""
+        return self._process.pid
+
     def poll(self) -> int | None:
         """Return its exit status, negative for a signal; ``None`` while it runs."""
         return self._process.poll()
@@ -57,9 +75,8 @@ class Child:
             self._process.send_signal(number)
 
     def end(self) -> None:
-        """Kill it with all that it started, and wait until it is gone."""
+        """Kill it with all that it started, without waiting."""
         kill_tree(self._process.pid, ended=self._process.poll() is not None)
-        self._process.wait()
 
 
 def kill_tree(pid: int, *, ended: bool) -> None:
@@ -78,6 +95,28 @@ def kill_tree(pid: int, *, ended: bool) -> None:
     for child in found:
         with suppress(psutil.Error):
             child.kill()
+
+
+def processor_seconds(process: Process) -> float:
+    """Return the processor time that a process has taken so far; 0 for one that this host cannot ask about."""
+    pid = process.host_pid if isinstance(process, Numbered) else None
+    if pid is None:
+        return 0.0
+    try:
+        taken = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(taken.user + taken.system)
+
+
+def describe(process: Process) -> str:
+    """Return a process's number and what Linux says that it does, for people."""
+    pid = process.host_pid if isinstance(process, Numbered) else None
+    if pid is None:
+        return "a process without a number"
+    with suppress(psutil.Error):
+        return f"process {pid} (state: {psutil.Process(pid).status()})"
+    return f"process {pid}"
 
 
 def worker_words(directory: Path) -> list[str]:

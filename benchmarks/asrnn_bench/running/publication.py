@@ -1,13 +1,17 @@
 """The exactly-once publication of a job's result: by a hard link, which only the first one gets."""
 
+import errno
 import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from asrnn_bench.atomic import replace, sync_folder
+from asrnn_bench.atomic import is_there, replace, sync_folder
 
 NAME = "result.json"
+
+NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
+"""What a file system without hard links says; AFS has them within one folder only."""
 
 
 def publish(own: Path, folder: Path) -> bool:
@@ -16,15 +20,20 @@ def publish(own: Path, folder: Path) -> bool:
     Args:
         own: the file, in the folder of its attempt.
         folder: the job directory.
+
+    Raises:
+        OSError: it could not be published; it may be tried again.
     """
-    if published(folder).exists():
+    if is_there(published(folder)):
         return False
     try:
         os.link(own, folder / NAME)
     except FileExistsError:
         # A file server that answers twice may say so of our own link.
         return own.samefile(folder / NAME)
-    except OSError:
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
         return _publish_without_links(own, folder)
     sync_folder(folder)
     return True
@@ -33,7 +42,7 @@ def publish(own: Path, folder: Path) -> bool:
 def published(folder: Path) -> Path:
     """Return where the result of a job directory is, or would be."""
     linked, renamed = folder / NAME, folder / "result" / NAME
-    return renamed if renamed.exists() and not linked.exists() else linked
+    return renamed if not is_there(linked) and is_there(renamed) else linked
 
 
 def put_aside(folder: Path) -> None:
@@ -60,7 +69,7 @@ def _publish_without_links(own: Path, folder: Path) -> bool:
     try:
         complete.rename(folder / "result")
     except OSError:
-        if not (folder / "result").is_dir():
+        if not is_there(folder / "result"):
             raise
         shutil.rmtree(complete)
         return False

@@ -107,6 +107,8 @@ class Observer:
                     directories.append(directory)
                 except UsageError as error:
                     faults.append(str(error))
+                except OSError as error:
+                    faults.append(f"{directory.path} cannot be read: {error}")
         observer = cls(directories, [view.job for view in views])
         observer._start(views)
         return observer, faults
@@ -128,7 +130,7 @@ class Observer:
         if not self._views:
             pairs = zip(self.directories, self.jobs, strict=True)
             with many_objects():
-                self._start([_view_of(directory, job) for directory, job in pairs])
+                self._start([_first_view_of(directory, job) for directory, job in pairs])
             return self.views
         waiting = [index for index, view in enumerate(self._views) if view.state == "waiting"]
         running = [index for index, view in enumerate(self._views) if view.state == "running"]
@@ -152,7 +154,16 @@ class Observer:
 
     def _look_again(self, index: int) -> JobView:
         known = self._views[index]
-        return known if known.is_final else _view_of(self.directories[index], known.job)
+        with suppress(OSError):  # as it was last seen, until the file server answers again
+            return known if known.is_final else _view_of(self.directories[index], known.job)
+        return known
+
+
+def _first_view_of(directory: JobDirectory, job: Job) -> JobView:
+    try:
+        return _view_of(directory, job)
+    except OSError as error:  # it is looked at again in its turn
+        return JobView(job, "waiting", f"its directory cannot be read: {error}")
 
 
 def _view_of(directory: JobDirectory, job: Job | None = None) -> JobView:

@@ -7,6 +7,9 @@ from typing import NoReturn
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 """What schedulers send ahead of a preemption or a time limit, and a runner that is interrupted."""
 
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""What ends a run in order, as an interrupt from the keyboard does; SIGHUP comes when a login shell goes."""
+
 
 class PreemptedError(Exception):
     """The attempt was asked to stop; what it had done is saved."""

@@ -1,5 +1,6 @@
 """One job, from its configuration to its record, in this process."""
 
+import logging
 import math
 import random
 from collections.abc import Sequence
@@ -20,8 +21,10 @@ from asrnn.models import RecurrentModel, assemble
 from asrnn.registry import ModelSource
 from asrnn.training import SequenceClassifier
 from asrnn_bench.atomic import replace
+from asrnn_bench.disk_errors import wait_out
 from asrnn_bench.records import Cost, Job, Record, Scores
 from asrnn_bench.running.attempts import Attempt
+from asrnn_bench.running.beats import Beats
 from asrnn_bench.running.callbacks import DivergedError, Progress, Selection, exact_share
 from asrnn_bench.running.checkpoints import Checkpoints
 from asrnn_bench.running.job_directory import JobDirectory
@@ -51,6 +54,7 @@ def named_seed(purpose: str, seed: int) -> int:
 
 def prepare_torch(threads: int) -> None:
     """Give torch a job's threads, and the algorithms that give the same numbers every time."""
+    logging.getLogger("lightning.fabric.utilities.rank_zero").addFilter(_is_no_advertisement)
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Or every new tensor is filled with NaN before it is written to: 7 ms of an antisymmetric step's 176, at B = 128,
@@ -58,7 +62,19 @@ def prepare_torch(threads: int) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
-def train(directory: JobDirectory, attempt: Attempt, options: Options, rank: Rank, stop: StopRequest) -> Record | None:
+def _is_no_advertisement(record: logging.LogRecord) -> bool:
+    """Return whether a line of Lightning's is about the training, and not about another of its products."""
+    return "Tip:" not in str(record.msg)
+
+
+def train(
+    directory: JobDirectory,
+    attempt: Attempt,
+    options: Options,
+    rank: Rank,
+    stop: StopRequest,
+    beats: Beats | None = None,
+) -> Record | None:
     """Train the job of ``directory`` from its newest checkpoint on, select on validation, test once; return the record.
 
     Args:
@@ -67,6 +83,7 @@ def train(directory: JobDirectory, attempt: Attempt, options: Options, rank: Ran
         options: how to run it.
         rank: which of the job's processes this one is; all but the first return ``None``.
         stop: whether this process was asked to stop.
+        beats: what this process's progress is written with so far; a new one by default.
 
     Raises:
         ModelError: the model cannot be imported or built, or breaks the contract of shapes.
@@ -74,7 +91,7 @@ def train(directory: JobDirectory, attempt: Attempt, options: Options, rank: Ran
         PreemptedError: it was asked to stop; all that it did is saved.
         SupersededError: a later attempt has taken over.
     """
-    job, first = directory.job(), rank.number == 0
+    job, first = wait_out(directory.job), rank.number == 0
     data = build_data(job, Path(options.data_dir) if options.data_dir else None)
     data.setup()
     seed = named_seed(f"training{f'/rank-{rank.number}' if rank.number else ''}", job.seed)
@@ -86,13 +103,14 @@ def train(directory: JobDirectory, attempt: Attempt, options: Options, rank: Ran
         _refuse_batch_statistics(model, job)
     module = build_module(job, model, data)
     checkpoints = Checkpoints(directory.checkpoints, job.key)
-    found = checkpoints.newest()
+    found = wait_out(checkpoints.newest)
     if first:
-        if not directory.is_latest(attempt):
+        if not wait_out(lambda: directory.is_latest(attempt)):
             raise SupersededError(f"attempt {attempt.number + 1} has taken over the job")
-        checkpoints.tidy(found)
-        attempt.write_start(f"step {found.step} ({found.which})" if found.path else "scratch", found.refused)
-    progress = Progress(directory, attempt.number, job.training.max_steps, silent=not first)
+        wait_out(lambda: checkpoints.tidy(found))
+        begins = f"step {found.step} ({found.which})" if found.path else "scratch"
+        wait_out(lambda: attempt.write_start(begins, found.refused))
+    progress = Progress(directory, attempt.number, job.training.max_steps, silent=not first, beats=beats)
     progress.write("starting", found.step)
     selection = Selection(attempt.path / "metrics.jsonl" if first else None)
     resumption = Resumption(directory, attempt, checkpoints, options, stop)
@@ -120,7 +138,8 @@ def train(directory: JobDirectory, attempt: Attempt, options: Options, rank: Ran
     if not first:
         return None
     if scores is not None:
-        replace(attempt.path / "weights.safetensors", save(selection.tensors()))
+        content = save(selection.tensors())
+        wait_out(lambda: replace(attempt.path / "weights.safetensors", content))
     return Record(
         key=job.key,
         job=job,

@@ -1,9 +1,11 @@
 """A training that is stopped and resumed, in one process: to the bit what the undisturbed one is, wherever it stops."""
 
 import json
+import signal
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor
 from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.spec import load_suite
 from asrnn_bench.records import Job, Record
+from asrnn_bench.running.callbacks import Progress
 from asrnn_bench.running.checkpoints import Checkpoints
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.options import Options
@@ -120,6 +123,70 @@ def test_stopped_again_and_again_it_comes_to_the_same_bits(
         assert nothing is None
     directory, record = _run(tmp_path, job)
     _assert_equal(directory, record, undisturbed)
+
+
+class StopInValidation(StopRequest):
+    """Gets a signal during one of the validations, at its start or after so many of its batches."""
+
+    def __init__(self, validation: int, batches: int) -> None:
+        super().__init__()
+        self.validation, self.batches = validation, batches
+
+    def note(self, validation: int, batches: int) -> None:
+        if (validation, batches) == (self.validation, self.batches):
+            self.signal = signal.SIGTERM
+
+
+@pytest.fixture(scope="module")
+def by_epoch(job: Job, tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, Record, dict[str, Tensor]]:
+    """A job with a validation at the end of an epoch, and what comes of it undisturbed."""
+    job = job.model_copy(update={"training": job.training.model_copy(update={"validate_every": 10})})
+    directory, record = _run(tmp_path_factory.mktemp("by-epoch"), job)
+    assert record is not None
+    return job, record, _weights(directory)
+
+
+@pytest.mark.parametrize(("every", "validation", "batches"), [(3, 1, 0), (3, 2, 1), (3, 4, 1), (10, 1, 1)])
+def test_stopped_during_a_validation_it_runs_it_again_and_comes_to_the_same_bits(
+    every: int,
+    validation: int,
+    batches: int,
+    job: Job,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    undisturbed: tuple[Record, dict[str, Tensor]],
+    by_epoch: tuple[Job, Record, dict[str, Tensor]],
+) -> None:
+    wanted = undisturbed
+    if every == 10:
+        job, *rest = by_epoch
+        wanted = (rest[0], rest[1])
+    stop = StopInValidation(validation, batches)
+    seen = [0, 0]
+    at_start, at_end = Progress.on_validation_start, Progress.on_validation_batch_end
+
+    def note_start(self: Any, *given: Any) -> None:
+        seen[:] = [seen[0] + 1, 0]
+        stop.note(*seen)
+        at_start(self, *given)
+
+    def note_end(self: Any, *given: Any) -> None:
+        seen[1] += 1
+        stop.note(*seen)
+        at_end(self, *given)
+
+    monkeypatch.setattr(Progress, "on_validation_start", note_start)
+    monkeypatch.setattr(Progress, "on_validation_batch_end", note_end)
+    directory = JobDirectory.of(tmp_path / "stopped", job)
+    directory.write_job(job)
+    with pytest.raises(PreemptedError, match="SIGTERM"):
+        train(directory, directory.claim(), Options(loggers=()), Rank(), stop)
+    assert directory.saved_step() == min(validation * every, STEPS)
+    torch.manual_seed(99)
+    directory, resumed = _run(tmp_path / "stopped", job)
+    _assert_equal(directory, resumed, wanted)
+    lines = (directory.attempts()[-1].path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [point.step for point in wanted[0].curve]
 
 
 @pytest.mark.parametrize(("damage", "resumed"), [("last", "step 6 (previous)"), ("both", "scratch")])

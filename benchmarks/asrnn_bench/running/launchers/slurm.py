@@ -33,6 +33,9 @@ DIRECTORIES_A_SECOND = 200
 """How many job directories are looked at: a file server of a cluster has others to serve."""
 
 WATCH_SECONDS = 0.2
+END_SECONDS = 10.0
+"""What a supervisor needs of Slurm's notice to kill a worker that does not end, and to write that down."""
+
 REFUSED_SECONDS = 30.0
 """How long to wait after ``sbatch`` refused a job, such as one above a user's limit."""
 
@@ -60,7 +63,8 @@ def run_slurm(
     if not jobs:
         return
     check_slurm()
-    launcher = _Launcher(jobs, options, request, say)
+    grace = max(options.grace_seconds, request.notice_seconds() - END_SECONDS)  # all of Slurm's notice is there to save
+    launcher = _Launcher(jobs, options.model_copy(update={"grace_seconds": grace}), request, say)
     try:
         launcher.find_in_queue()
         while launcher.step():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,10 +11,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
+
 from asrnn_bench.running.launchers.environment import RUNNER_VARIABLE
 from asrnn_bench.running.processes import kill_tree
 
 WAIT_SECONDS = 10.0
+"""How long a template may take to say that a worker that was killed has ended."""
+
 KILLED = -9
 
 
@@ -25,11 +30,20 @@ class Forked:
         self.pid: int | None = None
         self.code: int | None = None
         self._asked: list[int] = []
+        self._killed_at: float | None = None
+
+    @property
+    def host_pid(self) -> int | None:
+        """Its number, or that of the template which is about to fork it."""
+        return self.pid or self._template.pid
 
     def poll(self) -> int | None:
         """Return its exit status, negative for a signal; ``None`` while it runs."""
         if self.code is None:
             self._template.read()
+        late = self._killed_at is not None and time.monotonic() - self._killed_at > WAIT_SECONDS
+        if self.code is None and late and (self.pid is None or _is_gone(self.pid)):
+            self._template.give_up()  # it does not say so: it hangs, and with it all that it forked ends
         return self.code
 
     def ask(self, number: int) -> None:
@@ -50,17 +64,24 @@ class Forked:
                 os.kill(pid, number)
 
     def end(self) -> None:
-        """Kill it with all that it started, and wait until it is gone."""
-        deadline = time.monotonic() + WAIT_SECONDS
-        while True:
-            over = self.poll() is not None
-            if self.pid is not None:
-                kill_tree(self.pid, ended=over)
-            if over:
-                return
-            if time.monotonic() > deadline:
-                self._template.give_up()  # with it all that it forked ends
-            time.sleep(0.01)
+        """Kill it with all that it started, without waiting; one that cannot be killed costs no other worker."""
+        over = self.poll() is not None
+        if self.pid is not None:
+            kill_tree(self.pid, ended=over)
+        elif self._killed_at is None:
+            self._asked.append(signal.SIGKILL)
+        if self._killed_at is None:
+            self._killed_at = time.monotonic()
+
+
+def _is_gone(pid: int) -> bool:
+    """Return whether a process has ended, whether or not its parent has asked for its exit status."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.Error:
+        return False
 
 
 class Template:
@@ -76,6 +97,11 @@ class Template:
         self._workers: dict[int, Forked] = {}
         self._count = 0
         self._unread = b""
+
+    @property
+    def pid(self) -> int | None:
+        """The template's number; ``None`` where there is none."""
+        return None if self._process is None else self._process.pid
 
     def start(self, words: Sequence[str], environment: Mapping[str, str], log: Path) -> Forked:
         """Start a worker; of its command only the last word counts, the job directory.
@@ -151,6 +177,8 @@ class Template:
         code = self._process.poll() if self._process is not None else None
         self.close()
         for worker in self._workers.values():
+            if worker.pid is not None:
+                kill_tree(worker.pid, ended=False)  # in case the template itself cannot be killed
             worker.code = code or KILLED
         self._workers.clear()
 
@@ -158,7 +186,8 @@ class Template:
         """End the template, and with it all workers that still run."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
+            with suppress(subprocess.TimeoutExpired):  # one that cannot be killed is left behind
+                self._process.wait(WAIT_SECONDS)
             for stream in (self._process.stdin, self._process.stdout):
                 if stream is not None:
                     stream.close()

@@ -1,0 +1,121 @@
+"""What a file server fails with passes: it is waited out, and then a kind of end of its own that is tried again."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from failing_disk import PASSING, FailingDisk
+
+from asrnn.errors import DataError, MissingDataError, ModelError
+from asrnn_bench import worker
+from asrnn_bench.atomic import is_there, read_object
+from asrnn_bench.disk_errors import is_passing, wait_out
+from asrnn_bench.running.attempts import EX_DATA, EX_DISK, EX_NO_INPUT, EX_NO_SPACE, EX_SOFTWARE
+from asrnn_bench.running.job_directory import JobDirectory, checkpoint_steps
+from asrnn_bench.running.publication import publish
+
+
+def error_of(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
+
+
+def test_a_call_is_made_again_until_it_does_not_fail() -> None:
+    errors, pauses = [error_of(each) for each in PASSING], []
+
+    def call() -> str:
+        if errors:
+            raise errors.pop()
+        return "done"
+
+    assert wait_out(call, sleep=pauses.append) == "done"
+    assert len(pauses) == len(PASSING)
+    assert pauses == sorted(pauses)
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.EACCES, errno.ENOSPC, errno.EROFS])
+def test_an_error_that_lasts_is_raised_at_once(number: int) -> None:
+    def call() -> None:
+        raise error_of(number)
+
+    with pytest.raises(OSError, match=os.strerror(number)):
+        wait_out(call, sleep=lambda seconds: pytest.fail("it waited"))
+
+
+def test_an_error_that_does_not_pass_in_time_is_raised() -> None:
+    pauses: list[float] = []
+
+    def call() -> None:
+        raise error_of(errno.ESTALE)
+
+    with pytest.raises(OSError, match="Stale"):
+        wait_out(call, 5.0, sleep=pauses.append)
+    assert sum(pauses) == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize("number", PASSING, ids=os.strerror)
+def test_a_file_that_cannot_be_read_just_now_is_not_taken_for_one_that_is_not_there(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = FailingDisk(monkeypatch, tmp_path, number)
+    assert read_object(tmp_path / "claim.json") == {}
+    assert not is_there(tmp_path / "claim.json")
+    assert list(checkpoint_steps(tmp_path / "ckpt")) == []
+    disk.failing = True
+    for look in (read_object, is_there, lambda path: list(checkpoint_steps(path))):
+        with pytest.raises(OSError, match=os.strerror(number)):
+            look(tmp_path / "claim.json")  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("number", PASSING, ids=os.strerror)
+def test_a_worker_that_ends_by_it_says_disk(number: int) -> None:
+    assert is_passing(error_of(number))
+    assert worker._failure(error_of(number))[0] == EX_DISK
+    for kind in (DataError, MissingDataError, ModelError):
+        refused = kind("its files cannot be read")
+        refused.__cause__ = error_of(number)
+        assert worker._refusal(refused)[0] == EX_DISK
+
+
+def test_other_errors_stay_what_they_are() -> None:
+    assert worker._failure(error_of(errno.ENOSPC))[0] == EX_NO_SPACE
+    assert worker._failure(error_of(errno.EDQUOT))[0] == EX_NO_SPACE
+    assert worker._failure(error_of(errno.ENOENT))[0] == EX_SOFTWARE
+    assert worker._failure(ValueError("no"))[0] == EX_SOFTWARE
+    assert worker._refusal(MissingDataError("none"))[0] == EX_NO_INPUT
+    assert worker._refusal(ModelError("none"))[0] == EX_DATA
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EDQUOT, errno.ENOSPC])
+def test_a_link_that_fails_is_no_reason_for_another_way_to_publish(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "attempts" / "001" / "result.json"
+    own.parent.mkdir(parents=True)
+    own.write_text("{}")
+    link = os.link
+
+    def fail(*_: object, **__: object) -> None:
+        raise error_of(number)
+
+    monkeypatch.setattr(os, "link", fail)
+    with pytest.raises(OSError, match=os.strerror(number)):
+        publish(own, tmp_path)
+    assert not (tmp_path / "result").exists()
+    monkeypatch.setattr(os, "link", link)
+    assert publish(own, tmp_path)
+    assert not publish(own, tmp_path)
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV])
+def test_a_file_system_without_links_has_one(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "attempts" / "001" / "result.json"
+    own.parent.mkdir(parents=True)
+    own.write_text("{}")
+
+    def fail(*_: object, **__: object) -> None:
+        raise error_of(number)
+
+    monkeypatch.setattr(os, "link", fail)
+    assert publish(own, tmp_path)
+    assert JobDirectory(tmp_path).is_done()
