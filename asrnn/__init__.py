@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from asrnn.cells import RecurrentCell as RecurrentCell
+    from asrnn.cells.fused import FusedCell as FusedCell
+    from asrnn.cells.parallel import ParallelCell as ParallelCell
     from asrnn.contract import check_model as check_model
     from asrnn.description import ModelDescription as ModelDescription
     from asrnn.description import describe as describe
     from asrnn.models import RecurrentModel as RecurrentModel
     from asrnn.models import build_cell as build_cell
     from asrnn.models import build_model as build_model
+    from asrnn.ops import Recurrence as Recurrence
     from asrnn.registry import ModelSource as ModelSource
     from asrnn.registry import find_model as find_model
     from asrnn.registry import list_models as list_models
@@ -24,8 +27,11 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOME = {
+    "FusedCell": "asrnn.cells.fused",
     "ModelDescription": "asrnn.description",
     "ModelSource": "asrnn.registry",
+    "ParallelCell": "asrnn.cells.parallel",
+    "Recurrence": "asrnn.ops",
     "RecurrentCell": "asrnn.cells",
     "RecurrentModel": "asrnn.models",
     "SequenceClassifier": "asrnn.training",

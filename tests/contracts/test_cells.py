@@ -1,7 +1,9 @@
 """What every registered cell must do: a cell that is added is tested by being there."""
 
 import copy
+import inspect
 import pickle
+import re
 
 import pytest
 import torch
@@ -166,12 +168,15 @@ def test_version_and_vocabulary(name: str) -> None:
     for structured in type(cell).structured:
         assert cell.get_parameter(structured).requires_grad
     assert type(cell).family
-    assert type(cell).paper
-    assert 1980 < type(cell).year < 2030
+    assert re.search(rf"\b{type(cell).year}\b", type(cell).paper)
     documented = type(cell).__doc__
     assert documented
-    assert "_t = " in documented
-    assert "Args:" in documented
+    for state in cell.state_names:
+        assert f"{state.partition('_')[0]}_t" in documented, state  # the equation: h_t for h, and for h_re
+    for argument in inspect.signature(type(cell)).parameters:
+        assert f"\n        {argument}: " in documented, argument
+    for parameter, _ in cell.named_parameters():
+        assert parameter.startswith("layer.") or f"``{parameter.partition('.')[0]}``" in documented, parameter
 
 
 def slopes(scan, cell: RecurrentCell) -> list[float]:
