@@ -89,14 +89,20 @@ def _print_repeated(observer: Observer, views: list[JobView], directory: Path, c
     kinds = Counter(kind for tries in found for kind in tries.why)
     reasons = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
     console.print(f"{len(found)} jobs took more than one attempt; lost attempts: {reasons or 'none'}", soft_wrap=True)
-    _print_lines([Text(tries.line) for tries in found], "of them", directory, console)
+    _print_lines([tries.line for tries in found], "of them", directory, console)
 
 
-def _print_lines(lines: Sequence[Text], what: str, directory: Path, console: Console) -> None:
+def _print_lines(lines: Sequence[str] | Sequence[Text], what: str, directory: Path, console: Console) -> None:
     shown = lines[:MOST_LINES] if console.is_terminal else lines
     if shown:
-        console.print(Text("\n").join(shown), soft_wrap=True)
+        console.print(_joined(shown), soft_wrap=True)
     if len(shown) < len(lines):
         console.print(
             f"and {len(lines) - len(shown)} more {what}; all: asrnn-bench status {shlex.quote(str(directory))} | cat"
         )
+
+
+def _joined(lines: Sequence[str] | Sequence[Text]) -> Text:
+    """Return lines as one text; of thousands of words without a style it is made far sooner than of texts."""
+    words = [line for line in lines if isinstance(line, str)]
+    return Text("\n".join(words)) if words else Text("\n").join(line for line in lines if isinstance(line, Text))

@@ -1,6 +1,7 @@
 """How much of a disk a run takes, and how much of that its checkpoints are."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,27 +30,22 @@ def disk_use(folder: Path) -> DiskUse:
     folders = [(str(folder), False)]
     while folders:
         path, is_checkpoints = folders.pop()
-        for entry in _entries(path):
-            try:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append((entry.path, is_checkpoints or entry.name == name))
+        with suppress(OSError), os.scandir(path) as entries:
+            for entry in entries:
+                try:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append((entry.path, is_checkpoints or entry.name == name))
+                        continue
+                    found = entry.stat(follow_symlinks=False)
+                except OSError:
                     continue
-                found = entry.stat(follow_symlinks=False)
-            except OSError:
-                continue
-            if found.st_nlink > 1:
-                if (found.st_dev, found.st_ino) in linked:
-                    continue
-                linked.add((found.st_dev, found.st_ino))
-            taken = found.st_blocks * _BLOCK if hasattr(found, "st_blocks") else found.st_size
-            total += taken
-            checkpoints += taken if is_checkpoints else 0
+                if found.st_nlink > 1:
+                    file = (found.st_dev, found.st_ino)
+                    if file in linked:
+                        continue
+                    linked.add(file)
+                taken = found.st_blocks * _BLOCK
+                total += taken
+                if is_checkpoints:
+                    checkpoints += taken
     return DiskUse(total, checkpoints)
-
-
-def _entries(path: str) -> list["os.DirEntry[str]"]:
-    try:
-        with os.scandir(path) as found:
-            return list(found)
-    except OSError:
-        return []
