@@ -35,7 +35,7 @@ class KRU(ComplexCell):
     ``bias`` b ``[N]``.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     family: ClassVar[str] = "Kronecker"
     paper: ClassVar[str] = "Jose, Cisse and Fleuret, ICML 2018, arXiv 1705.10142"
     year: ClassVar[int] = 2018
@@ -49,7 +49,9 @@ class KRU(ComplexCell):
     @once_a_scan
     def recurrent_weight(self) -> Tensor:
         """The matrix W, complex, ``[N, N]``, the first factor being the most significant."""
-        return reduce(torch.kron, map(torch.view_as_complex, self.factors))
+        # In float64, as every step would repeat the roundings of a product.
+        exact = (torch.view_as_complex(factor.double()) for factor in self.factors)
+        return reduce(torch.kron, exact).to(self.weight_ih.dtype.to_complex())
 
     def recur(self, h: Tensor) -> Tensor:
         """Compute W h, complex, ``[B, N]`` to ``[B, N]``, factor by factor."""

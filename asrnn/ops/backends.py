@@ -21,8 +21,6 @@ from asrnn.ops.triton_runner import triton_runner
 
 BACKENDS = ("auto", "loop", "fused", "compiled", "triton", "parallel", "torch")
 
-_FIRST_SIZE = 21  # units; the C code is the same for all sizes, and this one has rows to pad
-
 _asked: ContextVar[str] = ContextVar("asrnn_scan_backend", default="auto")
 
 
@@ -165,7 +163,7 @@ def _compiled(recurrence: Recurrence, size: int, device: torch.device, dtype: to
     runner = compiled_runner(type(recurrence))
     if isinstance(runner, str):
         return runner
-    return distrust(runner, type(recurrence), _FIRST_SIZE, device) or runner
+    return distrust(runner, type(recurrence), runner.first_size, device) or runner
 
 
 _CANDIDATES: dict[str, Callable[[Recurrence, int, torch.device, torch.dtype], Runner | str]] = {

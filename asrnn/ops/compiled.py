@@ -29,12 +29,14 @@ class CompiledRunner(Runner):
     name = "compiled"
     tiled = True
 
-    def __init__(self, library: ctypes.CDLL, panel: int) -> None:
+    def __init__(self, library: ctypes.CDLL, panel: int, rows: int) -> None:
         self.panel = panel
+        # Two and a half panels and three blocks of rows, the last one short: the C code is the same for all sizes.
+        self.first_size, self.first_batch = 5 * panel // 2, 2 * rows + 7
         size, pointer = ctypes.c_long, ctypes.c_void_p
         self._forward, self._backward = library.scan_forward, library.scan_backward
         self._forward.argtypes = [size] * 3 + [pointer] * 5
-        self._backward.argtypes = [size] * 3 + [pointer] * 9
+        self._backward.argtypes = [size] * 3 + [pointer] * 10
         self._replay = library.scan_replay
         self._replay.argtypes = [size] * 3 + [pointer] * 4
         self._forward.restype = self._backward.restype = self._replay.restype = None
@@ -73,6 +75,7 @@ class CompiledRunner(Runner):
     def backward(self, recurrence: Recurrence, weights: Tensors, vectors: Tensors) -> Backward:
         """See :meth:`Runner.backward`."""
         packed, own = [self._pack(weight) for weight in weights], [vector.contiguous() for vector in vectors]
+        partial = [torch.zeros_like(vector) for vector in own]
         scalars = _floats(recurrence.scalars)
 
         def run(
@@ -91,6 +94,7 @@ class CompiledRunner(Runner):
                 _pointers(more) if more else None,
                 delta.data_ptr(),
                 _pointers(vector_grads),
+                _pointers(partial),
                 scalars,
             )
 
@@ -132,4 +136,4 @@ def compiled_runner(recurrence: type[Recurrence]) -> CompiledRunner | str:
     flags = (*flags, "-fno-math-errno", *(f"-D{name}={value}" for name, value in defines.items()))
     name = f"{recurrence.compiled.stem}-{recurrence.__name__.lower()}"
     library = load_library(name, _SCAN, flags, [recurrence.compiled])
-    return library if isinstance(library, str) else CompiledRunner(library, panel=2 * lanes)
+    return library if isinstance(library, str) else CompiledRunner(library, panel=2 * lanes, rows=rows)

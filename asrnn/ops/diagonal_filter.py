@@ -21,6 +21,9 @@ class DiagonalFilter:
     is linear in T, and a step's output depends on no later input, not even in its rounding, as it would with Fourier
     transforms.
 
+    The parameters may be in float64 where the input is not: their functions of a block's length are small, and only
+    those are rounded.
+
     Args:
         rate: the logarithm of the transition, complex with a real part of at most 0, ``[H, N]``.
         B: complex, ``[H, N]``.
@@ -57,17 +60,17 @@ class DiagonalFilter:
         """Run it over ``[blocks, L, B, H]`` with the powers 0 to L of the transition, from a state ``[H, B, N]``."""
         number, length, batch_size, num_features = blocks.shape
         u = blocks.permute(3, 0, 2, 1).reshape(num_features, number * batch_size, length)
-        added = _complex(u @ _real(self.B[..., None] * powers[..., :-1].flip(-1)).transpose(1, 2))
+        added = _complex(u @ _real(self.B[..., None] * powers[..., :-1].flip(-1)).to(u.dtype).transpose(1, 2))
         added = added.view(num_features, number, batch_size, added.shape[-1]).transpose(0, 1)
-        after = linear_recurrence(powers[None, :, None, :, -1], added, state)
+        after = linear_recurrence(powers[None, :, None, :, -1].to(added.dtype), added, state)
         if not return_sequence:
             return blocks.new_empty(0, batch_size, num_features), after[-1]
         before = torch.cat([state[None], after[:-1]]).transpose(0, 1).flatten(1, 2)
-        response = ((self.C * self.B)[..., None] * powers[..., :-1]).sum(1).real
+        response = ((self.C * self.B)[..., None] * powers[..., :-1]).sum(1).real.to(u.dtype)
         y = torch.baddbmm(
             u @ _triangular(response).transpose(1, 2),
             torch.stack((before.real, before.imag), dim=-1).flatten(-2),
-            _real((self.C[..., None] * powers[..., 1:]).conj()),
+            _real((self.C[..., None] * powers[..., 1:]).conj()).to(u.dtype),
         )
         if y.requires_grad:  # or products with a gradient in another order are taken feature by feature
             y.register_hook(_in_rows)  # type: ignore[no-untyped-call]

@@ -12,6 +12,7 @@ from asrnn.ops.buffers import Lease
 from asrnn.ops.operands import Operands
 from asrnn.ops.recurrence import Recurrence, Tensors
 from asrnn.ops.runner import Runner
+from asrnn.ops.sums import PairwiseSum, product_over_rows
 from asrnn.ops.trace import Trace, stretches
 
 _WORTH_A_LOOK = 8  # inputs: with fewer, the projection is too cheap to save; elsewhere, looking waits for the device
@@ -91,34 +92,53 @@ def scan_backward(
     delta = scratch.take(trace.length, batch_size, width if recurrence.has_delta() else 0)
     outputs = range(0 if grad_sequence is None else recurrence.num_outputs)
     more = [scratch.take(trace.length, batch_size, width).zero_() for _ in outputs]
-    # Its transpose, because where I is small a product of this form is several times faster.
-    weight_ih_t = weight_ih.new_zeros(weight_ih.shape[::-1])
-    found = Gradients(
-        x=torch.empty_like(x, memory_format=torch.contiguous_format) if towards_x else None,
-        weight_ih=weight_ih_t.t(),
-        bias=torch.zeros_like(operands.bias),
-        state=tuple(grads),
-        weights=tuple(torch.zeros_like(weight) for weight in operands.weights),
-        vectors=tuple(torch.zeros_like(vector) for vector in operands.vectors),
-    )
+    # With a column of ones, by which the gradient of the bias is one row more of that of V.
+    inputs = scratch.take(trace.length, batch_size, x.shape[2] + 1)
+    inputs[:, :, -1] = 1
+    input_grad = torch.empty_like(x, memory_format=torch.contiguous_format) if towards_x else None
+    weight_grads = tuple(torch.zeros_like(weight) for weight in operands.weights)
+    vector_sums, input_weights = [PairwiseSum() for _ in operands.vectors], PairwiseSum()
     for steps in reversed(stretches(x.shape[1], trace.length)):
         u, states = trace.return_to(steps)
         here = delta[: len(u)]
         if grad_sequence is not None:
             for part, given in zip(more, _outputs(recurrence, grad_sequence[:, steps]), strict=True):
                 part[: len(u), :, : given.shape[2]].copy_(given.transpose(0, 1))
-        run(u, states, grads, here, more, found.vectors)
-        _accumulate(recurrence, found.weights, u, here, states)
-        rows, inputs = u.flatten(0, 1)[:, : len(operands.bias)], x[:, steps]
-        if _same_for_all(inputs):
-            weight_ih_t.addmm_(inputs[0].t(), u[:, :, : len(operands.bias)].sum(1))
-        else:
-            weight_ih_t.addmm_(_time_major(inputs).t(), rows)
-        found.bias.add_(rows.sum(0))
-        if found.x is not None:
-            found.x[:, steps].copy_((rows @ weight_ih).view(*u.shape[:2], -1).transpose(0, 1))
+        vector_grads = [torch.zeros_like(vector) for vector in operands.vectors]
+        run(u, states, grads, here, more, vector_grads)
+        for vector_sum, grad in zip(vector_sums, vector_grads, strict=True):
+            vector_sum.add(grad)
+        _accumulate(recurrence, weight_grads, u, here, states)
+        towards_u = u[:, :, : len(operands.bias)]
+        input_weights.add(_towards_input_weights(x[:, steps], inputs[: len(u)], towards_u))
+        if input_grad is not None:
+            input_grad[:, steps].copy_((towards_u.flatten(0, 1) @ weight_ih).view(*u.shape[:2], -1).transpose(0, 1))
     scratch.end()
-    return found
+    found = input_weights.total()
+    return Gradients(
+        x=input_grad,
+        weight_ih=found[:-1].t(),
+        bias=found[-1],
+        state=tuple(grads),
+        weights=weight_grads,
+        vectors=tuple(vector_sum.total() for vector_sum in vector_sums),
+    )
+
+
+def _towards_input_weights(x: Tensor, inputs: Tensor, towards_u: Tensor) -> Tensor:
+    """Return the gradients of V and, as the last row, b, ``[I + 1, G H]``, transposed as that form is the fastest.
+
+    Args:
+        x: a stretch of the input, ``[B, m, I]``.
+        inputs: where it goes, ``[m, B, I + 1]``, with ones behind it.
+        towards_u: the gradient of what the products with it gave, ``[m, B, G H]``.
+    """
+    if _same_for_all(x):
+        inputs, towards_u = inputs[:, 0], towards_u.sum(1)
+        inputs[:, :-1].copy_(x[0])
+        return product_over_rows(inputs, towards_u)
+    inputs[:, :, :-1].copy_(x.transpose(0, 1))
+    return product_over_rows(inputs.flatten(0, 1), towards_u.flatten(0, 1))
 
 
 def _accumulate(recurrence: Recurrence, grads: Sequence[Tensor], u: Tensor, delta: Tensor, states: Tensors) -> None:
@@ -142,7 +162,8 @@ def _project(x: Tensor, operands: Operands, u: Tensor) -> None:
         u[:, :, : len(operands.bias)].copy_(shared.unsqueeze(1))
     else:
         rows = u.flatten(0, 1)[:, : len(operands.bias)]
-        torch.addmm(operands.bias, _time_major(x), operands.weight_ih.t(), out=rows)
+        time_major = x.transpose(0, 1).reshape(-1, x.shape[2])
+        torch.addmm(operands.bias, time_major, operands.weight_ih.t(), out=rows)
 
 
 def _same_for_all(x: Tensor) -> bool:
@@ -152,11 +173,6 @@ def _same_for_all(x: Tensor) -> bool:
         return False
     # Two samples tell nearly always, and cost nearly nothing.
     return torch.equal(x[0], x[-1]) and bool((x == x[:1]).all())
-
-
-def _time_major(x: Tensor) -> Tensor:
-    """Return a stretch of a sequence with a row a step and sample, ``[B, m, I]`` to ``[m B, I]``."""
-    return x.transpose(0, 1).reshape(-1, x.shape[2])
 
 
 def widen(operands: Operands, width: int) -> Operands:

@@ -10,7 +10,8 @@ from asrnn.ops.recurrence import Recurrence
 from asrnn.ops.runner import Runner, StepRunner
 from asrnn.ops.scan import FusedScan
 
-_BATCH_SIZE, _NUM_STEPS, _INPUT_SIZE = 19, 9, 3
+_NUM_STEPS, _INPUT_SIZE = 9, 3
+_MOST_TILES = 2  # so that the tile of each thread has samples enough
 
 
 @functools.cache
@@ -35,18 +36,18 @@ def _largest_error(runner: Runner, recurrence: type[Recurrence], hidden_size: in
     def draw(*shape: int, scale: float = 1.0) -> Tensor:
         return torch.randn(shape, generator=generator, dtype=torch.float64, device=generator.device) * scale
 
-    inputs = recurrence.num_inputs * hidden_size
-    operands = [draw(_BATCH_SIZE, _NUM_STEPS, _INPUT_SIZE), draw(inputs, _INPUT_SIZE), draw(inputs)]
-    operands += [draw(_BATCH_SIZE, hidden_size) for _ in range(recurrence.num_states)]
+    inputs, batch_size = recurrence.num_inputs * hidden_size, runner.first_batch * (_MOST_TILES if runner.tiled else 1)
+    operands = [draw(batch_size, _NUM_STEPS, _INPUT_SIZE), draw(inputs, _INPUT_SIZE), draw(inputs)]
+    operands += [draw(batch_size, hidden_size) for _ in range(recurrence.num_states)]
     for _ in range(recurrence.num_weights()):
         weight = draw(hidden_size, hidden_size, scale=hidden_size**-0.5)
         operands.append(runner.as_kept(weight).double())
     operands += [draw(hidden_size, scale=0.5) for _ in range(recurrence.num_vectors)]
-    towards = [draw(_BATCH_SIZE, _NUM_STEPS, recurrence.num_outputs * hidden_size)]
-    towards += [draw(_BATCH_SIZE, hidden_size) for _ in range(recurrence.num_states)]
+    towards = [draw(batch_size, _NUM_STEPS, recurrence.num_outputs * hidden_size)]
+    towards += [draw(batch_size, hidden_size) for _ in range(recurrence.num_states)]
 
     def run(runner: Runner, dtype: torch.dtype, device: torch.device) -> list[Tensor]:
-        scan = FusedScan(recurrence(*recurrence.first_scalars), runner, return_sequence=True)
+        scan = FusedScan(recurrence(*recurrence.first_scalars), runner, return_sequence=True, most_tiles=_MOST_TILES)
         leaves = [tensor.to(device, dtype).requires_grad_() for tensor in operands]
         sequence, last = scan(Operands.of(leaves, scan.recurrence))
         outputs = [sequence, *last]

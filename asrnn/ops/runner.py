@@ -26,6 +26,9 @@ class Runner(ABC):
     tolerance: float = 1e-5
     """How far outputs and gradients of a short scan may be off, by norms: some hundred roundings of 6e-8."""
 
+    first_batch: int = 19
+    """How many samples a tile of a first run has: more than are taken together, and not a multiple of them."""
+
     tiled: ClassVar[bool] = False
     """Whether each thread of the CPU takes a tile of the batch, or torch's operations share them out."""
 

@@ -23,6 +23,8 @@ typedef int mask __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
 #define INLINE static inline __attribute__((always_inline))
 #define PANEL (2 * LANES)
+#define BLOCK (VECTORS ? 16 : 1) /* rows whose terms of a sum are added up first; without sums, rows go in their order */
+#define BLOCKS 32                /* such blocks that are added up then */
 #define MOST 12 /* the largest ROWS there is: AVX-512 and ARM have 32 registers, AVX2 has 16 */
 
 INLINE vec load(const float *from) { return *(const vec *)from; }
@@ -32,14 +34,10 @@ INLINE vec constant(float value) { return (vec){} + value; }
 INLINE vec where(mask condition, vec yes, vec no) {
     return (vec)((condition & (mask)yes) | (~condition & (mask)no));
 }
-INLINE vec clamp(vec x, float bound) {
-    x = where(x > constant(bound), constant(bound), x);
-    return where(x < constant(-bound), constant(-bound), x);
-}
 
-/* x P(x^2) / Q(x^2), fitted to a relative error of 2e-8 for |x| <= 9.02, beyond which float32's tanh is 1. */
+/* x P(x^2) / Q(x^2), with a relative error of at most 3.1e-7, roundings included, and 1 with the sign of x where |x| is
+ * 9.02 or more, as float32's tanh is from 9.011 on. The quotient of large numbers may be NaN, and is not used. */
 INLINE vec hyperbolic_tangent(vec x) {
-    x = clamp(x, 9.02f);
     vec s = x * x;
     vec p = s * 1.3316938e-8f + 2.0582178e-5f;
     p = p * s + 3.4939677e-3f;
@@ -49,12 +47,16 @@ INLINE vec hyperbolic_tangent(vec x) {
     q = q * s + 2.5870834e-2f;
     q = q * s + 4.6712983e-1f;
     q = q * s + 1.0f;
-    return clamp(x * p / q, 1.0f);
+    vec y = x * p / q;
+    y = where((x >= constant(9.02f)) | (y > constant(1.0f)), constant(1.0f), y);
+    return where((x <= constant(-9.02f)) | (y < constant(-1.0f)), constant(-1.0f), y);
 }
 
-/* 1 / (1 + 2^n e^r), r the rest of -x after n log 2, |r| <= log(2) / 2, and e^r by seven terms of its series. */
+/* 1 / (1 + 2^n e^r), r the rest of -x after n log 2, |r| <= log(2) / 2, and e^r by seven terms of its series, with a
+ * relative error of at most 1.5e-7; 0 below -87, where it is less than 2e-38 and 2^n may be no float. */
 INLINE vec sigmoid(vec x) {
-    x = clamp(x, 87.0f);
+    mask nought = x < constant(-87.0f);
+    x = where(x > constant(87.0f), constant(87.0f), x);
     const float rounding = 12582912.0f; /* 1.5 * 2^23: what is added to it loses its fraction */
     vec n = (x * -1.44269504f + rounding) - rounding;
     vec r = (-x - n * 0.693359375f) + n * 2.12194440e-4f;
@@ -66,7 +68,7 @@ INLINE vec sigmoid(vec x) {
     e = e * r + 1.0f;
     e = e * r + 1.0f;
     mask power = (__builtin_convertvector(n, mask) + 127) << 23; /* 2^n, by its exponent's bits */
-    return 1.0f / (1.0f + e * (vec)power);
+    return where(nought, constant(0.0f), 1.0f / (1.0f + e * (vec)power));
 }
 
 #include RECURRENCE
@@ -180,27 +182,39 @@ void scan_replay(long steps, long batch, long width, const float *const *vectors
             }
 }
 
-/* Back through one half of a step, without its products. */
-INLINE void backward_units(int half, long batch, long width, const float *const *vectors, float *inputs,
+/* Back through one half of a step, without its products, for some rows. What they bring to the gradients towards the
+ * vectors is summed by itself, and added to `partial`. */
+INLINE void backward_units(int half, long row, long end, long width, const float *const *vectors, float *inputs,
                            float *const *before, float *const *after, float *const *grads, float *const *more,
-                           float *delta, float *const *vector_grads, const float *scalars) {
-    for (long row = 0; row < batch; row++)
-        for (long unit = 0; unit < width; unit += LANES) {
-            const long at = row * width + unit;
-            GATHER(SLOTS, u, inputs + (row * SLOTS + n) * width + unit)
+                           float *delta, float *const *partial, const float *scalars) {
+    for (long unit = 0; unit < width; unit += LANES) {
+        GATHER(VECTORS, vector, vectors[n] + unit)
+        vec vector_grad[VECTORS + 1];
+        for (int n = 0; n < VECTORS; n++) vector_grad[n] = constant(0.0f);
+        for (long i = row; i < end; i++) {
+            const long at = i * width + unit;
+            GATHER(SLOTS, u, inputs + (i * SLOTS + n) * width + unit)
             GATHER(STATES, h, before[n] + at)
             GATHER(STATES, h_after, after[n] + at)
             GATHER(STATES, grad, grads[n] + at)
-            GATHER(VECTORS, vector, vectors[n] + unit)
-            GATHER(VECTORS, vector_grad, vector_grads[n] + unit)
             if (more && half == HALVES - 1)
                 for (int n = 0; n < OUTPUTS; n++) grad[n] += load(more[n] + at);
             vec difference;
             go_back(half, u, h, h_after, grad, &difference, vector, vector_grad, scalars);
-            SCATTER(SLOTS, u, inputs + (row * SLOTS + n) * width + unit)
+            SCATTER(SLOTS, u, inputs + (i * SLOTS + n) * width + unit)
             SCATTER(STATES, grad, grads[n] + at)
-            SCATTER(VECTORS, vector_grad, vector_grads[n] + unit)
             if (DELTA) store(delta + at, difference);
+        }
+        for (int n = 0; n < VECTORS; n++) store(partial[n] + unit, load(partial[n] + unit) + vector_grad[n]);
+    }
+}
+
+/* Add the partial sums to the sums, and begin new ones. */
+INLINE void add_up(long width, float *const *partial, float *const *sums) {
+    for (int n = 0; n < VECTORS; n++)
+        for (long unit = 0; unit < width; unit += LANES) {
+            store(sums[n] + unit, load(sums[n] + unit) + load(partial[n] + unit));
+            store(partial[n] + unit, constant(0.0f));
         }
 }
 
@@ -229,21 +243,31 @@ INLINE void backward_products(int half, int state, long batch, long width, const
 
 /* inputs, in: what is kept, out: gradients towards V x + b and the products; grads, each [batch][width], in: the
  * gradients towards the last state, out: towards the first; more, null or for each output [steps][batch][width]: the
- * gradients towards it after each step; delta [steps][batch][width]; vector_grads, each [width], are added to. */
+ * gradients towards it after each step; delta [steps][batch][width]; vector_grads, each [width], are added to; partial, as they are,
+ * is 0, in and out.
+ *
+ * A gradient towards a vector is a sum over all steps and samples. Added one by one, its terms would each be rounded to a
+ * float of the size of the whole: they are summed a block at a time, and the sums of some blocks likewise. */
 void scan_backward(long steps, long batch, long width, const float *const *weights, const float *const *vectors,
                    float *inputs, float *const *states, float *const *grads, float *const *more, float *delta,
-                   float *const *vector_grads, const float *scalars) {
+                   float *const *vector_grads, float *const *partial, const float *scalars) {
     const long size = batch * width;
+    long blocks = 0;
     for (long t = steps - 1; t >= 0; t--) {
         float *before[STATES], *after[STATES], *towards[OUTPUTS], *u = inputs + t * SLOTS * size;
         float *difference = DELTA ? delta + t * size : delta;
         for (int n = 0; n < STATES; n++) before[n] = states[n] + t * size, after[n] = before[n] + size;
         for (int n = 0; more && n < OUTPUTS; n++) towards[n] = more[n] + t * size;
         _Pragma("GCC unroll 2") for (int half = HALVES - 1; half >= 0; half--) {
-            backward_units(half, batch, width, vectors, u, before, after, grads, more ? towards : 0, difference,
-                           vector_grads, scalars);
+            for (long row = 0; row < batch; row += BLOCK) {
+                const long end = row + BLOCK < batch ? row + BLOCK : batch;
+                backward_units(half, row, end, width, vectors, u, before, after, grads, more ? towards : 0, difference,
+                               partial, scalars);
+                if (VECTORS && ++blocks % BLOCKS == 0) add_up(width, partial, vector_grads);
+            }
             _Pragma("GCC unroll 4") for (int n = 0; n < STATES; n++)
                 backward_products(half, n, batch, width, weights, u, difference, grads[n]);
         }
     }
+    add_up(width, partial, vector_grads);
 }

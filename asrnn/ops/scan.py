@@ -1,5 +1,6 @@
 """Fused scans as a differentiable function: what a cell calls in place of its loop."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,11 +29,13 @@ class FusedScan:
         recurrence: what a step is.
         runner: what takes the steps.
         return_sequence: return the outputs of every step too, its first states side by side.
+        most_tiles: cut the batch into so many tiles at most, one a thread.
     """
 
     recurrence: Recurrence
     runner: Runner
     return_sequence: bool
+    most_tiles: int = sys.maxsize
 
     def __call__(self, operands: Operands) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run it.
@@ -62,7 +65,7 @@ class FusedScan:
         def work(tile: slice) -> tuple[list[Tensor], Trace]:
             return scan_forward(self.runner, self.recurrence, split(wide, tile), sequence[tile], keep=keep)
 
-        tiles = tiles_of(batch_size, alone=not self.runner.tiled)
+        tiles = tiles_of(batch_size, self.most_tiles if self.runner.tiled else 1)
         lasts, traces = zip(*for_each_tile(work, tiles), strict=True)
         last = [torch.cat([part[:, :size] for part in parts]) for parts in zip(*lasts, strict=True)]
         return sequence, last, list(zip(tiles, traces, strict=True))

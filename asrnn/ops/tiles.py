@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -18,9 +19,9 @@ _lock = threading.Lock()
 _pools: dict[int, ThreadPoolExecutor] = {}
 
 
-def tiles_of(batch_size: int, *, alone: bool) -> list[slice]:
-    """Cut a batch into as many tiles as torch has threads, where there are samples enough, or into one."""
-    number = 1 if alone else max(1, min(torch.get_num_threads(), batch_size // _FEWEST_ROWS))
+def tiles_of(batch_size: int, most: int = sys.maxsize) -> list[slice]:
+    """Cut a batch into as many tiles as torch has threads, where there are samples enough and no limit is exceeded."""
+    number = max(1, min(torch.get_num_threads(), batch_size // _FEWEST_ROWS, most))
     bounds = [batch_size * i // number for i in range(number + 1)]
     return [slice(start, stop) for start, stop in itertools.pairwise(bounds)]
 

@@ -84,7 +84,7 @@ def _fill_rows(out: Tensor, keys: Tensor) -> Tensor:
     fill = _compiled() if out.device.type == "cpu" and out[0].is_contiguous() else None
     if fill is None:
         return _fill_with_torch(out, keys)
-    for_each_tile(lambda tile: fill(out[tile], keys[tile]), tiles_of(len(out), alone=False))
+    for_each_tile(lambda tile: fill(out[tile], keys[tile]), tiles_of(len(out)))
     return out
 
 

@@ -27,11 +27,11 @@ def test_the_threads_of_torch_stay_as_they_were(cell, monkeypatch) -> None:
 
 def test_a_tile_per_thread(backend: str) -> None:
     threads = torch.get_num_threads()
-    assert [tile.stop - tile.start for tile in tiles.tiles_of(41, alone=False)] == ([20, 21] if threads == 2 else [41])
-    assert tiles.tiles_of(41, alone=True) == [slice(0, 41)]
-    assert tiles.tiles_of(9, alone=False) == [slice(0, 9)]
+    assert [tile.stop - tile.start for tile in tiles.tiles_of(41)] == ([20, 21] if threads == 2 else [41])
+    assert tiles.tiles_of(41, 1) == [slice(0, 41)]
+    assert tiles.tiles_of(9) == [slice(0, 9)]
     at_once = threading.Barrier(threads)  # which would break in a minute if they came one after the other
-    tiles.for_each_tile(lambda _: at_once.wait(60), tiles.tiles_of(41, alone=False))
+    tiles.for_each_tile(lambda _: at_once.wait(60), tiles.tiles_of(41))
     if threads == 2:
         assert tiles.for_each_tile(lambda _: torch.get_num_threads(), [1, 2]) == [1, 1]
 
