@@ -40,6 +40,6 @@ def product_over_rows(left: Tensor, right: Tensor) -> Tensor:
     whole = len(left) - len(left) % size
     parts = [left[whole:].t() @ right[whole:]] if whole < len(left) else []
     if whole:
-        blocks = [rows[:whole].unflatten(0, (-1, size)) for rows in (left, right)]
+        blocks = [rows[:whole].view(-1, size, rows.shape[1]) for rows in (left, right)]
         parts.append(torch.bmm(blocks[0].transpose(1, 2), blocks[1]).sum(0))
     return parts[0] if len(parts) == 1 else parts[0] + parts[1]

@@ -1,8 +1,14 @@
 """The fused scan as autograd sees it: graphs that overlap or run twice, without gradients, half of an output."""
 
+import copy
+from functools import partial
+
 import pytest
 import torch
 from scan_support import equal, gradients, random_run, run
+
+from asrnn import build_cell
+from asrnn.ops import scan_with
 
 pytestmark = pytest.mark.usefixtures("nan_memory", "backend")
 
@@ -109,3 +115,21 @@ def test_outputs_may_be_changed_in_place(cell) -> None:
     final += 1
     outputs *= 2
     (outputs.sum() + final.sum()).backward()
+
+
+def test_sums_of_one_sign(backend) -> None:
+    """Gradients as sums of 50,000 positive terms: added one by one, they would be wrong in the fifth digit."""
+    exact = build_cell("indrnn", 1, 16).double()
+    draw = partial(torch.rand, generator=torch.Generator().manual_seed(14))
+    with torch.no_grad():
+        exact.weight_hh.fill_(0.5)  # a rounding is forgotten in some steps
+        exact.weight_ih.abs_()
+        exact.bias.fill_(0.1)
+    x = draw(64, 784, 1).sub(0.9).clamp(min=0)  # most pixels are black: terms that are equal are rounded alike
+    found = []
+    for cell, name in ((copy.deepcopy(exact).float(), backend), (exact, "fused")):
+        with scan_with(name):
+            outputs, _ = cell.scan(x.to(cell.bias.dtype), return_sequence=True)
+        found.append(torch.autograd.grad(outputs.sum(), list(cell.parameters())))
+    for some, exactly in zip(*found, strict=True):
+        assert (some - exactly).norm() < 2e-6 * exactly.norm()
