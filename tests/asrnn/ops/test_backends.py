@@ -244,7 +244,7 @@ def test_what_only_the_loop_can_scan() -> None:
         tangent = torch.autograd.forward_ad.unpack_dual(cell.scan(x, (dual,))[0]).tangent
     torch.testing.assert_close(tangent, slope)
     assert cell.scan(torch.ones(0, 3, 1))[0].shape == (0, 5)
-    with pytest.raises(RuntimeError, match="same dtype"):
+    with pytest.raises(ModelError, match="the input is float64 and Antisymmetric float32: cast one"):
         cell.scan(x.double())
     cell.epsilon = torch.nn.Parameter(torch.tensor(0.1))
     cell.scan(x)[0].sum().backward()
