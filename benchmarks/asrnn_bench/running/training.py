@@ -3,6 +3,7 @@
 import logging
 import math
 import random
+import warnings
 from collections.abc import Sequence
 from hashlib import sha256
 from importlib import import_module
@@ -54,7 +55,7 @@ def named_seed(purpose: str, seed: int) -> int:
 
 def prepare_torch(threads: int) -> None:
     """Give torch a job's threads, and the algorithms that give the same numbers every time."""
-    logging.getLogger("lightning.fabric.utilities.rank_zero").addFilter(_is_no_advertisement)
+    leave_out_advice()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Or every new tensor is filled with NaN before it is written to: 7 ms of an antisymmetric step's 176, at B = 128,
@@ -62,8 +63,14 @@ def prepare_torch(threads: int) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
+def leave_out_advice() -> None:
+    """Keep a worker's log free of what Lightning says to everybody: of its other products, of srun, and to itself."""
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
+    warnings.filterwarnings("ignore", "The `srun` command is available")
+    warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+
+
 def _is_no_advertisement(record: logging.LogRecord) -> bool:
-    """Return whether a line of Lightning's is about the training, and not about another of its products."""
     return "Tip:" not in str(record.msg)
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from asrnn_bench.running.attempts import Attempt
@@ -32,10 +33,11 @@ def repeated(observer: Observer, views: list[JobView]) -> Iterator[Tries]:
     for directory, view in zip(observer.directories, views, strict=True):
         if view.attempt == 1 or view.attempts in (0, 1):
             continue
-        attempts = directory.attempts()
-        if len(attempts) > 1:
+        with suppress(OSError):  # what cannot be read just now is left out, as this is for display
+            attempts = directory.attempts()
             ends = [end for attempt in attempts if (end := _lost(attempt, view)) is not None]
-            yield Tries(view, len(attempts), tuple(kind for kind, _ in ends), ends[-1][1] if ends else None)
+            if len(attempts) > 1:
+                yield Tries(view, len(attempts), tuple(kind for kind, _ in ends), ends[-1][1] if ends else None)
 
 
 def _lost(attempt: Attempt, view: JobView) -> tuple[str, str] | None:

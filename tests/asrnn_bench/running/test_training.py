@@ -3,7 +3,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from asrnn_bench.running.training import prepare_torch
+from asrnn_bench.records import Job
+from asrnn_bench.running.training import build_trainer, leave_out_advice, prepare_torch
 
 
 @pytest.fixture
@@ -22,3 +23,15 @@ def test_a_job_s_torch_is_deterministic_and_fills_no_memory_that_is_written_to_a
     assert torch.get_num_threads() == 3
     assert torch.are_deterministic_algorithms_enabled()
     assert not held.resize_(1 << 21)[1 << 20 :].isnan().all()
+
+
+def test_a_worker_s_log_holds_no_advertisement(
+    jobs: list[Job], caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
+) -> None:
+    leave_out_advice()
+    job = jobs[-1]
+    with caplog.at_level("INFO"):
+        build_trainer(job, [])
+    said = [*(record.getMessage() for record in caplog.records), *(str(each.message) for each in recwarn)]
+    assert any("GPU available" in line for line in said)  # what it says of the training is there
+    assert not any("litlogger" in line or "srun" in line for line in said)
