@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench_support import TINY, call, done
+from bench_support import TINY, done
+from in_process import call_here
 
 from asrnn.errors import DamagedDataError
 from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.spec import load_suite
 from asrnn_bench.results.publishing import bring_up_to_date
 from asrnn_bench.running.job_directory import JobDirectory
+from asrnn_bench.running.launchers.warm import Template
 from asrnn_bench.running.options import Options
 from asrnn_bench.running.provenance import environment
 from asrnn_data import image_sets
@@ -253,9 +255,9 @@ def test_no_record_and_no_options_hold_a_secret(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_no_file_of_a_run_holds_a_secret(tmp_path: Path) -> None:
+def test_no_file_of_a_run_holds_a_secret(tmp_path: Path, template: Template) -> None:
     (tmp_path / "tiny.toml").write_text(TINY)
-    found = call("--suite", "tiny.toml", "--models", "rnn", cwd=tmp_path, **CANARIES)
+    found = call_here(template, "--suite", "tiny.toml", "--models", "rnn", cwd=tmp_path, **CANARIES)
     assert found.returncode == 0, found.stdout + found.stderr
     assert "canary" not in found.stdout + found.stderr
     assert len(list(tmp_path.rglob("worker.log"))) == 3
