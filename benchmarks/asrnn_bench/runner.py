@@ -43,7 +43,7 @@ class Places:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where and how a run's jobs run; by default on every GPU, or every core, of this machine.
+    """Where and how a run's jobs run; by default on every GPU of this machine, or every physical core.
 
     ``join`` lets a second runner work in the same folder; ``retry_failed`` gives jobs that failed another chance.
     """
