@@ -15,7 +15,14 @@ from asrnn_bench.running.attempts import End
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.launchers import local, torch_gpus
 from asrnn_bench.running.launchers import slots as slots_module
-from asrnn_bench.running.launchers.capacity import JOB_BYTES, Capacity, available_cores, find_capacity
+from asrnn_bench.running.launchers.capacity import (
+    JOB_BYTES,
+    Capacity,
+    allocated,
+    available_cores,
+    find_capacity,
+    tightest,
+)
 from asrnn_bench.running.launchers.control_groups import Limits
 from asrnn_bench.running.launchers.local import run_local
 from asrnn_bench.running.launchers.slots import Slot, describe_slots, find_slots
@@ -137,7 +144,7 @@ def test_what_a_run_says_of_its_machine_names_the_limits(machine: list[Capacity]
     machine[0] = Capacity(tuple(range(128)), 64, 256 << 30, Limits(4.0, 8 << 30))
     assert describe_slots(_slots()) == (
         "4 jobs at a time on 64 cores (128 with hyper-threads) and 256.0 GiB of memory, "
-        "limited by the container to 4 CPUs and 8.0 GiB"
+        "of which this process may use 4 CPUs and 8.0 GiB"
     )
     machine[0] = Capacity((0,), 1, 2 << 30, Limits())
     assert describe_slots(_slots()) == "1 job at a time on 1 core and 2.0 GiB of memory"
@@ -161,7 +168,10 @@ def test_hyper_threads_are_told_from_cores(tmp_path: Path, monkeypatch: pytest.M
     assert (found.cores, found.physical) == ((0, 1, 2, 4, 5), 3)
 
 
-def test_a_machine_that_says_nothing_has_what_the_system_counts(tmp_path: Path) -> None:
+def test_a_machine_that_says_nothing_has_what_the_system_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SLURM_CPUS_ON_NODE", raising=False)
     found = find_capacity(tmp_path)
     assert (found.cores, found.physical) == (tuple(available_cores()), len(os.sched_getaffinity(0)))
     assert (found.memory, found.limits) == (psutil.virtual_memory().total, Limits())
@@ -308,3 +318,17 @@ def test_a_worker_s_cublas_repeats_its_numbers(
     worker._become_worker(directories[0], directories[0].job(), Rank())
     assert variables["CUBLAS_WORKSPACE_CONFIG"] == (own or ":4096:8")
     assert "SLURM_JOB_ID" not in variables
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, Limits()),
+        ({"SLURM_CPUS_ON_NODE": "8", "SLURM_MEM_PER_NODE": "4096"}, Limits(8.0, 4 << 30)),
+        ({"SLURM_CPUS_ON_NODE": "8", "SLURM_MEM_PER_CPU": "512"}, Limits(8.0, 4 << 30)),
+        ({"SLURM_CPUS_ON_NODE": "many", "SLURM_MEM_PER_NODE": "0"}, Limits()),
+    ],
+)
+def test_an_allocation_of_slurm_s_is_a_limit_too(variables: dict[str, str], expected: Limits) -> None:
+    assert allocated(variables) == expected
+    assert tightest(expected, Limits(4.0, None), Limits(None, 1 << 40)) == Limits(4.0, expected.memory or 1 << 40)

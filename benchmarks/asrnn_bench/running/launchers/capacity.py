@@ -1,6 +1,7 @@
 """Count what this machine gives to jobs: processors, hyper-threads apart, and memory, within a container's limits."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,10 +48,10 @@ class Capacity:
         if len(self.cores) > self.physical:
             cores += f" ({len(self.cores)} with hyper-threads)"
         text = f"{cores} and {self.memory / 2**30:.1f} GiB of memory"
-        limits = [] if self.limits.cpus is None else [f"{self.limits.cpus:g} CPUs"]
+        limits = [f"{self.limits.cpus:g} CPUs"] if self.limits.cpus is not None and self.is_shared else []
         if self.limits.memory is not None and self.limits.memory < self.memory:
             limits.append(f"{self.limits.memory / 2**30:.1f} GiB")
-        return f"{text}, limited by the container to {' and '.join(limits)}" if limits else text
+        return f"{text}, of which this process may use {' and '.join(limits)}" if limits else text
 
 
 def find_capacity(root: Path = Path("/")) -> Capacity:
@@ -68,7 +69,24 @@ def find_capacity(root: Path = Path("/")) -> Capacity:
         for group in siblings.values()
         if turn < len(group)
     ]
-    return Capacity(tuple(turns), len(siblings), psutil.virtual_memory().total, read_limits(root))
+    limits = tightest(read_limits(root), allocated(os.environ))
+    return Capacity(tuple(turns), len(siblings), psutil.virtual_memory().total, limits)
+
+
+def allocated(variables: Mapping[str, str]) -> Limits:
+    """Return what Slurm gave the job around this process on its node: not every cluster confines jobs to that."""
+    cpus, memory, memory_per_cpu = (
+        int(text) if (text := variables.get(f"SLURM_{name}", "")).isdecimal() else 0
+        for name in ("CPUS_ON_NODE", "MEM_PER_NODE", "MEM_PER_CPU")
+    )
+    return Limits(float(cpus) or None, (memory or memory_per_cpu * cpus) << 20 or None)
+
+
+def tightest(*limits: Limits) -> Limits:
+    """Return the least of several limits."""
+    cpus = [each.cpus for each in limits if each.cpus is not None]
+    memory = [each.memory for each in limits if each.memory is not None]
+    return Limits(min(cpus, default=None), min(memory, default=None))
 
 
 def available_cores() -> list[int]:
