@@ -14,9 +14,10 @@ import asrnn_bench
 from asrnn.errors import ModelError, UsageError
 from asrnn_bench import runner
 from asrnn_bench.api import class_reference
+from asrnn_bench.locking import hold
 from asrnn_bench.planning.plan import Plan, Request, make_plan
 from asrnn_bench.planning.spec import load_suite
-from asrnn_bench.runner import Machine, Places, execute, publish, record_of
+from asrnn_bench.runner import Machine, Places, execute, prepare, publish, record_of
 from asrnn_bench.running import policy, supervision
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.launchers import local
@@ -141,6 +142,47 @@ def test_a_damaged_result_is_a_failed_row_and_is_not_run_over(plan: Plan, places
     outcome = execute(plan, places, Machine(), Console(quiet=True))
     assert (outcome.started, outcome.count("done"), outcome.count("failed")) == (0, 2, 1)
     assert (directory.path / "result.json").read_text() == "{}"
+
+
+def test_a_damaged_result_is_put_aside_when_failed_jobs_are_tried_again(plan: Plan, places: Places) -> None:
+    directories = [JobDirectory.of(places.output, job) for job in plan.jobs]
+    for directory, job in zip(directories, plan.jobs, strict=True):
+        directory.write_job(job)
+        directory.publish(done(job, 0.5), directory.claim())
+    later = done(plan.jobs[1], 0.5).text().replace('"schema_version": 4', '"schema_version": 99').encode()
+    contents = [b"{}", later, directories[2].result_file().read_bytes()]
+    for directory, content in zip(directories, contents, strict=True):
+        directory.result_file().unlink()
+        directory.result_file().write_bytes(content)
+    assert prepare(plan, directories, places, Machine()) == []
+    assert [directory for directory, _ in prepare(plan, directories, places, Machine(retry_failed=True))] == [
+        directories[0]
+    ]
+    assert (directories[0].path / "result.json.damaged").read_bytes() == b"{}"
+    assert [directory.is_done() for directory in directories] == [False, True, True]
+    assert directories[1].result_file().read_bytes() == later
+    directories[0].publish(done(plan.jobs[0], 0.75), directories[0].claim())
+    directories[0].result_file().unlink()
+    directories[0].result_file().write_bytes(b"again")
+    prepare(plan, directories, places, Machine(retry_failed=True))
+    assert (directories[0].path / "result.json.damaged-2").read_bytes() == b"again"
+
+
+def test_a_run_that_cannot_publish_keeps_its_records_and_says_how_to_publish_later(
+    plan: Plan, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asrnn_bench.results.publishing.TIMEOUT_SECONDS", 0.1)
+    places.leaderboards.mkdir()
+    for job in plan.jobs:
+        directory = JobDirectory.of(places.output, job)
+        directory.write_job(job)
+        directory.publish(done(job, 0.5), directory.claim())
+    with hold(places.leaderboards, 0):
+        outcome = execute(plan, places, Machine(), Console(quiet=True))
+    assert (outcome.count("done"), outcome.leaderboard) == (3, None)
+    (fault,) = outcome.faults
+    assert fault.endswith(f"asrnn-bench leaderboard {places.output} --leaderboards {places.leaderboards}")
+    assert execute(plan, places, Machine(), Console(quiet=True)).leaderboard == places.leaderboards / "tiny.tiny.csv"
 
 
 def test_publishing_twice_changes_no_byte(plan: Plan, places: Places) -> None:

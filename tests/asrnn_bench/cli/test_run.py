@@ -235,7 +235,7 @@ def test_a_model_that_diverges_is_a_row_and_not_an_error(tmp_path: Path) -> None
     row = next(
         line for line in (tmp_path / "leaderboards" / "tiny.tiny.csv").read_text().splitlines() if ",rnn," in line
     )
-    assert row.startswith("permuted-mnist,rnn,accuracy,,,,,,0,1,0,0,the training loss became")
+    assert row.startswith("permuted-mnist,rnn,rnn,1,1,accuracy,,,,,,0,1,0,0,the training loss became")
 
 
 @contextmanager

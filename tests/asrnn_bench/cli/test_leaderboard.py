@@ -1,0 +1,81 @@
+"""The verb ``leaderboard``: the newest version is shown, the others are named, and a check says what differs."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from bench_support import done
+
+from asrnn_bench.cli import invoke
+from asrnn_bench.records import Job
+from asrnn_bench.results.leaderboard import COLUMNS, csv_of, frame
+from asrnn_bench.results.publishing import bring_up_to_date
+
+COMMITTED = Path(__file__).parents[3] / "leaderboards"
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the committed leaderboards."""
+    return shutil.copytree(COMMITTED, tmp_path / "boards", ignore=shutil.ignore_patterns(".index", ".lock"))
+
+
+def test_the_newest_version_is_shown_and_the_others_are_named(
+    copy: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert invoke(["leaderboard", str(copy)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("long-range (version 2), budget quick\nOrder: ")
+    assert " / " not in said
+    assert "…" not in said
+    assert (
+        f"long-range has records of version 1 too; to see one: asrnn-bench leaderboard {copy} --suite-version 1" in said
+    )
+    table = [line.split()[0] for line in said.splitlines() if "±" in line]
+    assert table.index("exprnn") < table.index("chance")
+    assert invoke(["leaderboard", str(copy), "--suite-version", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "(version 1)" in said
+    assert "exprnn" not in said
+    assert "long-range.quick.v1.csv" in said
+    assert invoke(["leaderboard", str(copy), "--suite-version", "7"]) == 2
+    assert "there are no records of --suite-version 7; there are: 1, 2" in capsys.readouterr().err
+
+
+def test_no_table_and_no_file_has_two_scores_of_a_model_and_task(copy: Path) -> None:
+    assert invoke(["leaderboard", str(copy)]) == 0
+    for name, models in (("long-range.quick.csv", 12), ("long-range.quick.v1.csv", 8)):
+        table = pd.read_csv(copy / name)
+        assert table["suite_version"].nunique() == 1
+        assert table.pivot(index="entry", columns="task", values="mean").shape == (models, 5)
+        assert (table["entry"] == table["model"]).all()
+
+
+def test_a_check_says_how_a_file_differs(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["leaderboard", str(copy), "--check"]) == 0
+    capsys.readouterr()
+    board = copy / "long-range.quick.csv"
+    text = board.read_bytes()
+    board.write_bytes(text.replace(b"\n", b"\r\n"))
+    for record in sorted(copy.glob("records/*/*.json"))[:5]:
+        record.write_bytes(b"\xef\xbb\xbf" + record.read_bytes().replace(b"\n", b"\r\n"))
+    assert invoke(["leaderboard", str(copy), "--check", "--strict"]) == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"{board} says what the records give, but has CRLF at the ends of lines")
+    assert line.endswith(f"run: asrnn-bench leaderboard {copy} --leaderboards {copy}")
+    assert invoke(["leaderboard", str(copy)]) == 0
+    assert board.read_bytes() == text
+
+
+def test_the_csv_is_what_pandas_writes_of_the_frame(jobs: list[Job], tmp_path: Path) -> None:
+    board = bring_up_to_date(tmp_path, [done(job, place / 997) for place, job in enumerate(jobs)]).boards[0]
+    columns = frame(board.records)
+    assert list(columns.columns) == list(COLUMNS)
+    for name in ("rank", "n_test", "hidden_size", "parameters_recurrent", "parameters_total"):
+        columns[name] = columns[name].astype("Int64")
+    assert csv_of(board.rows) == columns.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    with (tmp_path / "long-range.quick.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == len(board.rows)

@@ -1,0 +1,92 @@
+"""A leaderboard on a terminal of 80 columns, and the versions of a suite kept apart."""
+
+import io
+from pathlib import Path
+
+import pytest
+from bench_support import done
+from rich.console import Console
+
+from asrnn_bench.records import Job, Record, without_result
+from asrnn_bench.results.boards import boards
+from asrnn_bench.results.store import read_records
+from asrnn_bench.results.tables import board_markdown, leaderboard_files, terminal_table
+
+COMMITTED = Path(__file__).parents[3] / "leaderboards"
+
+
+def lines_of(records: list[Record], width: int) -> list[str]:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(terminal_table(records, width))
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="module")
+def committed() -> list[Record]:
+    return read_records(COMMITTED)[0]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 250])
+def test_every_head_and_every_score_is_whole_whatever_the_width(committed: list[Record], width: int) -> None:
+    board = boards(committed)[0]
+    lines = lines_of(committed, width)
+    assert max(map(len, lines)) <= width
+    assert "…" not in "".join(lines)
+    heads = " ".join(line for line in lines if line.startswith("test accuracy"))
+    assert [task for task in board.tasks if heads.split().count(task) != 1] == []
+    for entry in board.entries(ranked=True) + board.entries(ranked=False):
+        own = " ".join(line for line in lines if line.split()[:1] == [entry])
+        assert own.count("±") == len(board.tasks)
+
+
+def test_the_order_stands_above_the_table_and_baselines_below_a_rule(committed: list[Record]) -> None:
+    lines = lines_of(committed, 80)
+    board = boards(committed)[0]
+    text = " ".join(lines)
+    assert " ".join(board.order.split()) in " ".join(text.split())
+    table = lines[next(i for i, line in enumerate(lines) if line.startswith("test accuracy")) :]
+    rule = next(i for i, line in enumerate(table) if line.startswith("─"))
+    assert [line.split()[0] for line in table[1:rule]] == board.entries(ranked=True)
+    assert [line.split()[0] for line in table[rule + 1 : rule + 3]] == ["logistic-regression", "chance"]
+    assert text.index("Order:") < text.index("antisymmetric")
+    assert board.order in board_markdown(board)
+
+
+def test_long_names_take_several_lines_and_scores_none(jobs: list[Job]) -> None:
+    job = next(job for job in jobs if job.model.name == "lstm")
+    words = [{"mode": "word " * 12 + end} for end in "ab"]
+    both = [job.model_copy(update={"model": job.model.model_copy(update={"hyper": hyper})}) for hyper in words]
+    lost = [without_result(each.model_copy(update={"seed": 7}), "failed", "why") for each in both]
+    lines = lines_of([*(done(each, 0.5) for each in both), *lost], 50)
+    assert max(map(len, lines)) <= 50
+    assert "".join(lines).count("50.0 ±4.4 (1 lost)") == 2
+    assert "".join(lines).count("word") in (24, 48)  # in each block
+
+
+def test_a_version_of_a_suite_has_a_table_and_files_of_its_own(jobs: list[Job]) -> None:
+    job = next(job for job in jobs if job.model.name == "lstm")
+    versions = {version: job.model_copy(update={"suite_version": version}) for version in (2, 10, 9)}
+    records = [done(each, version / 100) for version, each in versions.items()]
+    files = leaderboard_files(Path("x"), records)
+    assert sorted(path.name for path in files if path.suffix == ".csv") == [
+        "long-range.quick.csv",
+        "long-range.quick.v2.csv",
+        "long-range.quick.v9.csv",
+    ]
+    for version in (2, 9, 10):
+        name = "long-range.quick.csv" if version == 10 else f"long-range.quick.v{version}.csv"
+        (line,) = files[Path("x") / name].splitlines()[1:]
+        assert f",{version / 100:g}," in line
+    text = "\n".join(lines_of(records, 80))
+    assert "(version 10)" in text
+    assert "10.0 ±" in text
+    assert text.count("±") == 2  # one score, and the legend
+
+
+def test_two_suites_whose_names_run_together_are_two_leaderboards(jobs: list[Job]) -> None:
+    pairs = [("a.b", "c"), ("a", "b.c"), ("a", "b.c.v1")]
+    records = [done(jobs[4].model_copy(update={"suite": s, "budget": b}), 0.5) for s, b in pairs]
+    records.append(done(jobs[4].model_copy(update={"suite": "a", "budget": "b.c", "suite_version": 1}), 0.25))
+    files = leaderboard_files(Path("x"), records)
+    assert len(files) == 2 * 4
+    assert sum(",0.25," in text for path, text in files.items() if path.suffix == ".csv") == 1
