@@ -5,34 +5,53 @@ import ctypes
 import hashlib
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+
+
+def why_not_compiled() -> str | None:
+    """Say in a sentence why nothing can be compiled here, and scans are slow; or nothing, without importing torch."""
+    found = load_library("probe", Path(__file__).with_name("probe.c"))
+    return found if isinstance(found, str) else None
 
 
 def load_library(
     name: str, source: Path, flags: Sequence[str] = (), includes: Sequence[Path] = ()
 ) -> ctypes.CDLL | str:
-    """Compile a C file, unless that was done before, and load it; or say in a sentence why that cannot be.
+    """Load a compiled C file from the first cache that has it or can take it; or say in a sentence why none does.
+
+    Without a compiler, one that this user's processes elsewhere have compiled is loaded, as on the nodes of a cluster
+    that share a home.
 
     Args:
-        name: what the library is called in the user's cache.
+        name: what the library is called in the user's caches.
         source: the C file.
         flags: of the compiler, beside those of any library.
         includes: the files that it includes by flags; another text of theirs is another library.
     """
     words, version = compiler()
-    if not words:
-        return version
-    command = [*words, "-std=gnu11", "-O3", "-shared", "-fPIC", *flags, str(source)]
-    try:
-        return ctypes.CDLL(str(_build(name, command, version, [source, *includes])))
-    except (OSError, subprocess.SubprocessError) as error:
-        return f"{words[0]} failed: {_first_error(error)}"
+    options = ["-std=gnu11", "-O3", "-shared", "-fPIC", *flags]
+    text = f"{name}-{_digest(*options, platform.machine(), *(file.read_text() for file in (source, *includes)))}"
+    reasons = []
+    for folder in _cache_folders():
+        own = [folder / f"{text}-{_digest(*words, version)}.so"]
+        for library in own if words else sorted(folder.glob(f"{text}-*.so")):
+            try:
+                if not library.exists():
+                    _build([*words, *options, str(source)], library)
+                return ctypes.CDLL(str(library))
+            except (OSError, subprocess.SubprocessError) as error:
+                reasons.append(f"in {folder}: {_first_error(error)}")
+    if reasons:
+        return f"{words[0] if words else 'loading'} failed {reasons[0]}"
+    return version
 
 
 @cache
@@ -49,40 +68,46 @@ def compiler() -> tuple[list[str], str]:
         return [], f"the C compiler cannot be asked for its version: {_first_error(error)}"
 
 
-def _build(name: str, command: list[str], version: str, files: Sequence[Path]) -> Path:
-    """Compile into the user's cache, unless the same compiler has compiled the same text for the same processor."""
-    identity = [*command, version, platform.machine(), *(file.read_text() for file in files)]
-    full_name = f"{name}-{hashlib.sha256(chr(0).join(identity).encode()).hexdigest()[:16]}.so"
-    folder = _cache_folder()
-    library = folder / full_name
-    if not library.exists():
-        with tempfile.TemporaryDirectory(dir=folder) as work:
-            built = Path(work) / full_name
-            _run([*command, "-o", str(built)])
-            with built.open("rb") as written:
-                os.fsync(written.fileno())  # loading half a library ends the process
-            built.replace(library)  # whole or not at all, whoever else compiles it now
-    return library
+def _digest(*words: str) -> str:
+    return hashlib.sha256(chr(0).join(words).encode()).hexdigest()[:16]
+
+
+def _build(command: list[str], library: Path) -> None:
+    """Compile into a folder, with what the compiler keeps for itself beside it."""
+    with tempfile.TemporaryDirectory(dir=library.parent) as work:
+        built = Path(work) / library.name
+        _run([*command, "-o", str(built)], TMPDIR=work)
+        with built.open("rb") as written:
+            os.fsync(written.fileno())  # loading half a library ends the process
+        built.replace(library)  # whole or not at all, whoever else compiles it now
+
+
+def _cache_folders() -> Iterator[Path]:
+    """Return folders of the user's own, the best first; the last one is there as long as this process."""
+    named = os.environ.get("XDG_CACHE_HOME")
+    places = [Path(named)] if named else []
+    with suppress(RuntimeError):  # no home
+        places.append(Path.home() / ".cache")
+    for place in places:
+        with suppress(OSError):  # it cannot be written to
+            folder = place / "asrnn-bench"
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if folder.stat().st_uid == os.getuid():
+                yield folder
+    with suppress(OSError):
+        yield _folder_of_this_process()
 
 
 @cache
-def _cache_folder() -> Path:
-    """Return a folder of the user's own, for as long as this process lasts where there is no other."""
-    try:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "asrnn-bench"
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if folder.stat().st_uid == os.getuid() and os.access(folder, os.W_OK | os.X_OK):
-            return folder
-    except (OSError, RuntimeError):  # no home, or one that cannot be written to
-        pass
+def _folder_of_this_process() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="asrnn-bench-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 
-def _run(command: list[str]) -> str:
+def _run(command: list[str], **variables: str) -> str:
     """Return what a command prints, in English."""
-    environment = {**os.environ, "LC_ALL": "C"}
+    environment = {**os.environ, "LC_ALL": "C", **variables}
     done = subprocess.run(
         command, check=True, capture_output=True, text=True, errors="replace", timeout=300, env=environment
     )
@@ -90,5 +115,7 @@ def _run(command: list[str]) -> str:
 
 
 def _first_error(error: Exception) -> str:
-    lines = str(getattr(error, "stderr", None) or error).split("\n")
-    return next((line for line in lines if "error" in line), lines[0])
+    """Return the line that says why: not that of a program which only says that another one failed."""
+    lines = [line for line in str(getattr(error, "stderr", None) or error).split("\n") if line.strip()]
+    causes = [line for line in lines if not line.startswith("collect2:") and re.search("error|failed|cannot|No ", line)]
+    return (causes or lines or [type(error).__name__])[0]

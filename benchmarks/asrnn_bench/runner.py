@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import Timeout
 from rich.console import Console
 
-from asrnn.compiling import compiler
+from asrnn.compiling import why_not_compiled
 from asrnn.errors import DataError, MissingDataError, UsageError
 from asrnn_bench.atomic import sync_file_system
 from asrnn_bench.disk_errors import WAIT_SECONDS, is_passing, wait_out
@@ -165,8 +165,7 @@ def say_if_scans_are_slow(environment: Mapping[str, str], console: Console) -> N
         environment: what workers on this machine get; those on a GPU need no compiler.
         console: where to say it.
     """
-    words, why = compiler()
-    if not words and not environment.get("CUDA_VISIBLE_DEVICES"):
+    if not environment.get("CUDA_VISIBLE_DEVICES") and (why := why_not_compiled()):
         console.print(f"scans take their steps in Python, several times slower: {why}", soft_wrap=True)
 
 

@@ -230,16 +230,16 @@ def test_classes_are_found_again_by_file_or_by_module() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "gpus", "is_said"), [([], "", True), ([], "0", False), (["cc"], "", False), (["cc"], "0", False)]
+    ("reason", "gpus", "is_said"), [("cc failed", "", True), ("cc failed", "0", False), (None, "", False)]
 )
 def test_slow_scans_are_said_once_where_people_look(
-    found: list[str], gpus: str, is_said: bool, monkeypatch: pytest.MonkeyPatch
+    reason: str | None, gpus: str, is_said: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "compiler", lambda: (found, "there is no C compiler: install one, or name it in CC"))
+    monkeypatch.setattr(runner, "why_not_compiled", lambda: reason)
     console = Console(file=io.StringIO(), width=200)
     runner.say_if_scans_are_slow({"CUDA_VISIBLE_DEVICES": gpus}, console)
     said = console.file.getvalue()  # type: ignore[attr-defined]
-    assert ("several times slower: there is no C compiler" in said) == is_said
+    assert ("several times slower: cc failed" in said) == is_said
 
 
 def test_brackets_in_a_reason_are_shown_as_they_are(tmp_path: Path) -> None:
