@@ -350,6 +350,7 @@ def test_a_killed_rank_is_out_of_memory_where_linux_says_so_however_late_its_pee
 
     kills = [3]
     monkeypatch.setattr(oom, "oom_kills", lambda proc=None: kills[0])
+    monkeypatch.setattr(oom, "WINDOW_SECONDS", 0.0)
     ranks = [Worker(), Worker()]
     left = list(ranks)
     options = OPTIONS.model_copy(update={"devices_per_job": 2})
