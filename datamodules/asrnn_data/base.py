@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 import torch.distributed as dist
-from lightning.pytorch import LightningDataModule
+from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn, TrainerStatus
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
@@ -199,11 +199,18 @@ class SequenceDataModule(LightningDataModule, ABC):
     @property
     def share(self) -> Share:
         """What of each batch, and of validation and test, this process works on: all, unless several train together."""
-        if self.trainer is not None:
-            return Share(self.trainer.global_rank, self.trainer.world_size)
+        trainer = self._running_trainer
+        if trainer is not None:
+            return Share(trainer.global_rank, trainer.world_size)
         if dist.is_available() and dist.is_initialized():  # loaders without their data module, or no Lightning at all
             return Share(dist.get_rank(), dist.get_world_size())
         return WHOLE
+
+    @property
+    def _running_trainer(self) -> Trainer | None:
+        """The trainer that is at work with this data module; what a finished one left does not count."""
+        running = self.trainer is not None and self.trainer.state.status == TrainerStatus.RUNNING
+        return self.trainer if running else None
 
     def train_batch(self, step: int, share: Share = WHOLE) -> Batch:
         """Return the batch of a training step, a pure function of (seed, step), or the share of one rank of it.
@@ -237,8 +244,8 @@ class SequenceDataModule(LightningDataModule, ABC):
             UsageError: there is no whole batch, or the processes cannot have equal shares of one.
         """
         self.check_batch_size()
-        trainer = self.trainer
-        if trainer and trainer.state.fn == TrainerFn.FITTING and trainer.state.status == TrainerStatus.RUNNING:
+        trainer = self._running_trainer
+        if trainer is not None and trainer.state.fn == TrainerFn.FITTING:
             return FittedBatches(self, trainer)
         return TrainBatches(self, self._epochs)
 

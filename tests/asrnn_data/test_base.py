@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.trainer.states import TrainerState
 from recording import Recorder, equal, trainer
 
 from asrnn.errors import MissingDataError, UnknownNameError, UsageError
@@ -235,7 +236,7 @@ def test_batches_are_made_on_the_trainer_s_device_and_stay_there():
     device = torch.device("meta")  # any that is not the CPU
     built = PermutedMNIST(images=EMBEDDED)
     strategy = type("Strategy", (), {"root_device": device})()
-    built.trainer = type("Elsewhere", (), {"global_rank": 0, "world_size": 1, "strategy": strategy})()
+    built.trainer = type("Elsewhere", (), {"state": TrainerState(), "strategy": strategy})()
     built.setup()
     batch = built.train_batch(0)
     assert {part.device for part in (*batch, *built.samples("val", 0, 4), built._permutation)} == {device}
@@ -248,7 +249,7 @@ def test_images_are_read_once_for_all_stages_and_again_for_another_device():
     built.setup("test")
     assert built._sources is before
     strategy = type("Strategy", (), {"root_device": torch.device("meta")})()
-    built.trainer = type("Elsewhere", (), {"global_rank": 0, "world_size": 1, "strategy": strategy})()
+    built.trainer = type("Elsewhere", (), {"state": TrainerState(), "strategy": strategy})()
     built.setup("fit")
     assert {part.device.type for part in (*built.train_batch(0), *built.samples("val", 0, 4))} == {"meta"}
     built.trainer = None

@@ -125,3 +125,12 @@ def test_a_batch_that_ranks_cannot_share_equally_is_refused():
 def test_rank_0_has_a_largest_share(num_samples, world_size):
     sizes = [stop - start for start, stop in (Share(rank, world_size).of(num_samples) for rank in range(world_size))]
     assert max(sizes) == sizes[0] == Share(0, world_size).largest(num_samples)
+
+
+def test_a_trainer_that_has_finished_shares_nothing_any_more():
+    """As after a fit of forked processes, which this process was none of."""
+    module = modules(PermutedMNIST, 2)[0]
+    assert module.share == Share(0, 2)
+    module.trainer.state = TrainerState(status=TrainerStatus.FINISHED, fn=TrainerFn.FITTING)
+    assert equal(joined(module.test_dataloader()), module.samples("test", 0, 500))
+    assert equal(next(iter(module.train_dataloader())), module.train_batch(0))

@@ -57,7 +57,7 @@ def test_two_ranks_train_as_one_process_does(tmp_path: Path, precision: str, tol
     assert [(rank["rank"], rank["world_size"]) for rank in ranks] == [(0, RANKS), (1, RANKS)]
     for rank in ranks:
         assert rank["sizes"] == [ddp_training.BATCH_SIZE // RANKS] * ddp_training.STEPS
-    assert {rank["loader"] for rank in ranks} == {"TrainBatches"}  # Lightning put no sampler of its own in
+    assert {rank["loader"] for rank in ranks} == {"FittedBatches"}  # Lightning put no sampler of its own in
     assert alone["losses"][-1] < alone["losses"][0] - 0.2  # it learns: equal losses are not those of equal chance
     assert ranks[0]["losses"] == ranks[1]["losses"]
     assert ranks[0]["weights"] == ranks[1]["weights"]

@@ -134,7 +134,7 @@ def test_the_jobs_of_damaged_data_fail_at_once_and_the_others_run(
         target = tmp_path / "data" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(damage(b"what was published") if name == file else b"right")
-    monkeypatch.setattr(runner, "choose_launch", lambda *_, **__: Launch(publish_everything, 1))
+    monkeypatch.setattr(runner, "choose_launch", lambda *_, **__: Launch(publish_everything, 1, "one at a time"))
     places = Places(tmp_path / "runs", tmp_path / "leaderboards", tmp_path / "data")
     outcome = execute(make_plan(load_suite(str(path)), Request()), places, Machine(), Console(quiet=True))
     by_task = {(record.job.task.name, record.status) for record in outcome.records}
