@@ -247,7 +247,7 @@ def prepare(
 ) -> list[tuple[JobDirectory, Job]]:
     """Write every job, and return those to start; all of it is on disk before the first one starts."""
     waiting = list(_prepare(plan, directories, places.data_dir, machine))
-    sync_file_system(places.output)
+    wait_out(partial(sync_file_system, places.output))
     return waiting
 
 
@@ -381,7 +381,7 @@ def make_writable(folder: Path, flag: str) -> None:
         UsageError: they cannot; the message names the flag that chooses another one.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        wait_out(partial(folder.mkdir, parents=True, exist_ok=True))
     except OSError as error:
         raise _unwritable(folder, flag, error) from error
     require_writable(folder, flag)
@@ -396,8 +396,8 @@ def require_writable(folder: Path, flag: str) -> None:
     nearest = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), Path())
     probe = nearest / f".writable-{os.getpid()}"
     try:
-        probe.touch()
-        probe.unlink()
+        wait_out(probe.touch)
+        wait_out(partial(probe.unlink, missing_ok=True))
     except OSError as error:
         raise _unwritable(folder, flag, error) from error
 

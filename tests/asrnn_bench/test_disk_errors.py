@@ -3,6 +3,7 @@
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from failing_disk import PASSING, FailingDisk
@@ -11,6 +12,7 @@ from asrnn.errors import DataError, MissingDataError, ModelError
 from asrnn_bench import worker
 from asrnn_bench.atomic import is_there, read_object
 from asrnn_bench.disk_errors import is_passing, wait_out
+from asrnn_bench.records import Job
 from asrnn_bench.running.attempts import EX_DATA, EX_DISK, EX_NO_INPUT, EX_NO_SPACE, EX_SOFTWARE
 from asrnn_bench.running.job_directory import JobDirectory, checkpoint_steps
 from asrnn_bench.running.publication import publish
@@ -119,3 +121,26 @@ def test_a_file_system_without_links_has_one(number: int, tmp_path: Path, monkey
     monkeypatch.setattr(os, "link", fail)
     assert publish(own, tmp_path)
     assert JobDirectory(tmp_path).is_done()
+
+
+@pytest.mark.parametrize("number", PASSING, ids=os.strerror)
+def test_a_plan_is_written_though_the_file_server_fails_for_a_moment(
+    number: int, tmp_path: Path, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = JobDirectory.of(tmp_path, jobs[0])
+    failures = dict.fromkeys(("mkdir", "replace", "open"), 1)
+    for name in failures:
+        monkeypatch.setattr(os, name, _fails_first(getattr(os, name), name, failures, number, str(directory.path)))
+    assert directory.write_job(jobs[0])
+    assert set(failures.values()) == {0}
+    assert directory.job() == jobs[0]
+
+
+def _fails_first(call: Any, name: str, failures: dict[str, int], number: int, root: str) -> Any:
+    def failing(path: Any, *args: Any, **options: Any) -> Any:
+        if failures[name] and str(path).startswith(root):
+            failures[name] -= 1
+            raise error_of(number)
+        return call(path, *args, **options)
+
+    return failing

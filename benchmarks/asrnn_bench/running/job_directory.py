@@ -30,7 +30,7 @@ from typing import Any, Literal
 
 from asrnn.errors import UsageError
 from asrnn_bench.atomic import holds, is_there, read_object, replace
-from asrnn_bench.disk_errors import is_passing
+from asrnn_bench.disk_errors import is_passing, wait_out
 from asrnn_bench.plain_text import plain
 from asrnn_bench.reading import UnreadableError, read_file
 from asrnn_bench.records import Job, LaterVersionError, Record, Status, job_text, read_job, read_record
@@ -79,18 +79,21 @@ class JobDirectory:
             UsageError: the directory cannot be written, or the model's file changed since it was planned.
         """
         try:
-            is_new = self._make()
-            if model_file is not None:
-                self._write_model(job, model_file)
-            text = job_text(job)
-            if not holds(self.path / "job.json", text):
-                # No wait for the disk: the runner waits once for all, and a job lost in a power cut is written again.
-                replace(self.path / "job.json", text, durable=False)
+            is_new = wait_out(self._make)
+            wait_out(lambda: self._write_job(job, model_file))
         except OSError as error:
             raise UsageError(
                 f"cannot write to {self.path}: {error.strerror}; choose another --output or mend its permissions"
             ) from error
         return is_new
+
+    def _write_job(self, job: Job, model_file: Path | None) -> None:
+        if model_file is not None:
+            self._write_model(job, model_file)
+        text = job_text(job)
+        if not holds(self.path / "job.json", text):
+            # No wait for the disk: the runner waits once for all, and a job lost in a power cut is written again.
+            replace(self.path / "job.json", text, durable=False)
 
     def _make(self) -> bool:
         """Make the directory, unless it is there, and return whether this process did."""
