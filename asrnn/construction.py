@@ -121,7 +121,7 @@ def _arguments(
     return ([], {**by_name, left[0]: rest[0]}) if left else (rest, by_name)
 
 
-def one_line(error: Exception, model_class: type[nn.Module]) -> str:
+def one_line(error: Exception | SystemExit, model_class: type[nn.Module]) -> str:
     """Say what went wrong, and on which line of the model's own file it did."""
     own, line, trace = sys.modules[model_class.__module__].__dict__.get("__file__"), None, error.__traceback__
     while trace is not None:

@@ -1,42 +1,81 @@
-"""The model is built from two sizes, and gives out tensors of the right shape and precision."""
+"""The model is built from two sizes, gives tensors of the right shape and precision, and leaves torch as it was."""
 
 import torch
+from torch import Tensor
 
 from asrnn.contract.check import Check
 from asrnn.contract.report import Verdict, failed, passed
-from asrnn.contract.subject import HIDDEN_SIZES, INPUT_SIZE, Subject, noise, run
+from asrnn.contract.settings import Settings
+from asrnn.contract.subject import RaisedError, Subject, model_code, run
+from asrnn.errors import AsrnnError
 from asrnn.layers import run_layer
 
 ODD_SIZES = ((1, 6, 1, 5), (3, 1, 5, 7), (2, 9, 1, 13), (5, 2, 16, 3))
 """B, T, I and H, each of them odd somewhere and, but for H, 1 somewhere, though never B and T together: a batch of one
 that was squeezed away must not pass for a single step."""
 
+_ADVICE = "its constructor must take input_size and hidden_size, and may default the rest"
+
 
 def _builds(subject: Subject) -> Verdict:
-    refusals = [subject.refusal(INPUT_SIZE, size) for size in HIDDEN_SIZES]
-    if None not in refusals:
-        return failed(
-            str(refusals[0]), "its constructor must take input_size and hidden_size, and may default the rest"
-        )
+    refusals = [subject.refusal(subject.input_size, size) for size in subject.hidden_sizes]
+    if refusals[0] is not None and None not in refusals:
+        raise refusals[0]
     model = subject.build()
     parameters = f"{model.num_recurrent_parameters():,} parameters"
-    return passed(f"{type(model.recurrence).__name__}({INPUT_SIZE}, {subject.hidden_size}) has {parameters}")
+    slow = f"; as it is slow, sequences are {subject.shortened} times shorter" if subject.shortened > 1 else ""
+    called = f"{type(model.recurrence).__name__}({subject.input_size}, {subject.hidden_size})"
+    return passed(f"{called} has {parameters}{slow}")
 
 
 def _shapes(subject: Subject) -> Verdict:
-    refused = sorted({hidden for _, _, inputs, hidden in ODD_SIZES if subject.refusal(inputs, hidden)})
-    in_sequence = run(subject.build(), noise(2, 3, INPUT_SIZE)).sequence is not None
+    other_sizes: set[int] = set()
+    in_sequence = run(subject.build(), subject.sequences(2, 3)).sequence is not None
     for B, T, inputs, hidden in ODD_SIZES:
-        model = subject.build(inputs, subject.hidden_size if hidden in refused else hidden)
-        output = run_layer(model.recurrence, noise(B, T, inputs), model.output_size, return_sequence=in_sequence)
+        if subject.refusal(inputs, subject.hidden_size):
+            inputs = subject.input_size
+        try:
+            output = _output(subject, B, T, inputs, hidden, in_sequence)
+        except (AsrnnError, RaisedError):  # a model may want even sizes, or multiples of 128, and jobs have these
+            other_sizes.add(hidden)
+            output = _output(subject, B, T, inputs, subject.hidden_size, in_sequence)
         if output.dtype != torch.float32:
             kind = str(output.dtype).removeprefix("torch.")
             return failed(f"{kind} from a float32 input [{B}, {T}, {inputs}]", "keep the input's precision")
+        if output.device.type != torch.device(subject.device).type:
+            return failed(f"outputs on {output.device} from an input on {subject.device}", "stay on the input's device")
     seen = f"{len(ODD_SIZES)} sizes, down to B=1, T=1, I=1"
-    return passed(f"{seen}; hidden_size {', '.join(map(str, refused))} refused by it" if refused else seen)
+    if other_sizes:
+        seen += f"; it takes no hidden_size {', '.join(map(str, sorted(other_sizes)))}"
+    return passed(seen)
+
+
+def _output(subject: Subject, B: int, T: int, inputs: int, hidden: int, in_sequence: bool) -> Tensor:
+    model = subject.build(inputs, hidden)
+    with model_code():
+        return run_layer(model.recurrence, subject.noise(B, T, inputs), model.output_size, return_sequence=in_sequence)
+
+
+def _settings(subject: Subject) -> Verdict:
+    before = Settings.now()
+    run(subject.build().train(), subject.sequences(2, 3))
+    changed = [*subject.changed_settings, *before.put_back()]
+    if changed:
+        return failed(
+            f"it changes torch for everything in the process: {'; '.join(changed)}",
+            "give dtype= and device= to the tensors that are made, and use torch.no_grad() as a context",
+        )
+    return passed("default dtype, default device and gradient mode")
 
 
 CHECKS = (
-    Check("builds", "hard", "it is built from (input_size, hidden_size) and maps [B, T, I] to [B, T, H]", _builds),
+    Check(
+        "builds",
+        "hard",
+        "it is built from (input_size, hidden_size) and maps [B, T, I] to [B, T, H]",
+        _builds,
+        advice=_ADVICE,
+    ),
     Check("shapes", "hard", "[B, T, H] or [B, H] in float32 at odd sizes", _shapes, ("builds",)),
+    Check("settings", "hard", "torch's global settings stay as they are", _settings, ("builds",)),
 )

@@ -1,14 +1,21 @@
 """A check: a name, what it expects, and a look at the model that may fail in whatever way a model can."""
 
+import os
+import re
 import time
-from collections.abc import Callable, Collection
+import traceback
+import warnings
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from asrnn.construction import one_line
+from asrnn.contract.randomness import seeded
 from asrnn.contract.report import Finding, Severity, Verdict, failed, skipped
-from asrnn.contract.subject import Subject
+from asrnn.contract.subject import RaisedError, Subject
 from asrnn.errors import AsrnnError
 
 TOLERANCE = 1e-4
@@ -17,6 +24,8 @@ TOLERANCE = 1e-4
 Sums in another order round at 6e-8 each, and 20 steps carry that on, by a factor of 100 at most in a model that can be
 trained over 1,000; what the checks look for (a leak, a state that is not carried) is of the size of the numbers.
 """
+
+_NEEDS_CUDA = re.compile(r"cuda|\bgpus?\b|nvidia|triton", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +36,9 @@ class Check:
         name: a few letters, as in ``causality``.
         severity: what a failure means.
         expected: what must be so, in words.
-        look: looks at the model; whatever it raises is a failure.
+        look: looks at the model; what the model's code raises is a failure, what the look itself raises is not.
         needs: checks without which there is nothing to see: where one of them failed, this one is skipped.
-        advice: what to do where the look raised something.
+        advice: what to do where the model raised something.
     """
 
     name: str
@@ -52,12 +61,70 @@ class Check:
         return Finding(self.name, self.severity, self.expected, verdict, time.perf_counter() - began)
 
     def _look(self, subject: Subject) -> Verdict:
-        """Look, with a random generator and a gradient mode that are the same whoever asks, and are put back."""
-        with torch.random.fork_rng(devices=[]), torch.enable_grad():
-            torch.default_generator.manual_seed(0)
+        with _undisturbed():
             try:
                 return self.look(subject)
             except AsrnnError as error:
-                return failed(str(error), self.advice)
-            except Exception as error:  # a model may raise anything, and a stranger is to read why in one line
-                return failed(f"it raised {one_line(error, subject.model_class)}", self.advice)
+                return self._raised(subject, error, str(error))
+            except RaisedError as error:
+                cause = error.cause
+                return self._raised(subject, cause, f"it raised {one_line(cause, subject.model_class)}")
+            except MemoryError:
+                return skipped("this machine has not enough memory for this check")
+            except Exception as error:  # a fault of the check is no fault of the model
+                return skipped(f"the check itself failed, which is no fault of the model: {_where(error)}")
+
+    def _raised(self, subject: Subject, error: BaseException, words: str) -> Verdict:
+        """Judge what the model raised: what needs a GPU says nothing of a model on a machine without one."""
+        if subject.device == "cpu" and needs_cuda(error):
+            return skipped(
+                f"it needs CUDA, and this is the CPU: {words}; check it with --device cuda where there is a GPU"
+            )
+        return failed(words, self.advice)
+
+
+def needs_cuda(error: BaseException | None) -> bool:
+    """Say whether an error, or the line of code that raised it or its cause, asks for CUDA."""
+    while error is not None:
+        frames = traceback.extract_tb(error.__traceback__)
+        line = frames[-1].line if frames and isinstance(error, AssertionError) else ""
+        if not isinstance(error, AsrnnError) and _NEEDS_CUDA.search(f"{error} {line or ''}"):
+            return True
+        error = error.__cause__
+    return False
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Look with the same seeds, gradient mode and algorithms whoever asks; hide what a model prints and compiles.
+
+    Steps that a model compiles run as they are written, which gives the same numbers without the compiler's seconds.
+    """
+    threads = torch.get_num_threads()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    filling = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.set_num_threads(1)  # as most jobs have it; several that wait for one another take more time than one
+        torch.use_deterministic_algorithms(True, warn_only=True)  # as a job has it
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        try:
+            with (
+                redirect_stdout(nowhere),
+                redirect_stderr(nowhere),
+                torch.compiler.set_stance("force_eager"),
+                seeded(0),
+                torch.enable_grad(),
+            ):
+                yield
+        finally:
+            torch.set_num_threads(threads)
+            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+            torch.utils.deterministic.fill_uninitialized_memory = filling  # type: ignore[attr-defined]
+
+
+def _where(error: Exception) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(frame.filename).name}, line {frame.lineno}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]} ({place})"

@@ -1,53 +1,88 @@
-"""What becomes of numbers and gradients over the lengths that the tasks have, and over twice that."""
+"""What becomes of numbers and gradients over the lengths that the tasks have, twice that, and inputs like theirs."""
 
 import math
-from functools import lru_cache
 
 import torch
+from torch import Tensor
 
 from asrnn.contract.check import Check
-from asrnn.contract.report import Verdict, failed, passed
-from asrnn.contract.subject import INPUT_SIZE, Subject, noise, run, trained_parameters
+from asrnn.contract.report import Verdict, failed, listed, passed, skipped
+from asrnn.contract.subject import Subject, gradients_of, run, trained_parameters
 
 STEPS, LONGEST = 1000, 2000
-BATCH_SIZE = 2
 VANISHED, EXPLODED = 1e-6, 1e6
 """The bounds of a gradient over 1,000 steps, relative to that of the last input, between which nothing is said: beyond
 them float32, whose sums round at 6e-8, hardly adds the first input's share to the last one's."""
 
+KINDS = (
+    "noise",
+    "zeros",
+    "values in [0, 1] after hundreds of zeros",
+    "standardised pixels",
+    "noise after an image",
+    "ones",
+)
+"""What the samples of a batch are like; each of the tasks has some of these."""
+
+
+def like_tasks(subject: Subject, num_steps: int) -> Tensor:
+    """Return a batch of sequences, one of each kind."""
+    noise = subject.sequences(1, num_steps)[0]
+    pixels = noise.abs().clamp(max=1) * (noise > 0.5)  # most are black, as in MNIST
+    late = torch.zeros_like(noise)
+    late[num_steps // 3 : num_steps // 2] = pixels[num_steps // 3 : num_steps // 2]
+    padded = noise.clone()
+    padded[: num_steps // 30] = pixels[: num_steps // 30]
+    return torch.stack([noise, torch.zeros_like(noise), late, (pixels - 0.13) / 0.31, padded, torch.ones_like(noise)])
+
 
 @torch.no_grad()
 def _finite_outputs(subject: Subject) -> Verdict:
-    result = run(subject.build(), noise(BATCH_SIZE, LONGEST, INPUT_SIZE))
+    model = subject.build()
+    alone = torch.zeros_like(subject.sequences(2, subject.length(STEPS // 2)))
+    if not run(model, alone).outputs.isfinite().all():
+        return failed(
+            "outputs are NaN or infinite for a batch of zeros alone",
+            "divide by nothing that can be 0: add an epsilon to what is a norm or a deviation",
+        )
+    result = run(model, like_tasks(subject, subject.length(LONGEST)))
     finite = result.outputs.isfinite()
     if finite.all():
-        return passed(f"the largest is {result.outputs.abs().max().item():.2g}")
+        return passed(f"T={subject.length(LONGEST):,}; the largest is {result.outputs.abs().max().item():.2g}")
     first = ""
     if result.sequence is not None:
         first = f" from step {int((~finite).any(dim=2).any(dim=0).nonzero()[0]) + 1} on"
     kind = "NaN" if result.outputs.isnan().any() else "infinite"
+    kinds = [KINDS[i] for i in (~finite).flatten(1).any(dim=1).nonzero()[:, 0].tolist()]
     return failed(
-        f"outputs are {kind}{first}", "keep the state from growing: a smaller recurrent weight, or a bounded activation"
+        f"outputs are {kind}{first} (inputs: {listed(kinds)})",
+        "keep the state from growing: a smaller recurrent weight, or a bounded activation",
     )
 
 
 def _finite_gradients(subject: Subject) -> Verdict:
-    of_inputs, of_parameters = _norms(subject)
+    if not trained_parameters(subject.build()):
+        return skipped("nothing to see: it has no number that is trained, so that no gradient is needed")
+    _, of_inputs, of_parameters = subject.once(_norms)
     wrong = [name for name, norm in of_parameters.items() if not math.isfinite(norm)]
-    if not all(map(math.isfinite, of_inputs)):
-        wrong.append("the input")
-    if wrong:
+    kinds = [kind for kind, norm in zip(KINDS, of_inputs, strict=True) if not math.isfinite(norm)]
+    if wrong or kinds:
+        what = f"the gradient of {listed(wrong)}" if wrong else "the gradient of the input"
+        which = f" (inputs: {listed(kinds)})" if kinds else ""
         return failed(
-            f"the gradient of {', '.join(wrong)} is not finite",
-            "start where gradients do not explode: recurrent weights with singular values of at most 1",
+            f"{what} is not finite{which}",
+            "start where gradients do not explode: recurrent weights with singular values of at most 1; and take no "
+            "root or quotient of what can be 0",
         )
     return passed(f"those of the input and {len(of_parameters)} parameters are")
 
 
 def _reach(subject: Subject) -> Verdict:
-    (first, last), _ = _norms(subject)
+    if not trained_parameters(subject.build()):
+        return skipped("nothing to see: it has no number that is trained, so that no gradient is needed")
+    (first, last), _, _ = subject.once(_norms)
     share = first / last if last else 0.0
-    found = f"d loss / d x_1 is {share:.1g} of d loss / d x_{STEPS}"
+    found = f"d loss / d x_1 is {share:.1g} of d loss / d x_{subject.length(STEPS)}"
     if VANISHED < share < EXPLODED:
         return passed(found)
     if share <= VANISHED:
@@ -55,25 +90,44 @@ def _reach(subject: Subject) -> Verdict:
     return failed(f"{found}: it explodes", "clip gradients, or start from smaller recurrent weights")
 
 
-@lru_cache(maxsize=1)  # two checks look at the same backward, which takes the longest of all
-def _norms(subject: Subject) -> tuple[tuple[float, float], dict[str, float]]:
-    """Return the norms of the gradients of the first and of the last input, and of each parameter."""
-    model, x = subject.build(), noise(BATCH_SIZE, STEPS, INPUT_SIZE).requires_grad_()
+def _norms(subject: Subject) -> tuple[tuple[float, float], list[float], dict[str, float]]:
+    """Return norms of gradients: of noise's first and last step, of each kind of input, and of each parameter."""
+    model, x = subject.build(), like_tasks(subject, subject.length(STEPS)).requires_grad_()
     parameters = trained_parameters(model)
     last = run(model, x).last
-    loss = (last * noise(*last.shape, seed=2)).sum()
-    of_x, *others = torch.autograd.grad(loss, [x, *parameters.values()], allow_unused=True, materialize_grads=True)
-    norms = {name: other.double().norm().item() for name, other in zip(parameters, others, strict=True)}
-    return (of_x[:, 0].double().norm().item(), of_x[:, -1].double().norm().item()), norms
+    loss = (last * subject.noise(*last.shape, seed=2)).sum()
+    of_x, *others = gradients_of(loss, [x, *parameters.values()])
+    of_x = torch.zeros_like(x) if of_x is None else of_x
+    norms = {name: _norm(other) for name, other in zip(parameters, others, strict=True)}
+    return (_norm(of_x[0, 0]), _norm(of_x[0, -1])), [_norm(sample) for sample in of_x], norms
+
+
+def _norm(gradient: Tensor | None) -> float:
+    if gradient is None:
+        return 0.0
+    real = torch.view_as_real(gradient) if gradient.is_complex() else gradient
+    return float(real.double().norm())
 
 
 CHECKS = (
-    Check("long-sequence", "hard", f"no NaN over {LONGEST:,} steps of noise", _finite_outputs, ("builds",)),
-    Check("finite-gradients", "hard", f"gradients over {STEPS:,} steps are finite", _finite_gradients, ("builds",)),
+    Check(
+        "long-sequence",
+        "hard",
+        "no NaN over long noise, zeros, pixels and other inputs like the tasks'",
+        _finite_outputs,
+        ("builds", "linear-cost"),
+    ),
+    Check(
+        "finite-gradients",
+        "hard",
+        "gradients over as many steps as tasks have are finite",
+        _finite_gradients,
+        ("builds", "linear-cost"),
+    ),
     Check(
         "long-gradient",
         "warning",
-        f"the gradient reaches the first of {STEPS:,} inputs",
+        "the gradient of the last output reaches the first input",
         _reach,
         ("builds", "finite-gradients"),
     ),

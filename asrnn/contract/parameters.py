@@ -4,15 +4,19 @@ import torch
 from torch import Tensor
 
 from asrnn.contract.check import Check
+from asrnn.contract.randomness import seeded
 from asrnn.contract.report import Verdict, failed, listed, passed, skipped
-from asrnn.contract.subject import INPUT_SIZE, Subject, noise, run, trained_parameters
+from asrnn.contract.subject import Subject, gradients_of, largest_change, run, trained_parameters
+from asrnn.layers import num_elements
+from asrnn.models import RecurrentModel
 
-BATCH_SIZE, STEPS = 4, 12
+BATCH_SIZE, STEPS, LONGER = 4, 12, 300
+WEIGHTS, DISTURBANCE = 4, 0.3
 
 
 def _counted(subject: Subject) -> Verdict:
     model = subject.build()
-    counted, held = model.num_parameters(), sum(p.numel() for p in model.parameters() if p.requires_grad)
+    counted, held = model.num_parameters(), num_elements(model)
     if not 0 < counted <= held:
         return failed(
             f"num_parameters() says {counted:,}, and there are {held:,} numbers that learn",
@@ -21,8 +25,35 @@ def _counted(subject: Subject) -> Verdict:
     return passed(f"{counted:,} degrees of freedom in {held:,} numbers, the readout's included")
 
 
+def _made_once(subject: Subject) -> Verdict:
+    model = subject.build().train()
+    before = _identities(model)
+    outputs = run(model, subject.sequences(BATCH_SIZE, STEPS)).outputs
+    gradients_of(outputs.sum(), list(trained_parameters(model).values()))
+    after = _identities(model)
+    made = [name for name, number in after.items() if before.get(name) != number]
+    if made:
+        return failed(
+            f"a call in training makes {listed(made)} anew",
+            "make every parameter in the constructor, and change it in place: the optimiser has the ones of the start",
+        )
+    lost = [name for name in before if name not in after]
+    if lost:
+        return failed(f"a call in training removes {listed(lost)}", "keep every parameter of the constructor")
+    frozen = [name for name, p in trained_parameters(subject.build()).items() if name not in trained_parameters(model)]
+    if frozen:
+        return failed(f"a call in training freezes {listed(frozen)}", "set requires_grad in the constructor")
+    return passed(f"{len(before)} tensors stay the ones that the optimiser has")
+
+
+def _identities(model: RecurrentModel) -> dict[str, int]:
+    return {name: id(parameter) for name, parameter in model.named_parameters()}
+
+
 def _learning(subject: Subject) -> Verdict:
-    gradients = _gradients(subject)
+    gradients = subject.once(_gradients)
+    if not gradients:
+        return skipped("the recurrence has no parameter that is trained")
     missed = [name for name, gradient in gradients.items() if gradient is None]
     if missed:
         return failed(
@@ -33,10 +64,10 @@ def _learning(subject: Subject) -> Verdict:
 
 
 def _nonzero_gradients(subject: Subject) -> Verdict:
-    gradients = _gradients(subject)
+    gradients = subject.once(_gradients)
     still = [name for name, gradient in gradients.items() if gradient is not None and not gradient.any()]
     if not gradients:
-        return skipped("the recurrence has no parameter that learns")
+        return skipped("the recurrence has no parameter that is trained")
     if still:
         return failed(
             f"the gradient of {listed(still)} is exactly 0 with the weights it starts with",
@@ -46,19 +77,66 @@ def _nonzero_gradients(subject: Subject) -> Verdict:
 
 
 def _gradients(subject: Subject) -> dict[str, Tensor | None]:
-    """Return the gradients of a random sum of the last outputs, as the first step of a training has them."""
-    model = subject.build().train()
-    parameters = trained_parameters(model)
-    last = run(model, noise(BATCH_SIZE, STEPS, INPUT_SIZE)).last
-    loss = (last * noise(*last.shape, seed=2)).sum()
-    if not loss.requires_grad:
-        return dict.fromkeys(parameters)
-    found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
-    return dict(zip(parameters, found, strict=True))
+    """Return the gradients of a random sum of the last outputs, as the first steps of a training have them.
+
+    A parameter that has none in one step, as of a layer that is left out at random or that runs every 100 steps only,
+    is looked for in others and in a longer sequence.
+    """
+    found: dict[str, Tensor | None] = {}
+    for seed, length in enumerate((STEPS, STEPS, STEPS, STEPS, LONGER)):
+        model = subject.build().train()
+        parameters = trained_parameters(model)
+        with seeded(seed):
+            last = run(model, subject.sequences(BATCH_SIZE, length)).last
+        gradients = gradients_of((last * subject.noise(*last.shape, seed=2)).sum(), list(parameters.values()))
+        for name, gradient in zip(parameters, gradients, strict=True):
+            known = found.get(name)
+            found[name] = gradient if known is None or not known.any() else known
+        if all(gradient is not None and gradient.any() for gradient in found.values()):
+            break
+    return found
+
+
+@torch.no_grad()
+def _reads_its_input(subject: Subject) -> Verdict:
+    """Look with the weights it starts with, and where these hide an input, with others that training may lead to."""
+    unread = list(range(subject.input_size))
+    for seed in range(WEIGHTS):
+        model = subject.build()
+        generator = torch.Generator().manual_seed(seed)
+        for parameter in trained_parameters(model).values() if seed else ():
+            noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float32)
+            parameter.data += DISTURBANCE * noise.to(parameter.device, parameter.dtype)
+        x = subject.sequences(BATCH_SIZE, STEPS)
+        expected = run(model, x).outputs
+        unread = [i for i in unread if not _moves(model, x, i, expected)]
+        if not unread:
+            hidden = " once its weights have left where they start" if seed else ""
+            return passed(f"each of {subject.input_size}{hidden}")
+    numbers = listed([str(i + 1) for i in unread])
+    return failed(
+        f"the outputs do not depend on number {numbers} of the {subject.input_size} of a step",
+        "read the whole of x[:, t]",
+    )
+
+
+def _moves(model: RecurrentModel, x: Tensor, number: int, expected: Tensor) -> bool:
+    changed = x.clone()
+    changed[..., number] = x[..., number].flip(0) + 1
+    change = largest_change(run(model, changed).outputs, expected)
+    return change > 0
 
 
 CHECKS = (
     Check("parameters", "hard", "the numbers that learn are counted", _counted, ("builds",)),
+    Check("made-once", "hard", "training keeps the parameters that the constructor made", _made_once, ("builds",)),
+    Check(
+        "reads-input",
+        "hard",
+        "the outputs depend on every number of a step",
+        _reads_its_input,
+        ("builds", "deterministic"),
+    ),
     Check("learning", "hard", "every parameter receives a gradient from the last output", _learning, ("builds",)),
     Check(
         "nonzero-gradients",

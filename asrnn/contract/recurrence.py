@@ -11,32 +11,40 @@ from asrnn.cells.base import State
 from asrnn.contract.check import TOLERANCE, Check
 from asrnn.contract.report import Verdict, failed, passed, skipped
 from asrnn.contract.subject import (
-    INPUT_SIZE,
+    RaisedError,
     Subject,
+    gradients_of,
     largest_change,
-    noise,
+    model_code,
     run,
-    takes_state,
+    state_argument,
     tensors_of,
     trained_parameters,
 )
+from asrnn.errors import AsrnnError
 
 STEPS, CUTS = 17, (1, 8)
 
 
 @torch.no_grad()
 def _carried_state(subject: Subject) -> Verdict:
-    model, x = subject.build(alone=True), noise(3, STEPS, INPUT_SIZE)
+    model, x = subject.build(alone=True), subject.sequences(3, STEPS)
     whole = run(model, x)
     name = type(model.recurrence).__name__
-    if not takes_state(model.recurrence):
+    argument = state_argument(model.recurrence)
+    if argument is None:
         return skipped(f"no state exposed: {name}.forward takes nothing but the sequence")
     if not tensors_of(whole.state):
         return skipped(f"no state exposed: {name} returns its outputs alone")
     worst = 0.0
     for cut in CUTS:
         head = run(model, x[:, :cut])
-        tail = run(model, x[:, cut:], head.state)
+        try:
+            tail = run(model, x[:, cut:], head.state)
+        except (RaisedError, AsrnnError):
+            if isinstance(model.recurrence, RecurrentCell):
+                raise
+            return skipped(f"no state to go on from: {name}.forward takes nothing that it returned as its {argument}")
         pairs = [(tail.last, whole.last)]
         if whole.sequence is not None and tail.sequence is not None:
             pairs.append((tail.sequence, whole.sequence[:, cut:]))
@@ -52,22 +60,21 @@ def _carried_state(subject: Subject) -> Verdict:
 
 
 def _scan_is_step(subject: Subject) -> Verdict:
-    model, x = subject.build(alone=True), noise(3, STEPS, INPUT_SIZE).requires_grad_()
+    model, x = subject.build(alone=True), subject.sequences(3, STEPS).requires_grad_()
     cell = model.recurrence
     if not isinstance(cell, RecurrentCell):
         return skipped(f"{type(cell).__name__} is no RecurrentCell: it has no step")
     watched = {"the input": x, **trained_parameters(model)}
-    scanned, final = cell.scan(x, return_sequence=True)
-    stepped, last_state = _fold(cell, x)
-    pairs = {"outputs": (scanned, stepped), "last output alone": (cell.scan(x)[0], stepped[:, -1])}
+    with model_code():
+        scanned, final = cell.scan(x, return_sequence=True)
+        stepped, last_state = _fold(cell, x)
+        last, _ = cell.scan(x)
+    pairs = {"outputs": (scanned, stepped), "last output alone": (last, stepped[:, -1])}
     pairs |= {
         f"final state {name}": pair
         for name, pair in zip(cell.state_names, zip(final, last_state, strict=True), strict=True)
     }
-    of_scan, of_step = (
-        torch.autograd.grad(outputs.square().sum(), list(watched.values()), allow_unused=True, materialize_grads=True)
-        for outputs in (scanned, stepped)
-    )
+    of_scan, of_step = (_gradients(outputs, list(watched.values())) for outputs in (scanned, stepped))
     pairs |= {
         f"gradient of {name}": pair for name, pair in zip(watched, zip(of_scan, of_step, strict=True), strict=True)
     }
@@ -79,6 +86,11 @@ def _scan_is_step(subject: Subject) -> Verdict:
                 f"step is what defines {type(cell).__name__}: make scan give its numbers, or leave scan out",
             )
     return passed(f"outputs, state and {len(watched)} gradients agree; scanned by: {cell.scan_backend}")
+
+
+def _gradients(outputs: Tensor, watched: list[Tensor]) -> list[Tensor]:
+    found = gradients_of(outputs.square().sum(), watched)
+    return [torch.zeros_like(tensor) if each is None else each for each, tensor in zip(found, watched, strict=True)]
 
 
 def _fold(cell: RecurrentCell, x: Tensor) -> tuple[Tensor, State]:

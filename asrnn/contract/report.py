@@ -104,8 +104,13 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether a run takes the model."""
+        """Whether a run takes the model; it also takes one that could not be :attr:`judged` here."""
         return not self.refusals
+
+    @property
+    def judged(self) -> bool:
+        """Whether the model could be looked at: one that needs a GPU cannot, on a machine without."""
+        return not any(each.name == "builds" and each.verdict.outcome == "skipped" for each in self.findings)
 
     @property
     def refusals(self) -> tuple[Finding, ...]:
@@ -123,6 +128,8 @@ class Report:
         if self.refusals:
             names = ", ".join(finding.name for finding in self.refusals)
             return f"{self.model} breaks the contract, and a run would refuse it: {names} ({seconds})"
+        if not self.judged:
+            return f"{self.model} was not judged: {self.findings[0].verdict.found}"
         warnings = self.count("failed")
         return (
             f"{self.model} keeps the contract: {self.count('passed')} checks passed, {warnings} "

@@ -1,14 +1,28 @@
 """The model gives the same numbers again: from the same seed, on a second call, and out of its state dict."""
 
+import time
+from contextlib import nullcontext
+from unittest.mock import patch
+
 import torch
+from torch import Tensor, nn
 
 from asrnn.contract.check import TOLERANCE, Check
+from asrnn.contract.randomness import seeded
 from asrnn.contract.report import Verdict, failed, listed, passed, skipped
-from asrnn.contract.subject import INPUT_SIZE, Subject, largest_change, noise, run, trained_parameters
+from asrnn.contract.subject import Subject, gradients_of, largest_change, model_code, run, trained_parameters
+from asrnn.errors import ModelError
+from asrnn.models import RecurrentModel
+
+LATER_SECONDS = 1e7
+"""Some four months: what depends on the clock shows it."""
+
+SAME_IN_BOTH_MODES = ((4, 9), (128, 12), (2, 300))
+"""B and T at which training and evaluation are compared: a batch as large as a job's, and a long sequence."""
 
 
 def _initialization(subject: Subject) -> Verdict:
-    first, second = (subject.build(seed=5).recurrence.state_dict() for _ in range(2))
+    first, second = (_tensors(subject.build(seed=5)) for _ in range(2))
     for name, tensor in first.items():
         if name not in second or not torch.equal(tensor, second[name]):
             return failed(
@@ -18,64 +32,195 @@ def _initialization(subject: Subject) -> Verdict:
     return passed(f"{len(first)} tensors equal to the bit")
 
 
+def _own_seed(subject: Subject) -> Verdict:
+    one, other = subject.build(seed=5), subject.build(seed=6)
+    if torch.equal(one.readout.weight, other.readout.weight):
+        return failed(
+            "models built with two seeds start from the same weights, those of the readout included",
+            "do not call torch.manual_seed in the constructor: a run over several seeds would train one model again "
+            "and again",
+        )
+    drawn = {name: p for name, p in trained_parameters(one).items() if p.numel() > 1 and not _is_constant(p)}
+    others = dict(other.recurrence.named_parameters())
+    if drawn and all(torch.equal(p, others[name]) for name, p in drawn.items() if name in others):
+        return failed(
+            f"{listed(list(drawn))} start from the same numbers with two seeds",
+            "nothing is wrong where they are computed and not drawn; else draw them from torch's global generator",
+        )
+    states = []
+    for seed in (1, 2):
+        with seeded(seed):
+            run(one.train(), subject.sequences(2, 3))
+            states.append(torch.rand(4))
+    if torch.equal(*states):
+        return failed(
+            "a call in training seeds torch's generator, so that every step draws the same numbers",
+            "do not call torch.manual_seed in forward",
+        )
+    return passed("two seeds give two sets of weights")
+
+
 def _deterministic(subject: Subject) -> Verdict:
-    model, x = subject.build(), noise(3, 9, INPUT_SIZE).requires_grad_()
+    model, x = subject.build(), subject.sequences(3, 9).requires_grad_()
+    given = x.detach().clone()
     watched = {"the input": x, **trained_parameters(model)}
-    runs = []
-    for _ in range(2):
-        outputs = run(model, x).outputs
-        found = torch.autograd.grad(outputs.square().sum(), list(watched.values()), allow_unused=True)
-        runs.append((outputs, dict(zip(watched, found, strict=True))))
-    (one, gradients), (other, others) = runs
-    change = largest_change(other, one)
+    for _ in range(3 if _is_scripted(model) else 0):  # TorchScript rewrites what it runs while it first runs
+        gradients_of(run(model, x).outputs.square().sum(), list(watched.values()))
+    runs: list[tuple[Tensor, Tensor, dict[str, Tensor | None]]] = []
+    for later in (0.0, LATER_SECONDS):
+        with seeded(int(later)), _clock_moved_by(later):
+            outputs = run(model, x).outputs
+            kept = outputs.detach().clone()
+            found = gradients_of(outputs.square().sum(), list(watched.values()))
+        runs.append((outputs, kept, dict(zip(watched, found, strict=True))))
+    (first, one, gradients), (_, other, others) = runs
+    run(model, subject.sequences(3, 9, seed=4))
+    if not torch.equal(x.detach(), given):
+        return failed("it changes its input in place", "work on a copy: x = x.clone()")
     if not torch.equal(one, other):
         return failed(
-            f"outputs of two calls on one input in evaluation mode differ by {change:.2g} times the largest",
-            "draw noise only where self.training, and keep nothing from one call for the next",
+            f"outputs of two calls on one input in evaluation mode differ by {largest_change(other, one):.2g} times "
+            "the largest",
+            "draw noise only where self.training, read no clock, and keep nothing from one call for the next",
         )
+    if not torch.equal(first.detach(), one):
+        return failed("a later call overwrites the outputs of an earlier one", "return a new tensor from every call")
     for name, gradient in gradients.items():
         again = others[name]
         if gradient is not None and (again is None or not torch.equal(gradient, again)):
             return failed(f"two backwards give different gradients of {name}", "let the backward draw nothing")
-    return passed("outputs and gradients equal to the bit")
+    return _other_gradient_modes(subject, model, given, one)
+
+
+def _other_gradient_modes(subject: Subject, model: RecurrentModel, x: Tensor, expected: Tensor) -> Verdict:
+    """Compare with a validation, which keeps no gradient."""
+    for name, mode in (("torch.no_grad()", torch.no_grad()), ("torch.inference_mode()", torch.inference_mode())):
+        with mode:
+            change = largest_change(run(model, x.clone()).outputs, expected)
+        if change > TOLERANCE:
+            return failed(
+                f"outputs under {name} differ by {change:.2g} times the largest from those with gradients",
+                "compute the same whether gradients are kept or not: validations keep none",
+            )
+    model.recurrence.requires_grad_(False)
+    change = largest_change(run(model, x).outputs, expected)
+    if change > TOLERANCE:
+        return failed(
+            f"outputs differ by {change:.2g} times the largest where the parameters need no gradient",
+            "compute the same whether gradients are kept or not",
+        )
+    return passed("outputs and gradients equal to the bit, and outputs the same without gradients")
 
 
 def _state_dict(subject: Subject) -> Verdict:
-    model, x = subject.build(seed=0), noise(2, 9, INPUT_SIZE)
+    model, x = subject.build(), subject.sequences(2, 9)
     other = subject.build(seed=1)
-    other.recurrence.load_state_dict(model.recurrence.state_dict())
+    with model_code():
+        state = model.recurrence.state_dict()
+        other.recurrence.load_state_dict(state)
     change = largest_change(run(other, x).outputs, run(model, x).outputs)
     if change:
         return failed(
             f"outputs of another model with the same state dict differ by {change:.2g} times the largest",
             "hold every tensor that is drawn or learnt as nn.Parameter or with register_buffer",
         )
-    return passed(f"{len(model.recurrence.state_dict())} tensors; outputs equal to the bit")
+    return passed(f"{len(state)} tensors; outputs equal to the bit")
 
 
-def _train_is_eval(subject: Subject) -> Verdict:
-    model, x = subject.build(), noise(4, 9, INPUT_SIZE)
-    expected = run(model, x).outputs
-    model.train()
-    before = {name: buffer.clone() for name, buffer in model.recurrence.named_buffers()}
-    first, second = run(model, x).outputs, run(model, x).outputs
-    changed = [name for name, buffer in model.recurrence.named_buffers() if not torch.equal(before[name], buffer)]
-    if changed:
-        return skipped(f"not to be seen: it keeps running statistics in training ({listed(changed)})")
-    if not torch.equal(first, second):
-        return skipped("not to be seen: it is stochastic in training, as with dropout")
-    change = largest_change(first, expected)
-    if change > TOLERANCE:
+def _same_training(subject: Subject) -> Verdict:
+    (one, gradients), (other, others) = (_training_step(subject, seed=3) for _ in range(2))
+    if not torch.equal(one, other):
         return failed(
-            f"outputs in training and in evaluation differ by {change:.2g} times the largest, though nothing is random",
-            "do the same in both modes: what is validated must be what was trained",
+            f"outputs of two trainings from one seed differ by {largest_change(other, one):.2g} times the largest",
+            "draw from the global generators of torch, numpy or Python alone, and read no clock: a job seeds them",
         )
-    return passed(f"largest difference {change:.1g}")
+    for name, gradient in gradients.items():
+        again = others[name]
+        if gradient is not None and (again is None or not torch.equal(gradient, again)):
+            return failed(f"two backwards from one seed give different gradients of {name}", "seed what is drawn")
+    return passed("outputs and gradients in training equal to the bit")
+
+
+def _training_step(subject: Subject, seed: int) -> tuple[Tensor, dict[str, Tensor | None]]:
+    model = subject.build().train()
+    parameters = trained_parameters(model)
+    x = subject.sequences(8, 20)
+    given = x.clone()
+    with seeded(seed):
+        outputs = run(model, x).outputs
+        found = gradients_of(outputs.square().sum(), list(parameters.values()))
+    if not torch.equal(x, given):
+        raise ModelError("it changes its input in place in training: work on a copy, as x = x.clone()")
+    return outputs.detach(), dict(zip(parameters, found, strict=True))
+
+
+@torch.no_grad()
+def _train_is_eval(subject: Subject) -> Verdict:
+    worst = 0.0
+    for B, T in SAME_IN_BOTH_MODES:
+        model, x = subject.build(), subject.sequences(B, T)
+        expected = run(model, x).outputs
+        buffers = {name: buffer.clone() for name, buffer in model.recurrence.named_buffers()}
+        model.train()
+        outputs = []
+        for seed in (1, 2):
+            with seeded(seed):
+                outputs.append(run(model, x).outputs)
+        now = dict(model.recurrence.named_buffers())
+        changed = [
+            name
+            for name, before in buffers.items()
+            if name not in now or before.shape != now[name].shape or not torch.equal(before, now[name])
+        ]
+        if changed:
+            return skipped(f"not to be seen: it keeps running statistics in training ({listed(changed)})")
+        if not torch.equal(*outputs):
+            return skipped("not to be seen: it is stochastic in training, as with dropout")
+        worst = max(worst, largest_change(outputs[0], expected))
+        if worst > TOLERANCE:
+            return failed(
+                f"outputs in training and in evaluation differ by {worst:.2g} times the largest at B={B}, T={T}, "
+                "though nothing is random",
+                "do the same in both modes: what is validated must be what was trained",
+            )
+    return passed(f"largest difference {worst:.1g}")
+
+
+def _tensors(model: RecurrentModel) -> dict[str, Tensor]:
+    with model_code():
+        state = model.recurrence.state_dict()
+    return {name: value for name, value in state.items() if isinstance(value, Tensor)}
+
+
+def _is_constant(tensor: Tensor) -> bool:
+    return bool((tensor == tensor.flatten()[0]).all())
+
+
+def _is_scripted(model: nn.Module) -> bool:
+    return any(
+        isinstance(each, torch.jit.ScriptModule | torch.jit.ScriptFunction)
+        for module in model.modules()
+        for each in (module, *vars(module).values())
+    )
+
+
+def _clock_moved_by(seconds: float):  # type: ignore[no-untyped-def]
+    """Let time.time() tell another time; whoever reads the clock otherwise is seen later, in another process."""
+    now = time.time
+    return patch("time.time", lambda: now() + seconds) if seconds else nullcontext()
 
 
 CHECKS = (
     Check("initialization", "hard", "the same seed gives the same weights", _initialization, ("builds",)),
+    Check("own-seed", "warning", "another seed gives other weights, and other noise", _own_seed, ("builds",)),
     Check("deterministic", "hard", "two calls and their backwards give the same numbers", _deterministic, ("builds",)),
+    Check(
+        "same-training",
+        "hard",
+        "a training from the same seed gives the same numbers",
+        _same_training,
+        ("builds", "initialization", "deterministic"),
+    ),
     Check("state-dict", "hard", "the state dict holds the whole model", _state_dict, ("builds", "deterministic")),
     Check(
         "train-is-eval",

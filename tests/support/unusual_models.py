@@ -3,6 +3,7 @@
 import torch
 from broken_models import Sound
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations
 
 
 class HasNoMemory(Sound):
@@ -70,3 +71,191 @@ class StartsDead(Sound):
 
     def step(self, u: Tensor, h: Tensor) -> Tensor:
         return super().step(u * self.gain, h) + 1
+
+
+class HoldsALambda(Sound):
+    """An activation that pickle cannot name, and no job asks for."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.activation = lambda z: torch.tanh(z)
+
+    def step(self, u: Tensor, h: Tensor) -> Tensor:
+        return self.activation(self.W(h) + u)
+
+
+class IsOrthogonal(Sound):
+    """torch keeps its recurrent weight orthogonal."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        parametrizations.orthogonal(self.W)
+
+
+class IsSpectral(Sound):
+    """torch keeps the norm of its recurrent weight, by a power iteration whose vectors change at every call."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        parametrizations.spectral_norm(self.W)
+
+
+class CompilesItsStep(Sound):
+    """Its step is compiled."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.step = torch.compile(self._step)
+
+    def _step(self, u: Tensor, h: Tensor) -> Tensor:
+        return torch.tanh(self.W(h) + u)
+
+
+class IsAReservoir(Sound):
+    """Nothing of it is trained."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.requires_grad_(False)
+
+
+class TakesLengths(Sound):
+    """The second argument of forward is no state."""
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        outputs, h = super().forward(x)
+        return outputs, h if lengths is None else outputs[torch.arange(len(x)), lengths - 1]
+
+
+class TakesAContext(Sound):
+    """The second argument of forward is no state, by a name that does not say so, and of another shape."""
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return super().forward(x if context is None else x + context.view_as(x))
+
+
+class HasExtraState(Sound):
+    """It counts its training calls, and saves that beside its tensors."""
+
+    calls = 0
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"calls": self.calls}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        self.calls = state["calls"]
+
+    def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        self.calls += self.training
+        return super().forward(x / (1 + 0.01 * self.calls), state)
+
+
+class IsComplex(nn.Module):
+    """A diagonal recurrence of complex numbers, and the real part of what it mixes."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.V = nn.Parameter(torch.randn(hidden_size, input_size, dtype=torch.cfloat) / input_size**0.5)
+        self.angle = nn.Parameter(6 * torch.rand(hidden_size))
+        self.C = nn.Parameter(torch.randn(hidden_size, hidden_size, dtype=torch.cfloat) / hidden_size**0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        factor = torch.polar(torch.full_like(self.angle, 0.99), self.angle)
+        u = x.to(self.V.dtype) @ self.V.T
+        h, outputs = torch.zeros_like(u[:, 0]), []
+        for u_t in u.unbind(1):
+            h = factor * h + u_t
+            outputs.append(h)
+        return (torch.stack(outputs, dim=1) @ self.C.T).real
+
+
+class CastsToFloat32(Sound):
+    """It computes in float32 whatever it is given, and gives back what it was given."""
+
+    def step(self, u: Tensor, h: Tensor) -> Tensor:
+        return torch.tanh(h.float() @ self.W.weight.float().T + u.float()).to(u.dtype)
+
+
+class NeedsCuda(Sound):
+    """It runs on a GPU alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.is_cuda
+        return super().forward(x)[0]
+
+
+class NeedsADriver(Sound):
+    """It cannot be made without a GPU."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        raise RuntimeError("Found no NVIDIA driver on your system")
+
+
+class WantsEvenSizes(nn.Module):
+    """Half of its units are a second layer's, and it returns the last output alone."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.lower = nn.GRU(input_size, hidden_size // 2, batch_first=True)
+        self.upper = nn.GRU(hidden_size // 2, hidden_size // 2, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        lower, _ = self.lower(x)
+        return torch.cat([lower[:, -1], self.upper(lower)[0][:, -1]], dim=-1)
+
+
+class SkipsALayerNowAndThen(nn.Module):
+    """Its upper layer is left out of every second step of a training, at random."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.lower = nn.GRU(input_size, hidden_size, batch_first=True)
+        self.upper = nn.GRU(hidden_size, hidden_size, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y, _ = self.lower(x)
+        return y if self.training and torch.rand(()) < 0.5 else y + self.upper(y)[0]
+
+
+class KeepsATable(Sound):
+    """It keeps a table of positions, as long as the longest sequence it has seen, which it can compute again."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.register_buffer("positions", torch.arange(400.0), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[1] > len(self.positions):
+            self.positions = torch.arange(x.shape[1], dtype=x.dtype)
+        return super().forward(x + 0.1 * self.positions[: x.shape[1], None].sin().to(x))[0]
+
+
+class _Spike(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, v: Tensor) -> Tensor:
+        ctx.save_for_backward(v)
+        return (v > 0).to(v.dtype)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        (v,) = ctx.saved_tensors
+        return gradient / (1 + v.abs()) ** 2
+
+
+class Spikes(Sound):
+    """Its outputs are steps, with a surrogate for their gradient."""
+
+    def step(self, u: Tensor, h: Tensor) -> Tensor:
+        return _Spike.apply(self.W(h) + u)
+
+
+class IsChaotic(Sound):
+    """Layer norm in the recurrence, whose outputs after 1,000 steps change wildly with the input."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.norm = nn.LayerNorm(hidden_size)
+
+    def step(self, u: Tensor, h: Tensor) -> Tensor:
+        return torch.tanh(self.norm(self.W(h) + u))

@@ -1,6 +1,10 @@
 """``asrnn-bench check``: the contract, on any model, a line for each check."""
 
+import os
 import re
+import shutil
+import sys
+import textwrap
 import tomllib
 from collections.abc import Sequence
 from typing import Annotated
@@ -27,20 +31,35 @@ def check(
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="A hyper-parameter of it, its value as in TOML; may be repeated."),
     ] = None,
+    hidden_size: Annotated[
+        int | None, typer.Option(min=1, metavar="H", help="H of the jobs; by default 64, or the next that it accepts.")
+    ] = None,
+    input_size: Annotated[int, typer.Option(min=1, metavar="I", help="I of the jobs, the numbers of a step.")] = 3,
+    device: Annotated[
+        str | None, typer.Option(metavar="DEVICE", help="Where the jobs will train: cpu or cuda; by default a GPU's.")
+    ] = None,
 ) -> int:
     """Check a model against the contract of the leaderboards; exit 1 if a run would refuse it."""
     given = _hyper(hyper or ())
     source = find_model(model)
     from asrnn.contract import Report, Subject, look  # only here: it imports torch
 
-    subject = Subject(source, given)
+    subject = Subject(source, given, input_size=input_size, hidden_size=hidden_size, device=device)
     findings = []
     for finding in look(subject):
-        typer.echo(finding.line)
+        typer.echo(_fitting(finding.line))
         findings.append(finding)
     report = Report(subject.name, tuple(findings))
-    typer.echo(report.verdict)
+    typer.echo(_fitting(report.verdict, indent=2))
     return 0 if report.passed else 1
+
+
+def _fitting(line: str, indent: int = 26) -> str:
+    """Break a line at the width of the terminal, under its words; for a file or a pipe it stays one line."""
+    if not sys.stdout.isatty() and "COLUMNS" not in os.environ:
+        return line
+    width = max(shutil.get_terminal_size().columns, 2 * indent)
+    return textwrap.fill(line, width, subsequent_indent=" " * indent, break_on_hyphens=False)
 
 
 def _hyper(words: Sequence[str]) -> dict[str, Plain]:

@@ -1,6 +1,7 @@
 """Which jobs a run starts: a model from outside keeps the contract first, in a process of its own.
 
-A pass is remembered in the output folder, by the model's code and hyper-parameters and by what checked them.
+It is checked on the device and with the hidden size of its jobs. A pass is remembered in the output folder, by the
+model's code, size and hyper-parameters and by what checked them.
 """
 
 import json
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -25,9 +27,12 @@ from asrnn_bench.records import Job, ModelConfig
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.launchers.environment import RUNNER_VARIABLE
 from asrnn_bench.written import canonical_json, digest
+from asrnn_data.tasks import find_task
 
 TIMEOUT_SECONDS = 600.0
-"""For one model with all its settings, of which each takes seconds; a model that does not end is refused too."""
+"""For one setting of a model, which takes seconds; one that does not end is refused, and the next is checked."""
+
+POLL_SECONDS = 0.1
 
 _OWN = ("built-in", "not-recurrent")
 """The origins of what is in this package, whose tests hold it to the contract."""
@@ -51,12 +56,13 @@ def admit(
     """
     passes = Passes(output)
     refused: dict[str, str] = {}
+    inputs = _input_sizes(waiting)
     for name, settings in _foreign(waiting).items():
         new = {key: model for key, model in settings.items() if not passes.holds(model)}
         if not new:
             continue
         console.print(f"checking {name} against the contract", soft_wrap=True)
-        for (key, model), reason in zip(new.items(), _ask(list(new.values()), files, environment), strict=True):
+        for (key, model), reason in zip(new.items(), _ask(list(new.values()), files, environment, inputs), strict=True):
             if reason is None:
                 passes.add(model)
             else:
@@ -79,8 +85,21 @@ def _foreign(waiting: Sequence[tuple[JobDirectory, Job]]) -> dict[str, dict[str,
     return found
 
 
+def _input_sizes(waiting: Sequence[tuple[JobDirectory, Job]]) -> dict[str, int]:
+    """Return the numbers of a step of the first task of each setting; of other numbers the contract asks for shapes."""
+    sizes: dict[str, int] = {}
+    for _, job in waiting:
+        if job.model.origin not in _OWN:
+            sizes.setdefault(_key(job.model), find_task(job.task.name).input_size)
+    return sizes
+
+
+def _what(model: ModelConfig) -> dict[str, object]:
+    return {"target": model.target, "code": model.code, "hyper": model.hyper, "hidden_size": model.hidden_size}
+
+
 def _key(model: ModelConfig) -> str:
-    return digest({"target": model.target, "code": model.code, "hyper": model.hyper})
+    return digest(_what(model))
 
 
 class Passes:
@@ -106,29 +125,50 @@ class Passes:
         return self.folder / digest(self._what(model))
 
     def _what(self, model: ModelConfig) -> dict[str, object]:
-        return {"target": model.target, "code": model.code, "hyper": model.hyper, **self._checked_by}
+        return {**_what(model), **self._checked_by}
 
 
-def _ask(models: Sequence[ModelConfig], files: Mapping[str, Path], environment: Mapping[str, str]) -> list[str | None]:
-    """Start the process that looks at a model with each of its settings, and return why it refuses them."""
-    first = models[0]
+def _ask(
+    models: Sequence[ModelConfig],
+    files: Mapping[str, Path],
+    environment: Mapping[str, str],
+    input_sizes: Mapping[str, int] | None = None,
+) -> list[str | None]:
+    """Look at a model with each of its settings, in another process, and return why it refuses them.
+
+    One that ends the process, or that does not end, is refused; the rest is looked at in a new process.
+    """
+    first, refusals = models[0], list[str | None]()
     with tempfile.TemporaryDirectory() as folder:
         target = first.target
         if first.origin == "file":  # alone in a folder, as it is in a job directory
             copy = Path(shutil.copy(files[first.name], folder))
             target = f"{copy}:{target.rpartition(':')[2]}"
         source = {"name": first.name, "origin": first.origin, "target": target, "code": first.code}
-        request = json.dumps({"source": source, "hypers": [model.hyper for model in models]}, allow_nan=False)
-        answer, log = Path(folder) / "answer.json", Path(folder) / "log"
-        end = _run([request, str(answer)], log, environment)
-        refusals: list[str | None] = json.loads(answer.read_bytes()) if answer.exists() else []
-        said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    missing = len(models) - len(refusals)
-    return refusals + [f"the check {end}{f': {said[-1][:300]}' if said else ''}"] * missing
+        while len(refusals) < len(models):
+            settings = [
+                {"hyper": m.hyper, "hidden_size": m.hidden_size, "input_size": (input_sizes or {}).get(_key(m))}
+                for m in models[len(refusals) :]
+            ]
+            request = json.dumps({"source": source, "settings": settings}, allow_nan=False)
+            answer, log = Path(folder) / "answer.json", Path(folder) / "log"
+            answer.unlink(missing_ok=True)
+            end = _run([request, str(answer)], answer, log, environment)
+            found: list[str | None] = _answers(answer)
+            refusals += found
+            if len(found) < len(settings):
+                said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+                refusals.append(f"the check {end}{f': {said[-1][:300]}' if said else ''}")
+    return refusals
 
 
-def _run(words: list[str], log: Path, environment: Mapping[str, str]) -> str:
-    """Run the process to its end, and return how that was."""
+def _answers(answer: Path) -> list[str | None]:
+    found: list[str | None] = json.loads(answer.read_bytes()) if answer.exists() else []
+    return found
+
+
+def _run(words: list[str], answer: Path, log: Path, environment: Mapping[str, str]) -> str:
+    """Run the process until it ends, or gives no further answer for too long, and return how that was."""
     shared = {**os.environ, **environment, RUNNER_VARIABLE: str(os.getpid())}
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -141,7 +181,7 @@ def _run(words: list[str], log: Path, environment: Mapping[str, str]) -> str:
             process_group=0,  # an interrupt from the keyboard is for the runner, which ends the check in order
         )
         try:
-            code = process.wait(TIMEOUT_SECONDS)
+            code = _wait(process, answer)
         except subprocess.TimeoutExpired:
             return f"did not end within {TIMEOUT_SECONDS / 60:.0f} minutes"
         finally:
@@ -149,3 +189,21 @@ def _run(words: list[str], log: Path, environment: Mapping[str, str]) -> str:
                 os.killpg(process.pid, signal.SIGKILL)  # what the model's code started and left behind, too
             process.wait()
     return f"was ended by signal {-code}" if code < 0 else f"ended with exit status {code} and no answer"
+
+
+def _wait(process: "subprocess.Popen[bytes]", answer: Path) -> int:
+    """Wait for the end of the process, with as much time for each answer.
+
+    Raises:
+        subprocess.TimeoutExpired: an answer did not come.
+    """
+    known, deadline = 0, time.monotonic() + TIMEOUT_SECONDS
+    while True:
+        try:
+            return process.wait(min(POLL_SECONDS, TIMEOUT_SECONDS))
+        except subprocess.TimeoutExpired:
+            now = len(_answers(answer))
+            if now > known:
+                known, deadline = now, time.monotonic() + TIMEOUT_SECONDS
+            if time.monotonic() > deadline:
+                raise

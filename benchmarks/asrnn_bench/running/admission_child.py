@@ -1,7 +1,8 @@
 """The process that looks at a model before a run takes it: ``python -m asrnn_bench.running.admission_child``.
 
-It is given a request as JSON and the name of a file for the answer: the ``source`` of a model and a list of ``hypers``
-lead to a list with ``null`` for what keeps the contract, and for the rest the line that says why not.
+It is given a request as JSON and the name of a file for the answer: the ``source`` of a model and a list of
+``settings``, its hyper-parameters and sizes, lead to a list with ``null`` for what keeps the contract, and for the rest
+the line that says why not.
 """
 
 import json
@@ -10,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from asrnn.contract import HARD, Subject, look
+from asrnn.contract import HARD, INPUT_SIZE, Subject, look
 from asrnn.errors import AsrnnError
 from asrnn.registry import ModelSource
 from asrnn_bench.atomic import replace
@@ -25,17 +26,19 @@ def main(words: list[str]) -> int:
     os.environ[WORKER_VARIABLE] = "admission"
     source = ModelSource(**request["source"])
     refusals: list[str | None] = []
-    for hyper in request["hypers"]:
-        refusals.append(_refusal(source, hyper))
+    for setting in request["settings"]:
+        refusals.append(_refusal(source, **setting))
         replace(
             answer, json.dumps(refusals, allow_nan=False), durable=False
         )  # what is known so far, should the next one never end
     return 0
 
 
-def _refusal(source: ModelSource, hyper: dict[str, Any]) -> str | None:
+def _refusal(source: ModelSource, hyper: dict[str, Any], hidden_size: int | None, input_size: int | None) -> str | None:
+    """Look as a job would train: on a GPU where there is one, and with the job's sizes."""
     try:
-        refusing = (finding for finding in look(Subject(source, hyper), HARD) if finding.refuses)
+        subject = Subject(source, hyper, input_size=input_size or INPUT_SIZE, hidden_size=hidden_size)
+        refusing = (finding for finding in look(subject, HARD) if finding.refuses)
         first = next(refusing, None)  # a run needs no more: the others are for whoever mends the model
     except AsrnnError as error:
         return str(error)

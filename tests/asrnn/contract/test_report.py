@@ -1,11 +1,14 @@
 """The lines of a report, and what a check makes of whatever a model does to it."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from broken_models import Sound
 
 from asrnn.contract import Check, Finding, Report, Subject, look
 from asrnn.contract.report import Severity, Verdict, failed, listed, passed, skipped
+from asrnn.contract.subject import model_code
 from asrnn.errors import ModelError
 
 
@@ -54,20 +57,49 @@ def test_of_many_names_the_first_few_are_told() -> None:
     assert listed(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
 
 
-SUBJECT = Subject(Sound, {})
+SUBJECT = Subject(Sound, {}, hidden_size=8, device="cpu")
 
 
-def test_whatever_a_look_raises_is_a_failure_with_the_advice_of_its_check() -> None:
-    def raises(error: Exception) -> Finding:
-        def look_at(subject: Subject) -> Verdict:
+def _raises(error: BaseException, *, in_the_model: bool) -> Finding:
+    def look_at(subject: Subject) -> Verdict:
+        with model_code() if in_the_model else nullcontext():
             raise error
 
-        return Check("c", "hard", "e", look_at, advice="do this")(SUBJECT)
+    return Check("c", "hard", "e", look_at, advice="do this")(SUBJECT)
 
-    assert raises(ModelError("it is wrong")).verdict == failed("it is wrong", "do this")
-    assert raises(KeyError("two\nlines")).verdict == failed("it raised KeyError: 'two\\nlines'", "do this")
+
+def test_whatever_the_model_raises_is_a_failure_with_the_advice_of_the_check() -> None:
+    assert _raises(ModelError("it is wrong"), in_the_model=True).verdict == failed("it is wrong", "do this")
+    assert _raises(ModelError("it is wrong"), in_the_model=False).verdict == failed("it is wrong", "do this")
+    found = _raises(KeyError("two\nlines"), in_the_model=True).verdict
+    assert found == failed("it raised KeyError: 'two\\nlines'", "do this")
+    assert _raises(SystemExit(3), in_the_model=True).verdict == failed("it raised SystemExit: 3", "do this")
     with pytest.raises(KeyboardInterrupt):
-        raises(KeyboardInterrupt())  # type: ignore[arg-type]
+        _raises(KeyboardInterrupt(), in_the_model=True)
+
+
+def test_what_a_check_itself_raises_does_not_count_against_the_model() -> None:
+    finding = _raises(KeyError("a fault"), in_the_model=False)
+    assert not finding.refuses
+    assert finding.verdict.outcome == "skipped"
+    assert "the check itself failed, which is no fault of the model: KeyError: 'a fault'" in finding.verdict.found
+    assert "test_report.py, line " in finding.verdict.found
+    assert "not enough memory" in _raises(MemoryError(), in_the_model=False).verdict.found
+
+
+@pytest.mark.parametrize(
+    ("error", "needed"),
+    [
+        (RuntimeError("Found no NVIDIA driver on your system"), True),
+        (AssertionError("Torch not compiled with CUDA enabled"), True),
+        (RuntimeError("0 active drivers ([]). There should only be one: triton"), True),
+        (RuntimeError("the sizes do not fit"), False),
+    ],
+)
+def test_what_asks_for_a_gpu_is_not_judged_on_the_cpu(error: Exception, needed: bool) -> None:
+    finding = _raises(error, in_the_model=True)
+    assert (finding.verdict.outcome == "skipped") == needed
+    assert ("it needs CUDA, and this is the CPU" in finding.line) == needed
 
 
 def test_a_look_draws_the_same_numbers_whoever_asks_and_leaves_no_trace() -> None:

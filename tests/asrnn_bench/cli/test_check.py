@@ -37,7 +37,7 @@ def test_a_broken_model_is_told_why_and_has_exit_status_1(name: str, capfd: pyte
     said = capfd.readouterr()
     line, verdict = said.out.splitlines()
     assert line.startswith("FAIL  builds              expected: it is built from")
-    assert "found: Transposed must return [B, T, H] = [2, 3, 8]" in line
+    assert "found: Transposed must return [B, T, H] = [2, 3, 64]" in line
     assert verdict.startswith("transposed breaks the contract, and a run would refuse it: builds")
     assert said.err == ""
 
@@ -47,7 +47,7 @@ def test_what_a_model_raises_is_one_line_with_the_line_of_its_file(
 ) -> None:
     text = (tmp_path / "broken.py").read_text()
     (tmp_path / "raises.py").write_text(
-        text.replace("return torch.tanh(self.W(h) + u)", "return torch.tanh(self.W(h) + u).view(2, 8)", 1)
+        text.replace("return torch.tanh(self.W(h) + u)", "return torch.tanh(self.W(h) + u).view(2, 64)", 1)
     )
     number = next(n for n, line in enumerate((tmp_path / "raises.py").read_text().splitlines(), 1) if ".view(" in line)
     assert invoke(["check", "raises.py:Sound"]) == 1

@@ -1,0 +1,103 @@
+"""The process that builds models anew: ``python -m asrnn.contract.spawned_child``, which pickles go to and fro."""
+
+import ctypes
+import os
+import pickle
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from asrnn.contract.resuming import Continued, go_on_from
+from asrnn.contract.subject import RaisedError, Subject
+from asrnn.memory import peak_mib
+from asrnn.models import RecurrentModel
+from asrnn.ops import free_buffers
+from asrnn.registry import ModelSource
+
+WARM_UP_STEPS, ROUNDS = 8, 3
+
+
+def main() -> None:
+    """Answer requests until the other side is gone; what a model prints is lost."""
+    answers = os.fdopen(os.dup(1), "wb")
+    requests = os.fdopen(os.dup(0), "rb")
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1):
+        os.dup2(nowhere, stream)
+    with suppress(EOFError, OSError, KeyboardInterrupt):
+        while True:
+            what, common, request = pickle.load(requests)  # noqa: S301 - from the process that started this one
+            sys.path[:] = common["path"]
+            torch.set_num_threads(common["threads"])
+            pickle.dump(_answer(what, request), answers)
+            answers.flush()
+
+
+def _answer(what: str, request: dict[str, Any]) -> tuple[bool, Any]:
+    try:
+        return True, _ANSWERS[what](**request)
+    except RaisedError as error:
+        return False, _line(error.cause)
+    except (Exception, SystemExit) as error:  # whatever a model does here, the process goes on to the next one
+        return False, _line(error)
+
+
+def _line(error: BaseException | None) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _go_on(
+    source: ModelSource, hyper: dict[str, object], sizes: dict[str, Any], shortened: int, saved: bytes
+) -> Continued:
+    subject = Subject(source, hyper, **sizes)
+    subject.shortened = shortened  # as there, whatever the clock says here
+    with torch.compiler.set_stance("force_eager"):
+        return go_on_from(subject, saved)
+
+
+def _measure(
+    source: ModelSource, hyper: dict[str, object], sizes: dict[str, Any], shape: tuple[int, int]
+) -> list[tuple[float, float | None]]:
+    """Return what a forward and backward of a model and of torch's LSTM take: seconds, and MiB where they can be read.
+
+    They take their steps in turns, and the quickest of a few counts; memory is the peak above what was there.
+    """
+    subject = Subject(source, hyper, **sizes)
+    lstm = nn.LSTM(subject.input_size, subject.hidden_size, batch_first=True).to(subject.device)
+    modules: list[nn.Module] = [subject.build().train(), lstm]
+    x = subject.sequences(*shape)
+    memory = [_peak_mib(module, x) for module in modules]
+    rounds = [[_step_seconds(module, x) for module in modules] for _ in range(ROUNDS)]
+    return [(min(seconds), peak) for *seconds, peak in zip(*rounds, memory, strict=True)]
+
+
+def _step_seconds(module: nn.Module, x: Tensor) -> float:
+    began = time.perf_counter()
+    module.zero_grad()
+    output = module(x) if isinstance(module, RecurrentModel) else module(x)[0]
+    output.sum().backward()
+    if x.is_cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def _peak_mib(module: nn.Module, x: Tensor) -> float | None:
+    """Return by how many MiB a step's memory rises above what was there; None where there is no ``/proc``."""
+    _step_seconds(module, x[:, :WARM_UP_STEPS])
+    free_buffers()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)  # what glibc holds of earlier models would be missing from the peak
+    return peak_mib(partial(_step_seconds, module, x), x.device.type)
+
+
+_ANSWERS: dict[str, Callable[..., Any]] = {"go on": _go_on, "measure": _measure}
+
+
+if __name__ == "__main__":
+    main()
