@@ -55,18 +55,18 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in PASSING
 
 
-def wait_out(call: Callable[[], T], seconds: float = WAIT_SECONDS, sleep: Callable[[float], None] = time.sleep) -> T:
+def wait_out(call: Callable[[], T], seconds: float | None = None, sleep: Callable[[float], None] = time.sleep) -> T:
     """Return what a call returns, calling it again while it fails with an error that passes.
 
     Args:
         call: what to do; it may be done more than once.
-        seconds: how long to go on, as the sum of the pauses.
+        seconds: how long to go on, as the sum of the pauses; ``WAIT_SECONDS`` by default.
         sleep: how to pause; another function in tests.
 
     Raises:
         OSError: the error lasts longer, or is not one that passes.
     """
-    pause, left = FIRST_PAUSE_SECONDS, seconds
+    pause, left = FIRST_PAUSE_SECONDS, WAIT_SECONDS if seconds is None else seconds
     while True:
         try:
             return call()

@@ -14,7 +14,7 @@ from rich.console import Console
 from asrnn.compiling import why_not_compiled
 from asrnn.errors import DataError, MissingDataError, UsageError
 from asrnn_bench.atomic import sync_file_system
-from asrnn_bench.disk_errors import WAIT_SECONDS, is_passing, wait_out
+from asrnn_bench.disk_errors import is_passing, wait_out
 from asrnn_bench.locking import CannotLockError, flock
 from asrnn_bench.plain_text import plain
 from asrnn_bench.planning.plan import Plan
@@ -30,6 +30,9 @@ from asrnn_bench.running.loggers import missing_loggers
 from asrnn_bench.running.options import Options
 from asrnn_bench.running.snapshot import Observer
 from asrnn_data.image_sets import check_images
+
+MOST_UNWRITTEN = 3
+"""How many jobs a file server may fail to take before the whole folder counts as one that cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -256,16 +259,23 @@ def _prepare(
 ) -> Iterator[tuple[JobDirectory, Job]]:
     """Write every job, and yield those that have no result, are not given up, and whose data are there."""
     unusable = _unusable_images(plan, data_dir)
-    patience = WAIT_SECONDS
+    patience = None
+    unwritten = 0
     for directory, job in zip(directories, plan.jobs, strict=True):
-        is_new = directory.write_job(job, plan.files.get(job.model.name))
+        try:
+            is_new = directory.write_job(job, plan.files.get(job.model.name))
+        except UsageError as error:
+            unwritten += 1
+            if unwritten > MOST_UNWRITTEN or error.__cause__ is None or not is_passing(error.__cause__):
+                raise
+            is_new = True  # whoever starts it says what is amiss, and the other jobs go on
         if is_new and job.task.images not in unusable:
             yield directory, job
             continue
         try:
             if wait_out(partial(_is_to_run, directory, machine, unusable.get(job.task.images)), patience):
                 yield directory, job
-        except OSError:  # whoever starts it says what is amiss, and the other jobs go on
+        except OSError:
             patience = 0.0
             yield directory, job
 

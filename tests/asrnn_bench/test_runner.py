@@ -1,18 +1,21 @@
 """What a runner does when something is amiss: nothing is lost, nothing is done twice, and every job has its line."""
 
+import errno
 import io
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from bench_support import TINY, call, done
+from failing_disk import FailingDisk
 from filelock import FileLock
 from rich.console import Console
 
 import asrnn_bench
 from asrnn.errors import ModelError, UsageError
-from asrnn_bench import runner
+from asrnn_bench import disk_errors, runner
 from asrnn_bench.api import class_reference
 from asrnn_bench.locking import hold
 from asrnn_bench.planning.plan import Plan, Request, make_plan
@@ -249,3 +252,26 @@ def test_brackets_in_a_reason_are_shown_as_they_are(tmp_path: Path) -> None:
     assert found.returncode == 0
     assert "[red] data [/x]" in found.stdout
     assert "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO, errno.ENOTCONN], ids=os.strerror)
+def test_a_directory_that_a_file_server_never_gives_costs_its_own_job_only(
+    number: int, plan: Plan, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlucky, *others = [JobDirectory.of(places.output, job) for job in plan.jobs]
+    by_path = {str(JobDirectory.of(places.output, job).path): job for job in plan.jobs}
+    monkeypatch.setattr(disk_errors, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(runner, "admit", lambda waiting, *_: [directory for directory, _ in waiting])
+
+    def start(self: object, words: Sequence[str], *_: object) -> Child:
+        directory = JobDirectory(Path(words[-1]))
+        directory.publish(done(by_path[str(directory.path)], 0.5), directory.attempts()[-1])
+        return Child([sys.executable, "-c", ""], {}, directory.attempts()[-1].log)
+
+    monkeypatch.setattr(local.Template, "start", start)
+    disk = FailingDisk(monkeypatch, unlucky.path, number)
+    disk.failing = True
+    options = Options(hang_seconds=0.5, look_seconds=0.1, loggers=())
+    outcome = execute(plan, places, Machine(options=options), Console(quiet=True))
+    assert [record.status for record in outcome.records] == ["failed", *["done"] * len(others)]
+    assert os.strerror(number) in str(outcome.records[0].reason)
