@@ -104,6 +104,9 @@ def runner_for(recurrence: Recurrence | None, operands: Operands) -> Runner | No
         return _only(None, asked, "no layer of torch.nn computes it")
     reason = _why_loop(recurrence, operands)
     if reason:
+        if asked == "auto" and operands.bias.dtype in (torch.bfloat16, torch.float16):
+            word = str(operands.bias.dtype).removeprefix("torch.")
+            _warn_once(f"only the loop over steps computes in {word}; fused scans do in float32 and float64")
         return _only(None, asked, reason)
     if asked == "fused":
         return StepRunner()

@@ -96,6 +96,9 @@ def test_how_it_starts() -> None:
     cell = build_cell("lmu", 2, 100, order=150, init="general")
     assert cell.e_x.abs().max() <= math.sqrt(3 / 2)
     assert cell.e_x.any()
+    wide = build_cell("lmu", 2000, 1, order=1, init="general").e_x
+    # Of variance 1/I: the largest of 2,000 uniform numbers is within 1 % of the bound, but for one draw in e^20.
+    assert 0.99 * math.sqrt(3 / 2000) < wide.abs().max() <= math.sqrt(3 / 2000)
     assert cell.e_h.abs().max() <= math.sqrt(3 / 100)
     assert cell.e_h.var().item() == pytest.approx(1 / 100, rel=0.36)
     assert not cell.e_m.any()

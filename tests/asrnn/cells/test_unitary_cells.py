@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from asrnn import RecurrentCell, build_cell, build_model
+from asrnn.cells.fourier_unitary import fourier_unitary
 from asrnn.cells.kru import prime_factors
 from asrnn.ops import scan_with
 
@@ -253,3 +254,18 @@ def test_a_readout_sees_real_parts_and_then_imaginary_ones(name: str) -> None:
     sequence, (h_re, h_im) = cell.scan(torch.randn(3, 4, 2), return_sequence=True)
     assert cell.output_size == sequence.shape[2] == 10
     assert torch.equal(sequence[:, -1], torch.cat((h_re, h_im), dim=1))
+
+
+def test_the_full_capacity_urnn_starts_with_a_drawn_permutation(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[torch.Tensor] = []
+
+    def noting(angles: torch.Tensor, reflections: torch.Tensor, permutation: torch.Tensor) -> torch.Tensor:
+        seen.append(permutation)
+        return fourier_unitary(angles, reflections, permutation)
+
+    monkeypatch.setattr("asrnn.cells.fc_urnn.fourier_unitary", noting)
+    for _ in range(2):
+        build_cell("fc-urnn", 1, 300)
+    assert [permutation.sort().values.tolist() for permutation in seen] == [list(range(300))] * 2
+    assert not torch.equal(seen[0], seen[1])
+    assert not torch.equal(seen[0], torch.arange(300))

@@ -39,7 +39,11 @@ def test_the_fastest_that_the_precision_allows() -> None:
     cell = build_cell("antisymmetric", 1, 5)
     assert ran(cell) == "compiled"
     assert ran(cell, torch.float64) == "fused"
-    assert ran(cell, torch.bfloat16) == "loop"
+    for dtype, word in ((torch.bfloat16, "bfloat16"), (torch.float16, "float16")):
+        backends._warn_once.cache_clear()
+        with pytest.warns(RuntimeWarning, match=f"only the loop over steps computes in {word}; fused scans do in"):
+            assert ran(cell, dtype) == "loop"
+        assert ran(cell, dtype) == "loop"  # without another warning
 
 
 def test_unknown_and_impossible_back_ends() -> None:
