@@ -79,7 +79,7 @@ class Display:
         self._unsaid: list[JobView] = []  # ended since the last report
         self._starts: deque[float] = deque(maxlen=STARTS_KEPT)
         self._to_go = TimeToGo(clock)
-        self._stopping = ""
+        self._stopping = self._said = ""
         self._next_show = self._next_report = 0.0
 
     @contextmanager
@@ -93,7 +93,7 @@ class Display:
         if not self.console.is_terminal:
             yield self
             self._next_report = 0.0
-            self._show(self.observer.look())
+            self._show(self.observer.look(), is_last=True)
             return
         with Live(console=self.console, auto_refresh=False, transient=True) as self._live:
             yield self
@@ -114,7 +114,7 @@ class Display:
             end = self.clock()
             self._next_show = max(start + SHOW_INTERVAL_SECONDS, end + (end - start) * (1 / SHOW_SHARE - 1))
 
-    def _show(self, views: list[JobView]) -> None:
+    def _show(self, views: list[JobView], *, is_last: bool = False) -> None:
         for index, view in enumerate(views):
             if view.state in ("waiting", "running"):
                 self._ended.discard(index)
@@ -128,8 +128,11 @@ class Display:
             self._live.update(render(views, to_go, self.console, stopping=self._stopping), refresh=True)
         elif self.clock() >= self._next_report:
             self._next_report = self.clock() + REPORT_INTERVAL_SECONDS
-            self._say_ended()
-            self.console.print(summary(views, to_go, stopping=self._stopping), highlight=False, soft_wrap=True)
+            line = summary(views, to_go, stopping=self._stopping)
+            if self._unsaid or line != self._said or not is_last:
+                self._say_ended()
+                self.console.print(line, highlight=False, soft_wrap=True)
+                self._said = line
 
     def _say_ended(self) -> None:
         for line in ended_lines(self._unsaid):

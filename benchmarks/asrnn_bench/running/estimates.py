@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 
 from asrnn.errors import UsageError
 from asrnn_bench.records import Job
@@ -39,9 +39,11 @@ def kind_of(job: Job) -> Kind:
 def known_paces(output: Path, jobs: Iterable[Job]) -> dict[Kind, Pace]:
     """Return the pace of each kind of ``jobs`` that has a result below ``output``.
 
-    One result of a kind is read, so that the plan of a large run stays quick.
+    One result of a kind is read, so that the plan of a large run stays quick. What a job takes beside its training is
+    the median of what these took: the first ones of a run wait for imports that the others share.
     """
-    paces: dict[Kind, Pace] = {}
+    steps: dict[Kind, float] = {}
+    starts: list[float] = []
     for kind, job in {kind_of(job): job for job in jobs}.items():
         for file in JobDirectory.of(output, job).path.parent.glob("seed-*/result.json"):
             directory = JobDirectory(file.parent)
@@ -52,9 +54,11 @@ def known_paces(output: Path, jobs: Iterable[Job]) -> dict[Kind, Pace]:
             if record is not None and record.cost is not None and kind_of(record.job) == kind:
                 seconds = record.cost.train_seconds
                 around = seconds_around(directory, record.attempt, seconds)
-                paces[kind] = Pace(seconds / record.job.training.max_steps, START_SECONDS if around is None else around)
+                starts += [] if around is None else [around]
+                steps[kind] = seconds / record.job.training.max_steps
                 break
-    return paces
+    start = median(starts) if starts else START_SECONDS
+    return {kind: Pace(step, start) for kind, step in steps.items()}
 
 
 def seconds_around(directory: JobDirectory, attempt: int | None, train_seconds: float) -> float | None:

@@ -80,3 +80,7 @@ def test_a_plan_takes_as_long_as_its_kinds_took_here_or_is_unknown(tmp_path: Pat
     assert job_seconds(later, paces) == pytest.approx(26.0, abs=1e-3)  # and not with the start of another machine
     assert plan_seconds([later, later], paces, 2) == pytest.approx(26.0, abs=1e-3)
     assert plan_seconds([later, other], paces, 2) is None
+    for number, (slow, took) in enumerate(zip(recurrent[2:4], (25.5, 145.0), strict=True)):
+        finished(tmp_path, slow, took)  # the first job of a run waits two minutes for imports
+        paces = known_paces(tmp_path, recurrent)
+        assert paces[kind_of(job)].around_seconds == pytest.approx((0.75, 1.0)[number], abs=1e-3)
