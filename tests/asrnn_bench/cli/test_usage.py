@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from bench_support import call, one_line
+from bench_support import one_line
 
 from asrnn.errors import UsageError
 from asrnn_bench.cli import invoke
@@ -151,8 +151,9 @@ def test_the_command_is_there_as_a_module_too(tmp_path: Path) -> None:
     one_line(found.stderr)
 
 
-def test_the_doctor_says_what_launchers_and_loggers_need(tmp_path: Path) -> None:
-    said = call("doctor", cwd=tmp_path).stdout
+def test_the_doctor_says_what_launchers_and_loggers_need(capfd: pytest.CaptureFixture[str]) -> None:
+    invoke(["doctor"])
+    said = capfd.readouterr().out
     for name in ("launcher  slurm: ", "launcher  ray: ", "logger    tensorboard: ", "logger    wandb: "):
         assert name in said
 
