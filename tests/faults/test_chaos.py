@@ -20,6 +20,10 @@ LONGEST_CHAOS_SECONDS, INTERVAL_SECONDS = 120.0, 1.0
 ENOUGH = {"worker": 12, "runner": 2}
 
 
+MEASURED = ("step_ms", "step_cpu_ms", "train_seconds", "peak_memory_mib", "slots", "jobs_per_device")
+"""What depends on the moment, and on which of several runners a job ran for."""
+
+
 def _leaderboards(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in (folder / "leaderboards").glob("[!.]*") if file.is_file()}
 
@@ -27,7 +31,7 @@ def _leaderboards(folder: Path) -> dict[str, bytes]:
 def _without_times(text: bytes) -> list[list[str]]:
     """A CSV without the columns of what was measured: times and memory differ from run to run."""
     rows = [line.split(",") for line in text.decode().splitlines()]
-    measured = [at for at, name in enumerate(rows[0]) if name in ("step_ms", "train_seconds", "peak_memory_mib")]
+    measured = [at for at, name in enumerate(rows[0]) if name in MEASURED]
     return [[cell for at, cell in enumerate(row) if at not in measured] for row in rows]
 
 

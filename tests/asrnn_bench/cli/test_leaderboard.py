@@ -29,6 +29,7 @@ def test_the_newest_version_is_shown_and_the_others_are_named(
     assert invoke(["leaderboard", str(copy)]) == 0
     said = capsys.readouterr().out
     assert said.startswith("long-range (version 2), budget quick\nOrder: ")
+    assert "(version 1)" not in said
     assert " / " not in said
     assert "…" not in said
     assert (
