@@ -318,6 +318,7 @@ def test_frozen_parameters_stay_and_a_model_without_others_is_refused() -> None:
         trainer(max_steps=3).fit(module, loader(40, 10))
 
 
+@pytest.mark.filterwarnings("ignore:scans run in Python:RuntimeWarning")  # as in bfloat16 only the loop does
 @pytest.mark.parametrize("precision", ["64-true", "bf16-mixed", "bf16-true"])
 def test_losses_are_summed_in_float32_or_better_whatever_the_precision(precision: str) -> None:
     module, data = classifier(), loader(300, 64)
