@@ -305,6 +305,12 @@ def test_sizes_are_handed_over_by_name() -> None:
         assert build_model(with_signature(init), **SIZES).recurrence.weight.shape == (3, 5), init
     assert build_model(type("Inner", (with_signature(swapped),), {}), **SIZES, scale=2.0).recurrence.weight[0, 0] == 2
 
+    class HandsOn(with_signature(keywords_only)):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+
+    assert build_model(HandsOn, **SIZES).recurrence.weight.shape == (3, 5)
+
 
 def test_a_module_may_give_out_another_size_than_h() -> None:
     class Both(SequenceModule):
