@@ -19,6 +19,7 @@ class Saving:
 
     def __init__(self, directory: JobDirectory, *_: object) -> None:
         self.directory, self.last_words, self.looks, self.asked = directory, "", 0, False
+        self.stuck: list[str] = []
 
     def start(self, place: object) -> str:
         return "started"
@@ -36,6 +37,9 @@ class Saving:
     def is_held(self) -> bool:
         return False
 
+    def is_gone(self) -> bool:
+        return True
+
 
 killed: list[JobDirectory] = []
 
@@ -47,7 +51,7 @@ def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[JobDirectory]:
     return [JobDirectory(tmp_path / name) for name in ("first", "second")]
 
 
-SLOTS = [Slot("core 0", ()), Slot("core 1", ())]
+SLOTS = [Slot(f"core {core}", (("CUDA_VISIBLE_DEVICES", ""),)) for core in (0, 1)]
 
 
 def test_an_interrupt_says_at_once_what_it_waits_for(two: list[JobDirectory]) -> None:

@@ -163,4 +163,4 @@ def test_a_result_that_looks_odd_is_read_with_care(tmp_path: Path, recurrent: li
     observer, _ = Observer.below(tmp_path)
     (view,) = observer.views
     assert view.state == "failed"
-    assert "delete it and run again" in str(view.reason)
+    assert "run again with --retry-failed" in str(view.reason)
