@@ -272,6 +272,7 @@ def test_a_gpu_that_is_lost_in_a_run_takes_no_further_job(
         """A job that ends at once, by the GPU that it is sent to."""
 
         last_words = ""
+        stuck: tuple[str, ...] = ()
 
         def __init__(self, directory: JobDirectory, options: Options, start: object) -> None:
             self.directory = directory
