@@ -13,7 +13,7 @@ from rich.console import Console
 
 from asrnn.compiling import why_not_compiled
 from asrnn.errors import DataError, MissingDataError, UsageError
-from asrnn_bench.atomic import sync_file_system
+from asrnn_bench.atomic import is_there, sync_file_system
 from asrnn_bench.disk_errors import is_passing, wait_out
 from asrnn_bench.locking import CannotLockError, flock
 from asrnn_bench.plain_text import plain
@@ -184,13 +184,20 @@ def record_of(directory: JobDirectory, job: Job | None = None) -> Record | None:
     Raises:
         UsageError: the job is not given, has no good result, and cannot be read.
     """
-    if not directory.path.is_dir():
-        return None
     try:
-        record = directory.result()
+        return wait_out(lambda: _record_of(directory, job))
     except UsageError as error:
         return without_result(job or directory.job(), "failed", str(error))
-    return record or record_without_result(directory, job) or directory.result()  # it may have come in between
+    except OSError as error:
+        reason = f"{directory.path} cannot be read: {error.strerror}; run the same command again"
+        return without_result(job or directory.job(), "failed", reason)
+
+
+def _record_of(directory: JobDirectory, job: Job | None) -> Record | None:
+    if not is_there(directory.path):
+        return None
+    # A result may come in between.
+    return directory.result() or record_without_result(directory, job) or directory.result()
 
 
 def _record_if_any(directory: JobDirectory, job: Job) -> Record | None:

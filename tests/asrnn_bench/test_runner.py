@@ -17,9 +17,11 @@ import asrnn_bench
 from asrnn.errors import ModelError, UsageError
 from asrnn_bench import disk_errors, runner
 from asrnn_bench.api import class_reference
+from asrnn_bench.cli import invoke
 from asrnn_bench.locking import hold
 from asrnn_bench.planning.plan import Plan, Request, make_plan
 from asrnn_bench.planning.spec import load_suite
+from asrnn_bench.records import Record
 from asrnn_bench.runner import Machine, Places, execute, prepare, publish, record_of
 from asrnn_bench.running import policy, supervision
 from asrnn_bench.running.job_directory import JobDirectory
@@ -186,6 +188,32 @@ def test_a_run_that_cannot_publish_keeps_its_records_and_says_how_to_publish_lat
     (fault,) = outcome.faults
     assert fault.endswith(f"asrnn-bench leaderboard {places.output} --leaderboards {places.leaderboards}")
     assert execute(plan, places, Machine(), Console(quiet=True)).leaderboard == places.leaderboards / "tiny.tiny.csv"
+
+
+def test_one_stale_file_handle_costs_no_job_its_record(
+    plan: Plan, places: Places, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for job in plan.jobs:
+        directory = JobDirectory.of(places.output, job)
+        directory.write_job(job)
+        directory.publish(done(job, 0.5), directory.claim())
+    stale = [JobDirectory.of(places.output, plan.jobs[0])]
+    look = JobDirectory.result
+
+    def result(self: JobDirectory) -> Record | None:
+        if self in stale:
+            stale.remove(self)
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return look(self)
+
+    monkeypatch.setattr(JobDirectory, "result", result)
+    assert [record_of(JobDirectory.of(places.output, job), job) for job in plan.jobs] == [
+        done(job, 0.5) for job in plan.jobs
+    ]
+    stale.append(JobDirectory.of(places.output, plan.jobs[0]))
+    assert invoke(["leaderboard", str(places.output), "--leaderboards", str(places.leaderboards)]) == 0
+    assert "is left out: it cannot be read: Stale file handle" in capfd.readouterr().out
+    assert len((places.leaderboards / "tiny.tiny.csv").read_text().splitlines()) == 3
 
 
 def test_publishing_twice_changes_no_byte(plan: Plan, places: Places) -> None:

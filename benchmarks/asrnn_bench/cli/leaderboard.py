@@ -140,6 +140,8 @@ def _found_in(directory: JobDirectory, known: Record | None, faults: list[str]) 
             record = without_result(directory.job(), *lost)
     except UsageError as error:  # of a damaged result there is no row, but a warning
         faults.append(str(error))
+    except OSError as error:  # one that a file server may not repeat
+        faults.append(f"{directory.path} is left out: it cannot be read: {error.strerror}; run the same command again")
     else:
         if record.job.tested:
             yield found_in(directory, record)
