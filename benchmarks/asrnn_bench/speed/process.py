@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import IO, Any
 
 from asrnn.errors import AsrnnError
+from asrnn_bench.running.launchers.environment import KEEP_BUFFERS
 
 Answer = dict[str, Any]
 
@@ -55,9 +56,8 @@ def ask(question: str, threads: int, request: Answer, on_round: Callable[[int], 
 
 
 def child_environment(own: "os._Environ[str] | dict[str, str]", threads: int) -> dict[str, str]:
-    """Return this environment with the threads set, and with glibc's own settings, as a user's script has them."""
-    plain = {name: value for name, value in own.items() if not name.startswith("MALLOC_")}
-    return plain | dict.fromkeys(THREAD_VARIABLES, str(threads))
+    """Return this environment with the threads set, and with the allocator's settings that a job has."""
+    return {**KEEP_BUFFERS, **own} | dict.fromkeys(THREAD_VARIABLES, str(threads))
 
 
 def _listen(lines: Iterable[bytes], on_round: Callable[[int], None]) -> Answer | None:
