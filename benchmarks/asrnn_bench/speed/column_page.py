@@ -10,7 +10,8 @@ _HEAD = """# What `asrnn-bench speed` measured
 
 One training step of each model: forward, cross entropy of 10 classes on the last state, backward, Adam, float32. All
 models of a size take their steps in turns in one process for each number of threads, after a warm-up on an eighth of
-the sequence; memory is measured in a process for each model. The C library's allocator is set as in a job: it keeps large buffers.
+the sequence; memory is measured in a process for each model. The C library's
+allocator keeps large buffers, as in a job.
 
 Roofline: 6 B T H² + 4 B T I H g operations, g the projections of the input, at the rate that a 4096-square float32
 product reaches in the same rounds. It is defined for recurrences that multiply the state by one square matrix.
