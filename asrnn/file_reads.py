@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import FrameType
 
@@ -29,6 +30,17 @@ class FileReads:
         self.model = model
         self.files: dict[Path, None] = {}
         self._began = time.time()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch what the model's code opens for reading, in this process and as long as the context lasts."""
+        global _watching
+        _install_hook()
+        before, _watching = _watching, self
+        try:
+            yield
+        finally:
+            _watching = before
 
     def refuse(self) -> None:
         """Refuse the model if it read a file that could change without its results becoming those of another model.
@@ -66,27 +78,12 @@ class FileReads:
         return False
 
 
-@contextmanager
-def watch_reads(covered: Iterable[Path], model: str) -> Iterator[FileReads]:
-    """Watch what the code of a model opens for reading, in this process and as long as the context lasts.
-
-    Args:
-        covered: the files and folders that are part of the model's identity.
-        model: what the model is called.
-    """
-    global _watching, _is_installed
-    if not _is_installed:  # a hook cannot be taken out again, so one serves all
-        sys.addaudithook(_hook)
-        _is_installed = True
-    before, _watching = _watching, FileReads(covered, model)
-    try:
-        yield _watching
-    finally:
-        _watching = before
-
-
 _watching: FileReads | None = None
-_is_installed = False
+
+
+@cache
+def _install_hook() -> None:
+    sys.addaudithook(_hook)  # it cannot be taken out again, so one serves all
 
 
 def _hook(event: str, arguments: tuple[object, ...]) -> None:
@@ -114,5 +111,5 @@ def _can_be_made_again(file: Path) -> bool:
     home = Path("~").expanduser()
     places = [Path(sys.prefix), Path(sys.base_prefix), Path(__file__).resolve().parent, *caches, *map(Path, _SYSTEM)]
     places += [home / ".cache", home / ".triton", home / ".config"]
-    compiled = Path(tempfile.gettempdir()) / "torchinductor_"
-    return str(file).startswith(str(compiled)) or any(place.resolve() in file.parents for place in places)
+    compiled = tuple(str(Path(tempfile.gettempdir()) / name) for name in ("torchinductor_", "asrnn-bench-"))
+    return str(file).startswith(compiled) or any(place.resolve() in file.parents for place in places)

@@ -20,6 +20,7 @@ from asrnn.contract import (
     gradients,
     isolation,
     long_sequences,
+    own_code,
     parameters,
     precision,
     processes,
@@ -46,6 +47,7 @@ CHECKS: tuple[Check, ...] = (
     *gradients.CHECKS,
     *long_sequences.CHECKS,
     *resuming.CHECKS,
+    *own_code.CHECKS,
     *processes.CHECKS,
 )
 """All checks, in the order in which a stranger wants to read them; what others need comes first."""

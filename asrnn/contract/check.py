@@ -61,7 +61,7 @@ class Check:
         return Finding(self.name, self.severity, self.expected, verdict, time.perf_counter() - began)
 
     def _look(self, subject: Subject) -> Verdict:
-        with _undisturbed():
+        with _undisturbed(), subject.watched():
             try:
                 return self.look(subject)
             except AsrnnError as error:

@@ -1,12 +1,16 @@
 """The model under test: how it is built at the size and on the device of a job, and how it is run."""
 
 import inspect
+import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from tempfile import mkdtemp
 from typing import Any, TypeVar
+from weakref import finalize
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +21,9 @@ from asrnn.cells import RecurrentCell
 from asrnn.construction import Model, construct, model_class_of
 from asrnn.contract.settings import Settings
 from asrnn.errors import AsrnnError, ModelError, UsageError
+from asrnn.file_reads import FileReads
 from asrnn.models import RecurrentModel, assemble, own_hyper
-from asrnn.registry import ModelSource, find_model
+from asrnn.registry import ModelSource, covered_places, find_model
 
 INPUT_SIZE = 3
 HIDDEN_SIZES = (64, 128, 256, 512, 16, 8)
@@ -122,8 +127,11 @@ class Subject:
         self.device = _usable_device(device)
         self.settings = Settings.now()
         found = find_model(model) if isinstance(model, str) else model
-        self.source = found if isinstance(found, ModelSource) else None
-        self.model_class = model_class_of(found)
+        self.source = self._alone(found) if isinstance(found, ModelSource) else None
+        self.reads = FileReads(covered_places(self.source), self.source.name) if self.source else None
+        self.modules_before = frozenset(sys.modules)
+        with self.watched():
+            self.model_class = model_class_of(self.source or found)
         self.name = self.source.name if self.source else self.model_class.__name__
         self.hyper = dict(hyper)
         self.input_size = input_size
@@ -132,6 +140,19 @@ class Subject:
         """Settings of torch that importing or building the model has changed, each as ``name: before -> after``."""
         self.refusal = cache(self._refusal)
         self._kept: dict[Callable[[Subject], Any], Any] = {}
+
+    def _alone(self, source: ModelSource) -> ModelSource:
+        """Copy a model's file into a folder of its own: in a job directory, nothing else lies beside it."""
+        if source.origin != "file":
+            return source
+        folder = mkdtemp(prefix="asrnn-check-")
+        finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        path, _, class_name = source.target.rpartition(":")
+        return replace(source, target=f"{shutil.copy(path, folder)}:{class_name}")
+
+    def watched(self) -> AbstractContextManager[None]:
+        """Return a context in which it is seen what files the model's code reads."""
+        return self.reads.watching() if self.reads else nullcontext()
 
     @cached_property
     def own_hyper(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 from registry_support import one_line, write
 
 from asrnn.errors import ModelError
-from asrnn.file_reads import watch_reads
+from asrnn.file_reads import FileReads
 from asrnn.registry import covered_places, find_model, load_model
 
 READERS = {
@@ -39,7 +39,8 @@ def test_what_a_model_reads(tmp_path: Path, name: str) -> None:
     os.utime(table, (time.time() - 60,) * 2)
     path = write(tmp_path / "my_cell.py", MODEL.format(read=READERS[name].format(path=str(table))))
     source = find_model(f"{path}:MyCell")
-    with watch_reads(covered_places(source), source.name) as reads:
+    reads = FileReads(covered_places(source), source.name)
+    with reads.watching():
         load_model(source)()
     assert list(reads.files) == [table]
     with pytest.raises(ModelError) as caught:
@@ -59,7 +60,8 @@ def test_reads_that_are_nobodys_business(tmp_path: Path) -> None:
     )
     path = write(tmp_path / "my_cell.py", MODEL.format(read=read))
     source = find_model(f"{path}:MyCell")
-    with watch_reads(covered_places(source), source.name) as reads:
+    reads = FileReads(covered_places(source), source.name)
+    with reads.watching():
         load_model(source)()
         other.read_text()
     other.read_text()

@@ -6,7 +6,6 @@ model's code, size and hyper-parameters and by what checked them.
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -141,9 +140,8 @@ def _ask(
     first, refusals = models[0], list[str | None]()
     with tempfile.TemporaryDirectory() as folder:
         target = first.target
-        if first.origin == "file":  # alone in a folder, as it is in a job directory
-            copy = Path(shutil.copy(files[first.name], folder))
-            target = f"{copy}:{target.rpartition(':')[2]}"
+        if first.origin == "file":
+            target = f"{files[first.name].resolve()}:{target.rpartition(':')[2]}"
         source = {"name": first.name, "origin": first.origin, "target": target, "code": first.code}
         while len(refusals) < len(models):
             settings = [

@@ -1,0 +1,72 @@
+"""What a model reads and imports beside its own code is found before a job starts, and refused by name."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from registry_support import write
+
+from asrnn.contract import CHECKS, Finding, Subject, look
+
+MODEL = """
+import importlib
+from pathlib import Path
+from torch import nn
+
+class Own(nn.Module):
+    def __init__(self, input_size, hidden_size):
+        super().__init__()
+        {build}
+        self.rnn = nn.RNN(input_size, hidden_size, batch_first=True)
+
+    def forward(self, x):
+        {forward}
+        return self.rnn(x)
+"""
+LOOKED_AT = tuple(check for check in CHECKS if check.name in ("builds", "own-code"))
+
+
+def findings(path: Path) -> dict[str, Finding]:
+    subject = Subject(f"{path}:Own", {})
+    return {finding.name: finding for finding in look(subject, LOOKED_AT)}
+
+
+def written_a_minute_ago(path: Path, text: str) -> Path:
+    write(path, text)
+    os.utime(path, (time.time() - 60,) * 2)
+    return path
+
+
+def test_a_model_that_needs_its_own_file_alone(tmp_path: Path) -> None:
+    found = findings(write(tmp_path / "own.py", MODEL.format(build="Path(__file__).read_text()", forward="pass")))
+    assert found["own-code"].verdict.outcome == "passed"
+
+
+@pytest.mark.parametrize("where", ["build", "forward"])
+def test_a_file_elsewhere_that_is_read(tmp_path: Path, where: str) -> None:
+    table = written_a_minute_ago(tmp_path / "gain.txt", "1.0")
+    words = dict.fromkeys(("build", "forward"), "pass") | {where: f"Path({str(table)!r}).read_text()"}
+    found = findings(write(tmp_path / "own.py", MODEL.format(**words)))
+    assert found["own-code"].verdict.outcome == "failed"
+    assert f"model 'own' reads {table}, which is no part of its code" in found["own-code"].words
+
+
+def test_a_file_beside_it_is_not_there(tmp_path: Path) -> None:
+    written_a_minute_ago(tmp_path / "gain.txt", "1.0")
+    read = "Path(__file__).with_name('gain.txt').read_text()"
+    found = findings(write(tmp_path / "own.py", MODEL.format(build=read, forward="pass")))
+    assert found["builds"].verdict.outcome == "failed"
+    assert "a model's file travels alone into each job directory" in found["builds"].words
+
+
+def test_a_module_that_is_imported_late_by_a_name_that_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lib").mkdir()
+    helper = write(tmp_path / "lib" / "late_gains.py", "GAIN = 1.0\n")
+    monkeypatch.syspath_prepend(tmp_path / "lib")
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    words = {"build": "pass", "forward": "importlib.import_module('late_' + 'gains')"}
+    found = findings(write(tmp_path / "own.py", MODEL.format(**words)))
+    assert found["own-code"].verdict.outcome == "failed"
+    assert str(helper) in found["own-code"].words
