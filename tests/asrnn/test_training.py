@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch import nn
@@ -322,9 +322,15 @@ def test_frozen_parameters_stay_and_a_model_without_others_is_refused() -> None:
 @pytest.mark.parametrize("precision", ["64-true", "bf16-mixed", "bf16-true"])
 def test_losses_are_summed_in_float32_or_better_whatever_the_precision(precision: str) -> None:
     module, data = classifier(), loader(300, 64)
-    run = trainer(max_steps=1, precision=precision)
+    losses: list[torch.Tensor] = []
+
+    class KeepsLosses(Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+            losses.append(outputs["loss"])
+
+    run = trainer(max_steps=1, precision=precision, callbacks=[KeepsLosses()])
     run.fit(module, data)
-    assert run.callback_metrics["train/loss"].dtype == (torch.float64 if precision == "64-true" else torch.float32)
+    assert [loss.dtype for loss in losses] == [torch.float64 if precision == "64-true" else torch.float32]
     (found,) = run.test(module, data, verbose=False)
     x, labels = data.dataset.tensors
     expected = F.cross_entropy(module.double()(x.double()), labels).item()

@@ -46,3 +46,10 @@ def test_making_a_permutation_leaves_the_global_generators_alone():
 def test_an_asset_of_another_kind_is_no_permutation():
     with pytest.raises(UnknownNameError, match="unknown permutation 'unit'"):
         make_permutation("unit")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_default_device_changes_no_permutation(name):
+    expected = make_permutation(name)
+    with torch.device("meta"):
+        assert np.array_equal(make_permutation(name), expected)

@@ -88,3 +88,15 @@ def test_channel_constants_are_those_of_the_training_images(cifar10):
         # the constants were rounded to eight decimals
         assert abs(mean - constants.mean[channel]) <= 0.5e-8
         assert abs(deviation - constants.deviation[channel]) <= 0.5e-8
+
+
+def test_the_default_precision_changes_no_scaled_image():
+    images = torch.arange(256, dtype=torch.uint8).repeat(3).view(1, 3, 16, 16)
+    expected = scale_images(images, "cifar10-channels-v1")
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = scale_images(images, "cifar10-channels-v1")
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, expected)
