@@ -110,7 +110,8 @@ def test_each_is_caught_by_its_own_check_alone_with_words_that_say_why(name: str
 
 def test_every_hard_check_catches_somebody() -> None:
     caught = set().union(*(checks for checks, *_ in CAUGHT.values()))
-    assert caught == {check.name for check in CHECKS if check.severity == "hard"}
+    of_files = {"own-code"}  # these models are handed over as classes; test_own_code.py has the files
+    assert caught == {check.name for check in CHECKS if check.severity == "hard"} - of_files
 
 
 def test_all_checks_together_find_what_each_finds_alone() -> None:
