@@ -24,6 +24,12 @@ KINDS = (
 )
 """What the samples of a batch are like; each of the tasks has some of these."""
 
+BUSY = (KINDS[0], KINDS[3], KINDS[4])
+QUIET = (KINDS[1], KINDS[2], KINDS[5])
+QUIET_STEPS = 300
+"""Gradients are taken through so many steps without news: no task has as many, and what saturates at others' inputs
+may let gradients grow where nothing comes in."""
+
 
 def like_tasks(subject: Subject, num_steps: int) -> Tensor:
     """Return a batch of sequences, one of each kind."""
@@ -92,14 +98,22 @@ def _reach(subject: Subject) -> Verdict:
 
 def _norms(subject: Subject) -> tuple[tuple[float, float], list[float], dict[str, float]]:
     """Return norms of gradients: of noise's first and last step, of each kind of input, and of each parameter."""
-    model, x = subject.build(), like_tasks(subject, subject.length(STEPS)).requires_grad_()
+    model, total = subject.build(), torch.zeros((), device=subject.device)
+    batches: list[tuple[tuple[str, str, str], Tensor]] = []
+    for steps, kinds in ((STEPS, BUSY), (QUIET_STEPS, QUIET)):
+        num_steps = subject.length(steps)
+        x = like_tasks(subject, num_steps)[[KINDS.index(kind) for kind in kinds]].requires_grad_()
+        last = run(model, x).last
+        total = total + (last * subject.noise(*last.shape, seed=2)).sum()
+        batches.append((kinds, x))
     parameters = trained_parameters(model)
-    last = run(model, x).last
-    loss = (last * subject.noise(*last.shape, seed=2)).sum()
-    of_x, *others = gradients_of(loss, [x, *parameters.values()])
-    of_x = torch.zeros_like(x) if of_x is None else of_x
-    norms = {name: _norm(other) for name, other in zip(parameters, others, strict=True)}
-    return (_norm(of_x[0, 0]), _norm(of_x[0, -1])), [_norm(sample) for sample in of_x], norms
+    found = gradients_of(total, [*(x for _, x in batches), *parameters.values()])
+    of_kind: dict[str, Tensor] = {}
+    for (kinds, x), gradient in zip(batches, found, strict=False):
+        of_kind |= dict(zip(kinds, torch.zeros_like(x) if gradient is None else gradient, strict=True))
+    norms = {name: _norm(other) for name, other in zip(parameters, found[len(batches) :], strict=True)}
+    noise = of_kind["noise"]
+    return (_norm(noise[0]), _norm(noise[-1])), [_norm(of_kind[kind]) for kind in KINDS], norms
 
 
 def _norm(gradient: Tensor | None) -> float:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import broken_models
 import pytest
+import torch
 from bench_support import one_line
 
 from asrnn.contract import CHECKS
@@ -40,6 +41,27 @@ def test_a_broken_model_is_told_why_and_has_exit_status_1(name: str, capfd: pyte
     assert "found: Transposed must return [B, T, H] = [2, 3, 64]" in line
     assert verdict.startswith("transposed breaks the contract, and a run would refuse it: builds")
     assert said.err == ""
+
+
+def test_a_model_is_checked_at_the_size_that_is_asked_for(capfd: pytest.CaptureFixture[str]) -> None:
+    words = ["check", "broken.py:Transposed", "--hidden-size", "5", "--input-size", "1", "--device", "cpu"]
+    assert invoke(words) == 1
+    assert "must return [B, T, H] = [2, 3, 5]" in capfd.readouterr().out
+
+
+def test_lines_fit_a_terminal_of_80_columns(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert invoke(["check", "broken.py:Transposed"]) == 1
+    lines = capfd.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].startswith("FAIL  builds              expected: it is built")
+    assert lines[1].startswith(" " * 26)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_said_in_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["check", "lstm", "--device", "cuda"]) == 2
+    assert "torch sees no CUDA device here" in one_line(capfd.readouterr().err)
 
 
 def test_what_a_model_raises_is_one_line_with_the_line_of_its_file(

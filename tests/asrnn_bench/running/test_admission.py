@@ -1,5 +1,6 @@
 """A run takes no model from outside that breaks the contract, says why, and checks none twice."""
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -123,14 +124,50 @@ def test_a_model_that_ends_its_process_or_hangs_is_refused(
     assert admission._ask([model], plan.files, {}) == ["the check did not end within 0 minutes"]
 
 
-def test_what_was_found_of_other_settings_is_kept_when_one_ends_the_process(tmp_path: Path) -> None:
+def test_other_settings_are_checked_when_one_ends_the_process(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(TINY)
     (tmp_path / "cells.py").write_text(TOUCHY)
     plan = make_plan(load_suite(str(tmp_path / "tiny.toml")), Request(models=[f"{tmp_path / 'cells.py'}:Touchy"]))
     model = next(job.model for job in plan.jobs if job.model.origin == "file")
     fatal = model.model_copy(update={"hyper": {"fatal": True}})
-    found = admission._ask([model, fatal], plan.files, {})
-    assert found == [None, "the check ended with exit status 7 and no answer"]
+    found = admission._ask([fatal, model], plan.files, {})
+    assert found == ["the check ended with exit status 7 and no answer", None]
+
+
+def test_a_setting_that_hangs_is_refused_and_the_next_one_is_checked(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = list({model.hyper.get("gain"): model for model in (job.model for job in plan.jobs)}.values())
+    models = [model for model in models if model.origin == "file"]
+    ends = iter(["did not end within 10 minutes", "ended with exit status 0 and no answer"])
+
+    def run(words: list[str], answer: Path, log: Path, environment: dict) -> str:
+        end = next(ends)
+        log.write_text("")
+        if "0 and" in end:
+            answer.write_text("[null]")
+        return end
+
+    monkeypatch.setattr(admission, "_run", run)
+    assert admission._ask([models[0], models[0]], plan.files, {}) == ["the check did not end within 10 minutes", None]
+
+
+def test_models_are_checked_at_the_sizes_of_their_jobs(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests: list[dict] = []
+
+    def run(words: list[str], answer: Path, log: Path, environment: dict) -> str:
+        requests.append(json.loads(words[0]))
+        answer.write_text("[null]")
+        return "ended"
+
+    monkeypatch.setattr(admission, "_run", run)
+    job = next(job for job in plan.jobs if job.model.origin == "file")
+    sizes = admission._input_sizes([(None, job)])  # type: ignore[list-item]
+    admission._ask([job.model], plan.files, {}, sizes)
+    (setting,) = requests[0]["settings"]
+    assert (setting["hidden_size"], setting["input_size"]) == (job.model.hidden_size, 1)
+    wider = job.model.model_copy(update={"hidden_size": 128})
+    assert admission._key(wider) != admission._key(job.model)
 
 
 def test_a_file_is_checked_alone_as_a_job_has_it(tmp_path: Path) -> None:
