@@ -193,7 +193,7 @@ def test_a_job_that_is_preempted_with_a_signal_of_its_own_queues_itself_again(tm
         slurm.ask(*high, "-w", slurm.show(runner.said(r"Slurm as (\d+)")[0][1])["NodeList"])
         runner.finish(lambda: _hurry(slurm), 400)
     ends = [attempt.ended() for attempt in directory.attempts()]
-    assert [end.kind for end in ends if end] == ["preempted", "done"]
+    assert [end.kind for end in ends if end] == ["preempted", "done"], ends
     assert ends[0] is not None
     assert ends[0].saved_step > 0
 
