@@ -17,8 +17,9 @@ def test_buffers_come_back_and_are_used_again(cell, backend: str) -> None:
     for _ in range(20):
         run(cell, x, state)
     free = list(buffers._pool._free)
-    # Of each tile: u, the states, the gradient of the sequence, delta where there is a gate, marks for a replay.
-    kinds = 3 + cell.recurrence().has_delta() + (backend == "compiled")
+    # Of each tile: u, the states, the gradient of the sequence, the input, delta where there is a
+    # gate, marks for a replay.
+    kinds = 4 + cell.recurrence().has_delta() + (backend == "compiled")
     assert torch.get_num_threads() * (kinds - 1) <= len(free) <= torch.get_num_threads() * kinds
     assert buffers._pool._leased == 0
     graph = cell.scan(x, state)
