@@ -205,9 +205,9 @@ def assemble(
         )
         if _is_lazy(built):  # it draws its weights at its first run
             _try(built, model_class)
+    _move(built, device, dtype)  # before the trial: a model may compute on a GPU alone
     with torch.random.fork_rng(devices=[]):
         _probe(built, model_class)
-    _move(built, device, dtype)
     if isinstance(model, str):
         sizes = {"input_size": built.input_size, "hidden_size": built.hidden_size, "num_outputs": int(num_outputs)}
         built.arguments = {"model": model, **sizes, "hyper": plain(hyper)}

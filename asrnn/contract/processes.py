@@ -1,5 +1,6 @@
 """What a training step costs, beside torch's LSTM, in a process of its own."""
 
+from asrnn.cells import RecurrentCell
 from asrnn.contract.check import Check
 from asrnn.contract.report import Verdict, failed, passed, skipped
 from asrnn.contract.spawned import SpawnedError, ask
@@ -29,6 +30,9 @@ def _speed(subject: Subject) -> Verdict:
     found = f"{1000 * own[0]:.0f} ms, {own[0] / other[0]:.1f} times torch.nn.LSTM's"
     if own[1] is not None and other[1] is not None:
         found += f"; {own[1]:.0f} MiB, LSTM {other[1]:.0f}"
+    recurrence = subject.build(alone=True).recurrence
+    if isinstance(recurrence, RecurrentCell) and recurrence.scan_backend == "loop":
+        found += "; its steps run in Python: a FusedCell or ParallelCell scans several times faster (CONTRIBUTING.md)"
     return passed(f"H={subject.hidden_size}: {found}")
 
 

@@ -368,6 +368,21 @@ def test_device_and_precision() -> None:
         build_cell("gru", 3, 5, dtype=torch.int64)
 
 
+class OnMetaAlone(SequenceModule):
+    """Computes on one kind of device, as a model of CUDA kernels does."""
+
+    def forward(self, x):
+        if x.device.type != "meta":
+            raise RuntimeError("no kernel for this device")
+        return x.new_empty(*x.shape[:2], self.weight.shape[1])
+
+
+def test_a_model_is_tried_on_the_device_it_goes_to() -> None:
+    assert build_model(OnMetaAlone, **SIZES, device="meta").readout.weight.device.type == "meta"
+    with pytest.raises(ModelError, match="no kernel for this device"):
+        build_model(OnMetaAlone, **SIZES)
+
+
 class Complex(SequenceModule):
     """Weights in complex64, and a state dict that holds what is no tensor."""
 

@@ -105,7 +105,8 @@ def train(
     torch.manual_seed(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002 - a model may use it
-    model = build(job, directory, data)
+    gpu = torch.device("cuda", rank.local) if torch.cuda.is_available() else None
+    model = build(job, directory, data, gpu)
     if options.world_size > 1 and not torch.cuda.is_available():
         _refuse_batch_statistics(model, job)
     module = build_module(job, model, data)
@@ -174,8 +175,8 @@ def build_data(job: Job, data_dir: Path | None) -> SequenceDataModule:
     return data_module(data_dir, images=job.task.images, **sizes, **job.task.variants)  # type: ignore[arg-type]
 
 
-def build(job: Job, directory: JobDirectory, data: SequenceDataModule) -> Model:
-    """Return the job's model, initialised by its own seed and nothing else."""
+def build(job: Job, directory: JobDirectory, data: SequenceDataModule, device: torch.device | None = None) -> Model:
+    """Return the job's model, initialised by its own seed and nothing else, and tried on the device it trains on."""
     if job.model.name == "chance":
         return Chance(data.labels("train"), data.num_classes)
     if job.model.name == "logistic-regression":
@@ -197,6 +198,7 @@ def build(job: Job, directory: JobDirectory, data: SequenceDataModule) -> Model:
         hidden_size=job.model.hidden_size,
         num_outputs=data.num_classes,
         seed=named_seed("initialization", job.seed),
+        device=device,
     )
 
 

@@ -1,12 +1,13 @@
 """The lines of a report, and what a check makes of whatever a model does to it."""
 
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 import torch
 from broken_models import Sound
 
-from asrnn.contract import Check, Finding, Report, Subject, look
+from asrnn.contract import Check, Finding, Report, Subject, look, processes
 from asrnn.contract.report import Severity, Verdict, failed, listed, passed, skipped
 from asrnn.contract.subject import model_code
 from asrnn.errors import ModelError
@@ -133,3 +134,16 @@ def test_a_check_is_skipped_where_one_that_it_needs_failed_or_was_itself_skipped
     assert found["second"] == ("skipped", "not looked at, as first failed")
     assert found["third"] == ("skipped", "not looked at, as second failed")
     assert found["fifth"] == ("passed", "yes")  # what cannot be seen is no failure
+
+
+@pytest.mark.parametrize(
+    ("model", "told"), [("examples/my_cell.py:LeakyCell", True), ("antisymmetric", False), ("lstm", False)]
+)
+def test_a_cell_whose_steps_run_in_python_is_told_of_a_faster_scan(
+    model: str, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "ask", lambda *words: ((0.1, None), (0.1, None)))
+    path = Path(__file__).parents[3] / model
+    (speed,) = processes.CHECKS
+    verdict = speed.look(Subject(str(path) if ".py" in model else model, {}, hidden_size=8))
+    assert ("a FusedCell or ParallelCell scans several times faster" in verdict.found) is told
