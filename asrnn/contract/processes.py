@@ -3,7 +3,7 @@
 from asrnn.cells import RecurrentCell
 from asrnn.contract.check import Check
 from asrnn.contract.report import Verdict, failed, passed, skipped
-from asrnn.contract.spawned import SpawnedError, ask
+from asrnn.contract.spawned import SpawnedError, as_plain, ask
 from asrnn.contract.subject import Subject
 
 B, T = 32, 200
@@ -14,7 +14,7 @@ def _speed(subject: Subject) -> Verdict:
     if subject.importable is None:
         return skipped("no other process can import the class: it stands in no file, or not at the top of one")
     request = {
-        "source": subject.importable,
+        "source": as_plain(subject.importable),
         "hyper": subject.hyper,
         "sizes": {
             "input_size": subject.input_size,

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from asrnn.contract.check import TOLERANCE, Check
 from asrnn.contract.randomness import seeded
 from asrnn.contract.report import Verdict, failed, listed, passed, skipped
-from asrnn.contract.spawned import SpawnedError, ask
+from asrnn.contract.spawned import SpawnedError, as_plain, ask
 from asrnn.contract.subject import RaisedError, Subject, calling, largest_change, model_code
 from asrnn.errors import ModelError
 from asrnn.models import RecurrentModel
@@ -180,7 +180,7 @@ def _elsewhere(subject: Subject) -> Verdict:
         return skipped("no other process can import the class: it stands in no file, or not at the top of one")
     saved, expected = subject.once(interrupted)
     request = {
-        "source": source,
+        "source": as_plain(source),
         "hyper": subject.hyper,
         "sizes": {
             "input_size": subject.input_size,
@@ -191,7 +191,7 @@ def _elsewhere(subject: Subject) -> Verdict:
         "saved": saved,
     }
     try:
-        found: Continued = ask("go on", request)
+        found = Continued(**ask("go on", request))
     except SpawnedError as error:
         return failed(f"there: {error}", "define the class at the top of a file that can be imported on its own")
     what, change = _difference(found, expected)

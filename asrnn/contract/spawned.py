@@ -1,8 +1,8 @@
 """One other process, started when it is first asked, that builds models anew: checks ask what they do there."""
 
 import atexit
+import io
 import os
-import pickle
 import subprocess
 import sys
 import threading
@@ -12,11 +12,17 @@ from typing import IO, Any
 
 import torch
 
+from asrnn.registry import ModelSource
+
 TIMEOUT_SECONDS = 300.0
 
 
 class SpawnedError(Exception):
     """The other process could not do what it was asked; the message is one line."""
+
+
+class UnplainError(Exception):
+    """A message holds more than plain values and tensors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +35,42 @@ class _Child:
 _child: _Child | None = None
 
 
+def as_plain(source: ModelSource) -> dict[str, Any]:
+    """Return a model's source as a mapping of plain values."""
+    return {"name": source.name, "origin": source.origin, "target": source.target, "code": dict(source.code)}
+
+
+def send(stream: IO[bytes], message: object) -> None:
+    """Write a message of plain values and tensors: its length in eight bytes, then what ``torch.save`` makes of it."""
+    buffer = io.BytesIO()
+    torch.save(message, buffer)
+    stream.write(len(buffer.getvalue()).to_bytes(8, "big") + buffer.getvalue())
+    stream.flush()
+
+
+def receive(stream: IO[bytes]) -> Any:
+    """Read a message; nothing that it holds is run.
+
+    Raises:
+        EOFError: the other side is gone.
+        UnplainError: it holds more than plain values and tensors.
+    """
+    size = stream.read(8)
+    message = stream.read(int.from_bytes(size, "big"))
+    if len(size) < 8 or len(message) < int.from_bytes(size, "big"):
+        raise EOFError
+    try:
+        return torch.load(io.BytesIO(message), weights_only=True)
+    except Exception as error:  # torch names pickle's own
+        raise UnplainError(str(error).splitlines()[0]) from error
+
+
 def ask(what: str, request: dict[str, Any]) -> Any:
     """Return what the other process answers; it imports what this one can import.
 
     Args:
         what: one of the names of :mod:`asrnn.contract.spawned_child`.
-        request: its arguments; a model is named by its source, as only a job's process makes it.
+        request: its arguments, of plain values and tensors.
 
     Raises:
         SpawnedError: it could not be done there; the message says why.
@@ -45,10 +81,9 @@ def ask(what: str, request: dict[str, Any]) -> Any:
     timer.daemon = True
     timer.start()
     try:
-        pickle.dump((what, common, request), child.requests)
-        child.requests.flush()
-        done, answer = pickle.load(child.answers)  # noqa: S301 - from the process that was started here
-    except (EOFError, OSError, pickle.UnpicklingError) as error:
+        send(child.requests, (what, common, request))
+        done, answer = receive(child.answers)
+    except (EOFError, OSError) as error:
         late = not timer.is_alive()
         status = _end(child)
         if late:

@@ -1,19 +1,20 @@
-"""The process that builds models anew: ``python -m asrnn.contract.spawned_child``, which pickles go to and fro."""
+"""Build models anew, as another process asks: ``python -m asrnn.contract.spawned_child``."""
 
 import ctypes
 import os
-import pickle
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from asrnn.contract.resuming import Continued, go_on_from
+from asrnn.contract.resuming import go_on_from
+from asrnn.contract.spawned import UnplainError, receive, send
 from asrnn.contract.subject import RaisedError, Subject
 from asrnn.memory import peak_mib
 from asrnn.models import RecurrentModel
@@ -32,11 +33,14 @@ def main() -> None:
         os.dup2(nowhere, stream)
     with suppress(EOFError, OSError, KeyboardInterrupt):
         while True:
-            what, common, request = pickle.load(requests)  # noqa: S301 - from the process that started this one
+            try:
+                what, common, request = receive(requests)
+            except UnplainError:
+                send(answers, (False, "a hyper-parameter is no plain value, as none of a job can be"))
+                continue
             sys.path[:] = common["path"]
             torch.set_num_threads(common["threads"])
-            pickle.dump(_answer(what, request), answers)
-            answers.flush()
+            send(answers, _answer(what, request))
 
 
 def _answer(what: str, request: dict[str, Any]) -> tuple[bool, Any]:
@@ -53,22 +57,22 @@ def _line(error: BaseException | None) -> str:
 
 
 def _go_on(
-    source: ModelSource, hyper: dict[str, object], sizes: dict[str, Any], shortened: int, saved: bytes
-) -> Continued:
-    subject = Subject(source, hyper, **sizes)
+    source: dict[str, Any], hyper: dict[str, object], sizes: dict[str, Any], shortened: int, saved: bytes
+) -> dict[str, Any]:
+    subject = Subject(ModelSource(**source), hyper, **sizes)
     subject.shortened = shortened  # as there, whatever the clock says here
     with torch.compiler.set_stance("force_eager"):
-        return go_on_from(subject, saved)
+        return asdict(go_on_from(subject, saved))
 
 
 def _measure(
-    source: ModelSource, hyper: dict[str, object], sizes: dict[str, Any], shape: tuple[int, int]
+    source: dict[str, Any], hyper: dict[str, object], sizes: dict[str, Any], shape: tuple[int, int]
 ) -> list[tuple[float, float | None]]:
     """Return what a forward and backward of a model and of torch's LSTM take: seconds, and MiB where they can be read.
 
     They take their steps in turns, and the quickest of a few counts; memory is the peak above what was there.
     """
-    subject = Subject(source, hyper, **sizes)
+    subject = Subject(ModelSource(**source), hyper, **sizes)
     lstm = nn.LSTM(subject.input_size, subject.hidden_size, batch_first=True).to(subject.device)
     modules: list[nn.Module] = [subject.build().train(), lstm]
     x = subject.sequences(*shape)

@@ -1,6 +1,7 @@
 """Files that a reader finds whole or not at all."""
 
 import ctypes
+import errno
 import os
 import secrets
 from pathlib import Path
@@ -57,6 +58,9 @@ def is_there(path: Path) -> bool:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError as error:
+        if error.errno != errno.ELOOP:  # a link to itself is there, though nobody can follow it
+            raise
     return True
 
 

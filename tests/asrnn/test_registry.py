@@ -11,6 +11,7 @@ import pytest
 import torch
 from registry_support import BUILT_IN, CELL, one_line, write
 
+from asrnn.cells.antisymmetric_gated import AntisymmetricGated
 from asrnn.errors import ModelError, UnknownNameError, UsageError
 from asrnn.local_imports import TRAVELS_ALONE
 from asrnn.registry import ModelSource, find_model, list_models, load_model, model_sources
@@ -26,7 +27,7 @@ def test_built_in_models() -> None:
         "antisymmetric-gated",
         "built-in",
         "asrnn.cells.antisymmetric_gated:AntisymmetricGated",
-        {"version": 1},
+        {"version": AntisymmetricGated.version},
     )
     for name, source in sources.items():
         assert find_model(name) == source

@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from asrnn.contract import Subject, spawned
-from asrnn.contract.resuming import go_on_from, interrupted
-from asrnn.contract.spawned import SpawnedError, ask
+from asrnn.contract.resuming import Continued, go_on_from, interrupted
+from asrnn.contract.spawned import SpawnedError, as_plain, ask
 from asrnn.registry import find_model
 
 DOES_SOMETHING = """
@@ -46,7 +46,12 @@ def request_of(tmp_path: Path):
 
     def make(what: str) -> dict:
         sizes = {"input_size": 3, "hidden_size": 4, "device": "cpu"}
-        return {"source": find_model(f"{path}:Does"), "hyper": {"what": what}, "sizes": sizes, "shape": (2, 20)}
+        return {
+            "source": as_plain(find_model(f"{path}:Does")),
+            "hyper": {"what": what},
+            "sizes": sizes,
+            "shape": (2, 20),
+        }
 
     return make
 
@@ -71,7 +76,8 @@ def test_a_training_goes_on_there_as_here(tmp_path: Path) -> None:
     subject.shortened = 16
     saved, _ = interrupted(subject)
     here = go_on_from(subject, saved)
-    there = ask("go on", {"source": subject.source, "hyper": {}, "sizes": sizes, "shortened": 16, "saved": saved})
+    request = {"source": as_plain(subject.source), "hyper": {}, "sizes": sizes, "shortened": 16, "saved": saved}
+    there = Continued(**ask("go on", request))
     assert there.losses == pytest.approx(here.losses, rel=1e-5)  # the same operations, at other addresses
     assert there.weights.keys() == here.weights.keys()
 

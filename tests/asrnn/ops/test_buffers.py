@@ -20,7 +20,8 @@ def test_buffers_come_back_and_are_used_again(cell, backend: str) -> None:
     # Of each tile: u, the states, the gradient of the sequence, the input, delta where there is a
     # gate, marks for a replay.
     kinds = 4 + cell.recurrence().has_delta() + (backend == "compiled")
-    assert torch.get_num_threads() * (kinds - 1) <= len(free) <= torch.get_num_threads() * kinds
+    # Tiles that happen to run one after the other share theirs.
+    assert kinds - 1 <= len(free) <= torch.get_num_threads() * kinds
     assert buffers._pool._leased == 0
     graph = cell.scan(x, state)
     leased = len(buffers._pool._free)

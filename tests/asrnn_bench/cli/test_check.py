@@ -18,6 +18,7 @@ EXAMPLE = Path(__file__).parents[3] / "examples" / "my_cell.py"
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLUMNS", raising=False)  # a line for each check
     shutil.copy(EXAMPLE, tmp_path / "my_cell.py")
     shutil.copy(broken_models.__file__, tmp_path / "broken.py")
 

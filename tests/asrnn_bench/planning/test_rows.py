@@ -172,7 +172,7 @@ def test_a_suite_with_layers_of_a_missing_package_runs_without_them(
     monkeypatch.setattr(adapters, "is_importable", lambda package: package != "torchrecurrent")
     text = TINY.replace(MODELS, 'models = ["rnn", "theirs"]') + ROW.format("theirs", "torchrecurrent:LEM")
     assert plan(tmp_path, text, models=["rnn"]).jobs[-1].model.name == "rnn"
-    with pytest.raises(ModelError, match=r"torchrecurrent:LEM is .* not installed: pip install asrnn-bench\[peers\]$"):
+    with pytest.raises(ModelError, match=r"torchrecurrent:LEM is .* not installed: pip install torchrecurrent$"):
         plan(tmp_path, text)
 
 
