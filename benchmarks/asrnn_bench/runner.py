@@ -115,7 +115,7 @@ def execute(plan: Plan, places: Places, machine: Machine, console: Console) -> O
             if any(ended):
                 make_writable(places.leaderboards, "--leaderboards")
                 publish(places, [record for record in ended if record is not None])
-        except UsageError as error:  # why the run ended matters more
+        except (UsageError, OSError) as error:  # why the run ended matters more
             console.print(f"warning: {error}", soft_wrap=True)
         raise
     make_writable(places.leaderboards, "--leaderboards")
@@ -123,6 +123,10 @@ def execute(plan: Plan, places: Places, machine: Machine, console: Console) -> O
         published = publish(places, outcome.records)
     except BusyError as error:
         return replace(outcome, faults=[f"the leaderboards lack this run: {error}"])
+    except OSError as error:
+        later = update_command(places.output, places.leaderboards)
+        fault = f"the leaderboards lack this run: {places.leaderboards} fails: {error.strerror}; later, run: {later}"
+        return replace(outcome, faults=[fault])
     return replace(outcome, faults=published.faults, leaderboard=_leaderboard(places.leaderboards, published, plan))
 
 
@@ -229,6 +233,7 @@ def publish(places: Places, records: Iterable[Record]) -> Published:
 
     Raises:
         BusyError: another process holds the leaderboards for too long; the message says how to do it later.
+        OSError: the file system fails for longer than anybody waits, in a way that passes.
         UsageError: the folder of the leaderboards cannot be written.
     """
     found = [found_in(JobDirectory.of(places.output, record.job), record) for record in records]

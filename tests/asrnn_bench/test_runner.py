@@ -1,11 +1,13 @@
 """What a runner does when something is amiss: nothing is lost, nothing is done twice, and every job has its line."""
 
 import errno
+import importlib
 import io
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bench_support import TINY, call, done
@@ -188,6 +190,37 @@ def test_a_run_that_cannot_publish_keeps_its_records_and_says_how_to_publish_lat
     (fault,) = outcome.faults
     assert fault.endswith(f"asrnn-bench leaderboard {places.output} --leaderboards {places.leaderboards}")
     assert execute(plan, places, Machine(), Console(quiet=True)).leaderboard == places.leaderboards / "tiny.tiny.csv"
+
+
+@pytest.mark.parametrize("writer", ["store", "tables"])
+@pytest.mark.parametrize("lasts", [False, True], ids=["passes", "lasts"])
+def test_an_error_that_passes_while_the_run_is_published_does_not_end_it(
+    writer: str, lasts: bool, plan: Plan, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_errors, "WAIT_SECONDS", 0.1)
+    for job in plan.jobs:
+        directory = JobDirectory.of(places.output, job)
+        directory.write_job(job)
+        directory.publish(done(job, 0.5), directory.claim())
+    module = importlib.import_module(f"asrnn_bench.results.{writer}")
+    write, failures = module.replace, []
+
+    def fail(*given: Any, **options: Any) -> None:
+        if lasts or not failures:
+            failures.append(given)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        write(*given, **options)
+
+    monkeypatch.setattr(module, "replace", fail)
+    outcome = execute(plan, places, Machine(), Console(quiet=True))
+    assert failures
+    assert outcome.count("done") == 3
+    if lasts:
+        (fault,) = outcome.faults
+        assert "Input/output error" in fault
+        assert fault.endswith(f"asrnn-bench leaderboard {places.output} --leaderboards {places.leaderboards}")
+    else:
+        assert (outcome.faults, outcome.leaderboard) == ([], places.leaderboards / "tiny.tiny.csv")
 
 
 def test_one_stale_file_handle_costs_no_job_its_record(

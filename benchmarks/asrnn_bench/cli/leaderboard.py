@@ -11,12 +11,13 @@ from rich.console import Console
 from asrnn.errors import UsageError
 from asrnn_bench.cli.app import app
 from asrnn_bench.cli.console import open_console
+from asrnn_bench.disk_errors import wait_out
 from asrnn_bench.paths import expanded
 from asrnn_bench.plain_text import plain
 from asrnn_bench.records import Record, without_result
 from asrnn_bench.results.boards import Board, boards
 from asrnn_bench.results.comparison import difference
-from asrnn_bench.results.publishing import bring_up_to_date, update_command
+from asrnn_bench.results.publishing import Published, bring_up_to_date, update_command
 from asrnn_bench.results.store import Found, Source, by_short_key, has_result, merge, read_records, without_curve
 from asrnn_bench.results.tables import board_files, board_table
 from asrnn_bench.runner import found_in, how_it_was_lost, make_writable
@@ -51,7 +52,13 @@ def leaderboard(
         shown = boards(merge(standing, new))
     else:
         make_writable(target, "--leaderboards")
-        published = bring_up_to_date(target, source, again=again)
+        amiss = len(found)
+
+        def publish() -> Published:
+            del found[amiss:]  # what an attempt before this one noted
+            return bring_up_to_date(target, source, again=again)
+
+        published = wait_out(publish)
         shown, faults = published.boards, published.faults
     if not shown and not found + faults:
         raise _nothing(directory)

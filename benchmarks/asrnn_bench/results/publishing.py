@@ -42,6 +42,7 @@ def bring_up_to_date(leaderboards: Path, new: Iterable[Record] | Source, *, agai
 
     Raises:
         BusyError: another process holds the folder for longer than a minute; the message says how to go on.
+        OSError: the file system fails in a way that passes.
         UsageError: the folder cannot be written.
     """
     try:

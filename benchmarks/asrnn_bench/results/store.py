@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from asrnn.errors import UsageError
 from asrnn_bench.atomic import replace, sync_file_system
+from asrnn_bench.disk_errors import is_passing
 from asrnn_bench.reading import UnreadableError, read_file
 from asrnn_bench.records import Record, read_record
 from asrnn_bench.results.index import Index, Stamp, stamp_of
@@ -141,6 +142,7 @@ def write_records(
         index: what is told which files were written.
 
     Raises:
+        OSError: the file system fails in a way that passes.
         UsageError: the folder cannot be written.
     """
     records, standing = list(records), list(standing)
@@ -163,6 +165,8 @@ def write_records(
                 if index is not None:
                     index.forget(name_below(record))
     except OSError as error:
+        if is_passing(error):
+            raise
         raise UsageError(f"cannot write to {leaderboards}: {error.strerror}; choose another --leaderboards") from error
 
 
@@ -177,6 +181,7 @@ def add_records(leaderboards: Path, new: Iterable[Record] | Source) -> tuple[lis
         what stands then, without curves, and a line for each file that is no record.
 
     Raises:
+        OSError: the file system fails in a way that passes.
         UsageError: the folder cannot be written.
     """
     index = Index(leaderboards)

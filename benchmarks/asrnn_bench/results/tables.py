@@ -12,6 +12,7 @@ from rich.text import Text
 from asrnn.errors import UsageError
 from asrnn_bench.atomic import holds, replace
 from asrnn_bench.column_blocks import GAP, column_blocks
+from asrnn_bench.disk_errors import is_passing
 from asrnn_bench.records import Record
 from asrnn_bench.results.boards import UNIT, Board, boards
 from asrnn_bench.results.leaderboard import csv_of
@@ -101,6 +102,7 @@ def write_leaderboards(leaderboards: Path, records: Iterable[Record]) -> list[Bo
         the leaderboards.
 
     Raises:
+        OSError: the file system fails in a way that passes.
         UsageError: the folder cannot be written.
     """
     found = boards(records)
@@ -110,6 +112,8 @@ def write_leaderboards(leaderboards: Path, records: Iterable[Record]) -> list[Bo
             if not holds(path, text):
                 replace(path, text)
     except OSError as error:
+        if is_passing(error):
+            raise
         raise UsageError(f"cannot write to {leaderboards}: {error.strerror}; choose another --leaderboards") from error
     return found
 

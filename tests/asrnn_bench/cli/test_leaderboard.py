@@ -1,6 +1,8 @@
 """The verb ``leaderboard``: the newest version is shown, the others are named, and a check says what differs."""
 
 import csv
+import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from bench_support import done
 
 from asrnn_bench.cli import invoke
 from asrnn_bench.records import Job
+from asrnn_bench.results import tables
 from asrnn_bench.results.leaderboard import COLUMNS, csv_of, frame
 from asrnn_bench.results.publishing import bring_up_to_date
 
@@ -80,3 +83,23 @@ def test_the_csv_is_what_pandas_writes_of_the_frame(jobs: list[Job], tmp_path: P
     assert csv_of(board.rows) == columns.to_csv(index=False, float_format="%.6g", lineterminator="\n")
     with (tmp_path / "long-range.quick.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == len(board.rows)
+
+
+def test_an_error_that_passes_is_waited_out(
+    copy: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = copy / "long-range.quick.csv"
+    right = table.read_bytes()
+    table.write_text("")
+    write, failures = tables.replace, []
+
+    def fail(path: Path, content: str) -> None:
+        if not failures:
+            failures.append(path)
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        write(path, content)
+
+    monkeypatch.setattr(tables, "replace", fail)
+    assert invoke(["leaderboard", str(copy)]) == 0
+    assert "warning" not in capsys.readouterr().out
+    assert (failures, table.read_bytes()) == ([table], right)
