@@ -233,3 +233,23 @@ def test_a_directory_that_stays_unreadable_stops_no_other_job(
     assert list(words) == waiting[:1]
     assert "Stale file handle" in words[waiting[0]]
     assert is_done(waiting[1])
+
+
+def test_a_directory_that_is_never_read_does_not_keep_the_run_from_ending(
+    run: Callable[..., dict[JobDirectory, str]], waiting: list[JobDirectory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts, failed = JobDirectory.attempts, 0
+
+    def fails(directory: JobDirectory) -> Any:
+        nonlocal failed
+        if directory == waiting[0] and failed < 2000:  # without a bound, it is started in the end
+            failed += 1
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return attempts(directory)
+
+    monkeypatch.setattr(JobDirectory, "attempts", fails)
+    monkeypatch.setattr(ray_tasks, "UNREAD_SECONDS", 0.01)
+    monkeypatch.setattr(ray_tasks, "POLL_SECONDS", 0.001)
+    words = run(FakeRay(finishes), both=True)
+    assert words == {waiting[0]: "its directory cannot be read: [Errno 5] Input/output error"}
+    assert waiting[1].is_done()

@@ -387,3 +387,28 @@ def test_a_directory_that_cannot_be_read_for_a_while_is_looked_at_again(
     assert failed == 4
     assert directories[0].state() == ("done", None)
     assert sum(os.strerror(number) in line for line in said) == 1
+
+
+@pytest.mark.parametrize("name", ["is_done", "attempts"])
+@pytest.mark.parametrize(("number", "hang_seconds"), [(errno.EACCES, 600.0), (errno.EIO, 0.05)])
+def test_a_directory_that_stays_unreadable_stops_no_other_job(
+    directories: list[JobDirectory],
+    fake: FakeSlurm,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    number: int,
+    hang_seconds: float,
+) -> None:
+    method = getattr(JobDirectory, name)
+
+    def fails(directory: JobDirectory) -> Any:
+        if directory == directories[0]:
+            raise OSError(number, os.strerror(number))
+        return method(directory)
+
+    monkeypatch.setattr(JobDirectory, name, fails)
+    words = run_slurm(directories, OPTIONS.model_copy(update={"hang_seconds": hang_seconds}), ASKED)
+    assert [names[-4:] for names in fake.submitted] == [[directory.path.name for directory in directories[1:]]]
+    assert [directory.state() for directory in directories[1:]] == [("done", None)] * 4
+    assert list(words) == directories[:1]
+    assert f"its directory cannot be read: [Errno {number}]" in words[directories[0]]

@@ -114,8 +114,7 @@ def _slurm(threads: int, devices_per_job: int, nodes_per_job: int, words: Sequen
     def run(
         todo: Sequence[JobDirectory], options: Options, watch: Watch, say: Callable[[str], None]
     ) -> dict[JobDirectory, str]:
-        run_slurm(todo, options, request, watch, say)
-        return {}
+        return run_slurm(todo, options, request, watch, say)
 
     def describe(todo: Sequence[JobDirectory], options: Options) -> str:
         return describe_slurm(todo, options, request, threads)

@@ -138,6 +138,7 @@ class _Tasks:
         self.last_words: dict[JobDirectory, str] = {}
         self._ray, self._share, self._options = ray, share, options
         self._losses: Counter[JobDirectory] = Counter()
+        self._unread_since: dict[JobDirectory, float] = {}
         self._has_room = True
         devices = request.devices
         most = MOST_TASKS if devices is None else devices * request.jobs_per_device // options.devices_per_job
@@ -154,11 +155,13 @@ class _Tasks:
             try:
                 before = len(directory.attempts())
             except OSError as error:
-                if is_passing(error):
+                since = self._unread_since.setdefault(directory, time.monotonic())
+                if is_passing(error) and time.monotonic() - since < UNREAD_SECONDS:
                     self.waiting.append(directory)
                 else:
                     self.last_words[directory] = f"its directory cannot be read: {error}"
                 return
+            self._unread_since.pop(directory, None)
             reference = self._remote.remote(
                 str(directory.path.absolute()), self._options.model_dump(mode="json"), self._environment
             )

@@ -46,7 +46,7 @@ def run_slurm(
     request: SlurmRequest,
     watch: Watch = unwatched,
     say: Callable[[str], None] = lambda line: None,
-) -> None:
+) -> dict[JobDirectory, str]:
     """Run every job in Slurm, and return when all are settled. An interrupt leaves them in Slurm and is raised again.
 
     Args:
@@ -56,12 +56,15 @@ def run_slurm(
         watch: called a few times a second.
         say: takes a line for the user.
 
+    Returns:
+        for each job whose directory could not be read, why it was left to itself.
+
     Raises:
         UsageError: Slurm or submitit is missing or does not answer, or ``sbatch`` refuses the jobs.
     """
     jobs = [SlurmJob(directory) for directory in directories]
     if not jobs:
-        return
+        return {}
     check_slurm()
     grace = max(options.grace_seconds, request.notice_seconds() - END_SECONDS)  # all of Slurm's notice is there to save
     launcher = _Launcher(jobs, options.model_copy(update={"grace_seconds": grace}), request, say)
@@ -78,6 +81,7 @@ def run_slurm(
     except BaseException:
         launcher.say_goodbye()
         raise
+    return launcher.last_words
 
 
 def check_slurm() -> None:
@@ -107,6 +111,7 @@ class _Launcher:
         self._unanswered: set[str] = set()  # submissions whose number nobody said
         self._not_before = 0.0
         self._said: set[str] = set()
+        self.last_words: dict[JobDirectory, str] = {}
 
     def find_in_queue(self) -> None:
         """Find the jobs that an earlier runner left in Slurm, and clear away the submissions that are over.
@@ -154,34 +159,53 @@ class _Launcher:
                 self._unanswered.discard(name)
 
     def _is_done(self, job: SlurmJob) -> bool:
-        """Return whether a job has its result; a directory that cannot be read just now is looked at again."""
+        """Return whether a job has its result, or is given up because its directory cannot be read."""
         try:
             return job.directory.is_done()
         except OSError as error:
-            self._say_unreadable(error)
-            return False
+            return self._is_given_up(job, error)
 
     def _is_settled(self, job: SlurmJob, queue: dict[Task, Seen], lost: Counter[str]) -> bool:
-        if self._is_done(job):
-            return True
-        if job.task is None:
-            return False
-        seen = queue.get(job.task)
+        seen = queue.get(job.task) if job.task else None
         try:
+            if job.directory.is_done():
+                return True
+            if job.task is None:
+                return False
             if not job.is_missing(seen, self.options.hang_seconds):
+                job.unread_since = None
                 return False
             if seen and seen.is_stuck:
                 cancel([seen.number])
             if job.ended(seen, self.options.retries):
                 return True
         except OSError as error:
-            self._say_unreadable(error)
-            return False
+            return self._is_given_up(job, error)
         lost[seen.word if seen else "it no longer knows them"] += 1
         return False
 
-    def _say_unreadable(self, error: OSError) -> None:
+    def _is_given_up(self, job: SlurmJob, error: OSError) -> bool:
+        """Return whether nobody waits for a job any more whose directory cannot be read; it is looked at again if not.
+
+        The others go on: one directory must not keep them from being submitted, or the run from ending.
+        """
+        if job.stays_unread(error, self.options.hang_seconds):
+            self.last_words[job.directory] = f"its directory cannot be read: {error}"
+            self.say(f"not waited for any more: {job.directory.path} cannot be read ({error.strerror})")
+            return True
         self._say_once(f"job directories cannot be read just now ({error.strerror}), and are looked at again")
+        return False
+
+    def _can_be_submitted(self, job: SlurmJob) -> bool:
+        """Count the attempts of a job, and return whether that was possible; one that stays unreadable is given up."""
+        try:
+            job.count_attempts()
+        except OSError as error:
+            if self._is_given_up(job, error):
+                self.jobs = [each for each in self.jobs if each is not job]
+            return False
+        job.unread_since = None
+        return True
 
     def _submit(self, waiting: list[SlurmJob]) -> None:
         """Submit jobs, as many as Slurm takes.
@@ -191,10 +215,11 @@ class _Launcher:
         """
         self._size = min(2 * self._size, self._longest)  # after refusals, slowly back to whole arrays
         while waiting and time.monotonic() >= self._not_before:
-            batch = waiting[: self._size]
+            batch, rest = [job for job in waiting[: self._size] if self._can_be_submitted(job)], waiting[self._size :]
+            waiting = [*batch, *rest]
+            if not batch:
+                continue
             try:
-                for job in batch:
-                    job.count_attempts()
                 name = self._submit_array(batch)
             except RefusedError as refused:
                 self._refused(refused, len(batch))
@@ -205,7 +230,7 @@ class _Launcher:
                 return
             for index, job in enumerate(batch):
                 job.submitted((name, index), is_late=name in self._unanswered)
-            waiting = waiting[len(batch) :]
+            waiting = rest
 
     def _submit_array(self, batch: list[SlurmJob]) -> str:
         """Submit jobs as one array, and return the name of the submission.

@@ -4,6 +4,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
+from asrnn_bench.disk_errors import is_passing
 from asrnn_bench.running.attempts import End, Kind
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.launchers.slurm_commands import Seen, Task
@@ -38,6 +39,7 @@ class SlurmJob:
     losses: int = 0
     saved_step: int = 0
     is_late: bool = False
+    unread_since: float | None = None
     _beat: object = None
     _since: float = 0.0
 
@@ -48,6 +50,17 @@ class SlurmJob:
             OSError: its directory cannot be read just now.
         """
         self.attempts = len(self.directory.attempts())
+
+    def stays_unread(self, error: OSError, seconds: float) -> bool:
+        """Return whether its directory cannot be read for a reason that does not pass, or for longer than ``seconds``.
+
+        Args:
+            error: what was said of it now.
+            seconds: how long an error that passes may last.
+        """
+        now = time.monotonic()
+        self.unread_since = now if self.unread_since is None else self.unread_since
+        return not is_passing(error) or now - self.unread_since > seconds
 
     def submitted(self, task: Task, *, is_late: bool) -> None:
         """Take a place in Slurm; a late one is not in the queue for sure."""
