@@ -203,16 +203,18 @@ class Subject:
                 hidden_size=self.hidden_size if hidden_size is None else hidden_size,
                 num_outputs=2,
                 seed=seed,
+                device=self.device,
             )
-            return model.to(self.device).eval()
+            return model.eval()
 
     @contextmanager
     def _constructing(self) -> Iterator[None]:
-        """Build on the device of the job, and put back what a constructor changes of torch's settings."""
-        on_device: AbstractContextManager[object] = nullcontext() if self.device == "cpu" else torch.device(self.device)
+        """Put back what a constructor changes of torch's settings.
+
+        It draws its weights on the CPU, as in a job, since a seed is the seed of the CPU's generator alone.
+        """
         try:
-            with on_device:
-                yield
+            yield
         finally:
             self.changed_settings += [each for each in self.settings.put_back() if each not in self.changed_settings]
 
