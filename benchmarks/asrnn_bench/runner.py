@@ -161,8 +161,7 @@ def run_jobs(plan: Plan, places: Places, machine: Machine, console: Console) -> 
         display = Display(Observer(directories, plan.jobs), console, launch.at_a_time)
         with display.open():
             last_words = launch.run(todo, options, display.refresh, partial(console.print, soft_wrap=True))
-    records = [_record(d, job, last_words.get(d)) for d, job in zip(directories, plan.jobs, strict=True)]
-    return Outcome(plan, records, len(todo), [])
+    return Outcome(plan, list(records_of(directories, plan.jobs, last_words)), len(todo), [])
 
 
 def say_if_scans_are_slow(environment: Mapping[str, str], console: Console) -> None:
@@ -182,42 +181,31 @@ def _is_known_to_be_done(directory: JobDirectory) -> bool:
     return False
 
 
-def record_of(directory: JobDirectory, job: Job | None = None) -> Record | None:
+def record_of(directory: JobDirectory, job: Job) -> Record | None:
     """Return the record of a job that has ended, one way or another; ``None`` for one that waits or runs.
 
     Raises:
-        UsageError: the job is not given, has no good result, and cannot be read.
+        OSError: its directory cannot be read.
     """
-    try:
-        return wait_out(lambda: _record_of(directory, job))
-    except UsageError as error:
-        return without_result(job or directory.job(), "failed", str(error))
-    except OSError as error:
-        reason = f"{directory.path} cannot be read: {error.strerror}; run the same command again"
-        return without_result(job or directory.job(), "failed", reason)
-
-
-def _record_of(directory: JobDirectory, job: Job | None) -> Record | None:
     if not is_there(directory.path):
         return None
-    # A result may come in between.
-    return directory.result() or record_without_result(directory, job) or directory.result()
+    try:
+        # A result may come in between.
+        return directory.result() or _record_without_result(directory, job) or directory.result()
+    except UsageError as error:
+        return without_result(job, "failed", str(error))
 
 
 def _record_if_any(directory: JobDirectory, job: Job) -> Record | None:
+    """Return the record of a job after one look: a run that was interrupted waits for no file server."""
     with suppress(OSError):
         return record_of(directory, job)
     return None
 
 
-def record_without_result(directory: JobDirectory, job: Job | None = None) -> Record | None:
-    """Return the record of a job that has ended without a result; ``None`` for one that waits or runs.
-
-    Raises:
-        UsageError: the job is not given, and cannot be read.
-    """
+def _record_without_result(directory: JobDirectory, job: Job) -> Record | None:
     lost = how_it_was_lost(directory)
-    return None if lost is None else without_result(job or directory.job(), *lost)
+    return None if lost is None else without_result(job, *lost)
 
 
 def how_it_was_lost(directory: JobDirectory) -> tuple[Loss, str] | None:
@@ -246,15 +234,24 @@ def found_in(directory: JobDirectory, record: Record) -> Found:
     return Found(record, directory.result_file() if has_result(record) else None)
 
 
-def _record(directory: JobDirectory, job: Job, last_words: str | None) -> Record:
-    """Return the record of a job after all have ended; one without an end was ended by somebody else."""
-    try:
-        found = wait_out(lambda: record_of(directory, job))
-    except OSError as error:
-        found = without_result(job, "failed", f"{directory.path} cannot be read: {error}")
-    return found or without_result(
-        job, "failed", last_words or "its process was ended from outside; run the same command again"
-    )
+def records_of(
+    directories: Iterable[JobDirectory], jobs: Iterable[Job], last_words: Mapping[JobDirectory, str]
+) -> Iterator[Record]:
+    """Yield the records of jobs after all have ended; a job without an end was ended by somebody else.
+
+    A file server that is away is waited for once, not for each of its directories.
+    """
+    patience = None
+    for directory, job in zip(directories, jobs, strict=True):
+        try:
+            found = wait_out(partial(record_of, directory, job), patience)
+        except OSError as error:
+            patience = 0.0 if is_passing(error) else patience
+            reason = f"{directory.path} cannot be read: {error.strerror}; run the same command again"
+            found = without_result(job, "failed", reason)
+        yield found or without_result(
+            job, "failed", last_words.get(directory) or "its process was ended from outside; run the same command again"
+        )
 
 
 def prepare(

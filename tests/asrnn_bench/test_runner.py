@@ -5,7 +5,7 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from asrnn_bench.locking import hold
 from asrnn_bench.planning.plan import Plan, Request, make_plan
 from asrnn_bench.planning.spec import load_suite
 from asrnn_bench.records import Record
-from asrnn_bench.runner import Machine, Places, execute, prepare, publish, record_of
+from asrnn_bench.runner import Machine, Places, execute, prepare, publish, record_of, records_of
 from asrnn_bench.running import policy, supervision
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.launchers import local
@@ -240,13 +240,56 @@ def test_one_stale_file_handle_costs_no_job_its_record(
         return look(self)
 
     monkeypatch.setattr(JobDirectory, "result", result)
-    assert [record_of(JobDirectory.of(places.output, job), job) for job in plan.jobs] == [
-        done(job, 0.5) for job in plan.jobs
-    ]
+    directories = [JobDirectory.of(places.output, job) for job in plan.jobs]
+    assert list(records_of(directories, plan.jobs, {})) == [done(job, 0.5) for job in plan.jobs]
     stale.append(JobDirectory.of(places.output, plan.jobs[0]))
     assert invoke(["leaderboard", str(places.output), "--leaderboards", str(places.leaderboards)]) == 0
     assert "is left out: it cannot be read: Stale file handle" in capfd.readouterr().out
     assert len((places.leaderboards / "tiny.tiny.csv").read_text().splitlines()) == 3
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long was waited for a file server, without waiting."""
+    waited: list[float] = []
+
+    def wait_out(call: Callable[[], Any], seconds: float | None = None) -> Any:
+        return disk_errors.wait_out(call, seconds, waited.append)
+
+    monkeypatch.setattr(runner, "wait_out", wait_out)
+    return waited
+
+
+def test_a_file_server_that_is_away_is_waited_for_once(
+    plan: Plan, places: Places, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
+) -> None:
+    directories = [JobDirectory.of(places.output, job) for job in plan.jobs]
+    for directory, job in zip(directories, plan.jobs, strict=True):
+        directory.write_job(job)
+    FailingDisk(monkeypatch, places.output, errno.EIO).failing = True
+    records = list(records_of(directories, plan.jobs, {}))
+    assert ["cannot be read: Input/output error" in str(record.reason) for record in records] == [True] * len(records)
+    assert sum(pauses) == pytest.approx(disk_errors.WAIT_SECONDS)
+
+
+def test_an_interrupted_run_waits_for_no_file_server_and_publishes_no_job_that_it_cannot_read(
+    plan: Plan, places: Places, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
+) -> None:
+    done_one, *others = [JobDirectory.of(places.output, job) for job in plan.jobs]
+    for directory, job in zip([done_one, *others], plan.jobs, strict=True):
+        directory.write_job(job)
+    done_one.publish(done(plan.jobs[0], 0.5), done_one.claim())
+
+    def interrupted(*_: object) -> None:
+        for directory in others:
+            FailingDisk(monkeypatch, directory.path, errno.EIO).failing = True
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "run_jobs", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        execute(plan, places, Machine(), Console(quiet=True))
+    assert sum(pauses) == 0
+    assert len((places.leaderboards / "tiny.tiny.csv").read_text().splitlines()) == 2
 
 
 def test_publishing_twice_changes_no_byte(plan: Plan, places: Places) -> None:
