@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -47,7 +48,7 @@ def leaderboard(
     source = _source(directory, target, found, read_all=strict)
     again = update_command(directory, target)
     if check:
-        standing, faults = read_records(target, with_curves=False)
+        standing, faults = wait_out(partial(read_records, target, with_curves=False))
         new = (without_curve(each.record) for each in source(by_short_key(standing)))
         shown = boards(merge(standing, new))
     else:
@@ -114,7 +115,7 @@ def _source(directory: Path, target: Path, faults: list[str], *, read_all: bool)
     if (directory / "records").is_dir():
         if directory.resolve() == target.resolve():
             return lambda standing: ()
-        records, amiss = read_records(directory)
+        records, amiss = wait_out(partial(read_records, directory))
         found = [Found(record) for record in records]
         faults += amiss
     else:

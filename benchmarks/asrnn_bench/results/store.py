@@ -8,13 +8,14 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from asrnn.errors import UsageError
 from asrnn_bench.atomic import replace, sync_file_system
-from asrnn_bench.disk_errors import is_passing
+from asrnn_bench.disk_errors import is_passing, wait_out
 from asrnn_bench.reading import UnreadableError, read_file
 from asrnn_bench.records import Record, read_record
 from asrnn_bench.results.index import Index, Stamp, stamp_of
@@ -46,9 +47,13 @@ def read_records(
         leaderboards: the folder.
         with_curves: whether to keep the curves, which no table needs and which are most of a record.
         index: what is known of them, without their curves; it is told what was read.
+
+    Raises:
+        OSError: a folder of records cannot be listed.
     """
     records: list[Record] = []
     faults: list[str] = []
+    patience = None  # a file server that was waited for in vain is not waited for at each file
     for name, stamp in _files(leaderboards):
         known = index.record(name, stamp) if index is not None and stamp is not None and not with_curves else None
         if known is not None:
@@ -56,8 +61,10 @@ def read_records(
             continue
         file = leaderboards / name
         try:
-            record = read_record(read_file(file))
+            record = read_record(wait_out(partial(read_file, file), patience))
         except OSError as error:
+            if is_passing(error):
+                patience = 0.0
             faults.append(f"{file} is left out: it cannot be read: {error.strerror}")
             continue
         except UnreadableError as error:
@@ -75,18 +82,27 @@ def read_records(
 
 def _files(leaderboards: Path) -> Iterator[tuple[str, Stamp | None]]:
     """Yield the path of each file of a record below the folder, in order, with its stamp where it can be looked at."""
-    for folder in sorted(leaderboards.glob("records/*")):
-        try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError:
-            continue
-        for entry in entries:
+    for folder in _listed(leaderboards / "records"):
+        for entry in _listed(folder.path):
             if entry.name.endswith(".json"):
                 try:
                     stamp = stamp_of(entry.stat())
                 except OSError:
                     stamp = None
                 yield f"records/{folder.name}/{entry.name}", stamp
+
+
+def _listed(folder: Path | str) -> list["os.DirEntry[str]"]:
+    """Return what a folder holds, by name; nothing where there is no such folder.
+
+    Raises:
+        OSError: it cannot be listed; without a part of the records no leaderboard is right.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def merge(standing: Iterable[Record], new: Iterable[Record]) -> list[Record]:
@@ -253,13 +269,20 @@ def _bytes_of(file: Path | None) -> bytes | None:
 
 
 def _makes_way(path: Path, record: Record) -> bool:
-    """Return whether what stands at ``path`` gives way to a record; what is no record of its job is put aside."""
+    """Return whether what stands at ``path`` gives way to a record; what is no record of its job is put aside.
+
+    Raises:
+        OSError: it cannot be read just now, so that it may be a good record; or it cannot be put aside.
+    """
     try:
         there = read_record(read_file(path))
         if there.key == record.key:
             return not has_result(there) and there != record
-    except (OSError, UnreadableError):
+    except UnreadableError:
         pass
+    except OSError as error:
+        if is_passing(error):
+            raise
     number, target = 1, path.with_name(f"{path.name}.damaged")
     while os.path.lexists(target):
         number += 1

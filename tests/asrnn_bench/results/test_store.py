@@ -1,3 +1,5 @@
+import errno
+import os
 import random
 import re
 from collections.abc import Mapping
@@ -5,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from bench_support import done
+from failing_disk import FailingDisk
 
+from asrnn_bench import disk_errors
 from asrnn_bench.records import READABLE_SCHEMAS, SCHEMA_VERSION, Job, Record, read_record, without_result
 from asrnn_bench.results import store
 from asrnn_bench.results.store import Found, add_records, merge, read_records, write_records
@@ -178,3 +182,67 @@ def test_a_record_of_every_schema_is_still_read(schema: int) -> None:
     assert record.cost is not None
     assert (record.cost.step_cpu_seconds is not None) == (schema >= 4)
     assert record.text() == text
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EACCES], ids=os.strerror)
+@pytest.mark.parametrize("whole", [True, False], ids=["all", "one budget"])
+def test_records_that_cannot_be_listed_end_the_publication(
+    number: int, whole: bool, tmp_path: Path, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budgets = ["quick", "short"]
+    write_records(tmp_path, [done(jobs[0].model_copy(update={"budget": each}), 0.5) for each in budgets])
+    (folder,) = (tmp_path / "records").glob("*.short")
+    disk = FailingDisk(monkeypatch, folder.parent if whole else folder, number, ("scandir", "listdir"))
+    disk.failing = True
+    with pytest.raises(OSError, match=os.strerror(number)):
+        add_records(tmp_path, [])
+    disk.failing = False
+    assert len(add_records(tmp_path, [])[0]) == 2
+
+
+def test_a_folder_without_records_is_empty(tmp_path: Path) -> None:
+    assert read_records(tmp_path) == ([], [])
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "a file").touch()
+    assert read_records(tmp_path) == ([], [])
+
+
+@pytest.mark.parametrize("failures", [1, 1000])
+def test_a_record_that_cannot_be_read_just_now_is_read_later_and_waited_for_once(
+    failures: int, tmp_path: Path, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_records(tmp_path, [done(job, 0.5) for job in jobs[:5]])
+    monkeypatch.setattr(disk_errors, "WAIT_SECONDS", 0.2)
+    reads: list[Path] = []
+    read = store.read_file
+
+    def fail(path: Path) -> bytes:
+        reads.append(path)
+        if len(reads) <= failures:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return read(path)
+
+    monkeypatch.setattr(store, "read_file", fail)
+    found, faults = read_records(tmp_path)
+    if failures == 1:
+        assert (len(found), faults) == (5, [])
+    else:
+        assert (found, len(faults)) == ([], 5)
+        assert [reads.count(path) for path in dict.fromkeys(reads)][1:] == [1] * 4
+
+
+def test_a_result_that_cannot_be_read_just_now_is_not_put_aside(
+    tmp_path: Path, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = done(jobs[0], 0.5)
+    write_records(tmp_path, [record])
+    before = written_files(tmp_path)
+
+    def fail(path: Path) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(store, "read_file", fail)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        write_records(tmp_path, [record])
+    assert written_files(tmp_path) == before
+    assert not list(tmp_path.rglob("*.damaged*"))
