@@ -111,7 +111,11 @@ def _arguments(
         return list(sizes.values()), {}
     named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     hands_on = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    if hands_on and not any(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters):
+    taken = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    if not hands_on and any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return list(sizes.values()), {}
+    lacking = [p for p in taken if p.default is p.empty and p.name not in sizes]
+    if hands_on and not lacking and (not taken or any(p.name in sizes for p in taken)):
         named |= {*accepted}
     by_name = {name: size for name, size in sizes.items() if name in named}
     rest = [size for name, size in sizes.items() if name not in named]

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,10 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from asrnn.errors import ModelError
-from asrnn.local_imports import TRAVELS_ALONE, is_fixed
-
-_SYSTEM = ("/dev", "/etc", "/proc", "/sys", "/usr", "/run", "/var")
-"""Folders of the operating system, in which no model keeps its numbers."""
+from asrnn.local_imports import TRAVELS_ALONE, can_be_made_again, is_fixed
 
 
 class FileReads:
@@ -63,7 +59,7 @@ class FileReads:
             self.files[file] = None
 
     def _matters(self, file: Path) -> bool:
-        if self._covers(file) or is_fixed(file) or _can_be_made_again(file) or not file.is_file():
+        if self._covers(file) or is_fixed(file) or can_be_made_again(file) or not file.is_file():
             return False
         return file.stat().st_mtime < self._began  # what it wrote itself, it may read
 
@@ -103,13 +99,3 @@ def _is_reading(mode: object, flags: object) -> bool:
     if isinstance(mode, str):
         return "r" in mode and "+" not in mode
     return isinstance(flags, int) and flags & os.O_ACCMODE == os.O_RDONLY
-
-
-def _can_be_made_again(file: Path) -> bool:
-    """Return whether a file lies in a cache, or belongs to Python, this package or the operating system."""
-    caches = [Path(value) for name, value in os.environ.items() if name.endswith(("CACHE_HOME", "CACHE_DIR")) and value]
-    home = Path("~").expanduser()
-    places = [Path(sys.prefix), Path(sys.base_prefix), Path(__file__).resolve().parent, *caches, *map(Path, _SYSTEM)]
-    places += [home / ".cache", home / ".triton", home / ".config"]
-    compiled = tuple(str(Path(tempfile.gettempdir()) / name) for name in ("torchinductor_", "asrnn-bench-"))
-    return str(file).startswith(compiled) or any(place.resolve() in file.parents for place in places)

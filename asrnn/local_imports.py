@@ -5,8 +5,10 @@ on ``PYTHONPATH`` is pinned by nothing, so its files are digested with the model
 """
 
 import ast
+import os
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -26,6 +28,10 @@ TRAVELS_ALONE = (
 _SITES = ("site-packages", "dist-packages")
 
 
+_SYSTEM = ("/dev", "/etc", "/proc", "/sys", "/usr", "/run", "/var")
+"""Folders of the operating system, in which no model keeps its numbers."""
+
+
 def local_imports(files: Iterable[Path], package: str | None = None) -> dict[str, Path]:
     """Return the local modules that some files import, directly or through each other.
 
@@ -43,10 +49,17 @@ def local_imports(files: Iterable[Path], package: str | None = None) -> dict[str
     """
     found: dict[str, Path] = {}
     seen: set[str] = set()
-    waiting = [file for file in files if file.suffix == ".py"]
+    own = [file for file in files if file.suffix == ".py"]
+    waiting = list(own)
     while waiting:
         file = waiting.pop()
-        for name in sorted(_imported_names(parse_source(read_source(file), file))):
+        try:
+            names = sorted(_imported_names(parse_source(read_source(file), file)))
+        except ModelError:
+            if file in own:
+                raise
+            continue  # a template in a helper's package; what cannot be parsed cannot be imported
+        for name in names:
             top = name.partition(".")[0]
             if name in seen or top in OWN_PACKAGES or top == package:
                 continue
@@ -91,7 +104,9 @@ def refuse_unknown_modules(before: Iterable[str], known: Iterable[Path], model: 
         if not isinstance(origin, str) or top in OWN_PACKAGES:
             continue
         file = Path(origin).resolve()
-        if any(file == place or place in file.parents for place in covered) or not _is_local(file, name):
+        if any(file == place or place in file.parents for place in covered) or can_be_made_again(file):
+            continue
+        if not _is_local(file, name):
             continue
         raise ModelError(
             f"model '{model}' imports {name} from {file} without an import statement, so that an edit there would go "
@@ -102,6 +117,16 @@ def refuse_unknown_modules(before: Iterable[str], known: Iterable[Path], model: 
 def is_fixed(file: Path) -> bool:
     """Return whether a file lies in the standard library or among installed distributions."""
     return any(root in file.parents for root in _fixed_folders())
+
+
+def can_be_made_again(file: Path) -> bool:
+    """Return whether a file lies in a cache, or belongs to Python, this package or the operating system."""
+    caches = [Path(value) for name, value in os.environ.items() if name.endswith(("CACHE_HOME", "CACHE_DIR")) and value]
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - which raises nothing where there is no home
+    places = [Path(sys.prefix), Path(sys.base_prefix), Path(__file__).resolve().parent, *caches, *map(Path, _SYSTEM)]
+    places += [home / ".cache", home / ".triton", home / ".config"]
+    compiled = tuple(str(Path(tempfile.gettempdir()) / name) for name in ("torchinductor_", "asrnn-bench-"))
+    return str(file).startswith(compiled) or any(place.resolve() in file.parents for place in places)
 
 
 def _imported_names(tree: ast.Module) -> Iterator[str]:
@@ -138,7 +163,7 @@ def _is_local(file: Path, module: str) -> bool:
             if root.name not in _SITES:
                 return False
             return not _is_installed(root, file.relative_to(root).parts[0])
-    depth = module.count(".") + (file.stem == "__init__")
+    depth = min(module.count(".") + (file.stem == "__init__"), len(file.parents) - 1)
     return not _is_installed(file.parents[depth], file.relative_to(file.parents[depth]).parts[0])
 
 

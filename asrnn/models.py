@@ -259,7 +259,9 @@ def _probe(model: RecurrentModel, model_class: type[nn.Module]) -> None:
             _try(model, model_class)
         return
     _try(trial, model_class)
-    for module, tried in zip(model.modules(), trial.modules(), strict=True):
+    ran = dict(trial.named_modules())  # the trial may have made a module more
+    for name, module in model.named_modules():
+        tried = ran.get(name)
         if isinstance(module, FastCell) and isinstance(tried, FastCell):
             module.note_scan(tried)
 

@@ -101,6 +101,8 @@ class FastCell(RecurrentCell):
     def _replaced(self) -> str:
         """Name what has been replaced since the fast scan was written; empty where nothing was."""
         mro = type(self).__mro__
+        if not any(self.fast_attribute in vars(base) for base in mro):
+            return "step"
         own = vars(self)
         for name, meant in _promise(type(self)).items():
             if _lookup(mro, name) is not meant or (meant is not _ABSENT and name in own):

@@ -1,5 +1,6 @@
 """The model under test: how it is built at the size and on the device of a job, and how it is run."""
 
+import atexit
 import inspect
 import shutil
 import sys
@@ -10,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from tempfile import mkdtemp
 from typing import Any, TypeVar
-from weakref import finalize
 
 import torch
 from torch import Tensor, nn
@@ -100,6 +100,28 @@ class Run:
         return self.last if self.sequence is None else self.sequence
 
 
+def _alone(source: ModelSource) -> ModelSource:
+    """Return a model's source, its file in a folder of its own: in a job directory, nothing else lies beside it."""
+    if source.origin != "file":
+        return source
+    path, _, class_name = source.target.rpartition(":")
+    return replace(source, target=f"{_copied(path, source.code['sha256'])}:{class_name}")
+
+
+@cache
+def _copied(path: str, digest: object) -> str:
+    """Copy a model's file once a process for each content, as it is imported once."""
+    folder = mkdtemp(prefix="asrnn-check-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return str(shutil.copy(path, folder))
+
+
+@cache
+def _watch(source: ModelSource) -> tuple[FileReads, frozenset[str]]:
+    """Return what notes a model's reads, and the modules there were before it was imported, which is once a process."""
+    return FileReads(covered_places(source), source.name), frozenset(sys.modules)
+
+
 class Subject:
     """A model, by its name, reference or class, with hyper-parameters, that is built afresh for each check.
 
@@ -127,9 +149,11 @@ class Subject:
         self.device = _usable_device(device)
         self.settings = Settings.now()
         found = find_model(model) if isinstance(model, str) else model
-        self.source = self._alone(found) if isinstance(found, ModelSource) else None
-        self.reads = FileReads(covered_places(self.source), self.source.name) if self.source else None
-        self.modules_before = frozenset(sys.modules)
+        self.source = _alone(found) if isinstance(found, ModelSource) else None
+        self.reads: FileReads | None = None
+        self.modules_before: frozenset[str] = frozenset()
+        if self.source:
+            self.reads, self.modules_before = _watch(self.source)
         with self.watched():
             self.model_class = model_class_of(self.source or found)
         self.name = self.source.name if self.source else self.model_class.__name__
@@ -140,15 +164,6 @@ class Subject:
         """Settings of torch that importing or building the model has changed, each as ``name: before -> after``."""
         self.refusal = cache(self._refusal)
         self._kept: dict[Callable[[Subject], Any], Any] = {}
-
-    def _alone(self, source: ModelSource) -> ModelSource:
-        """Copy a model's file into a folder of its own: in a job directory, nothing else lies beside it."""
-        if source.origin != "file":
-            return source
-        folder = mkdtemp(prefix="asrnn-check-")
-        finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        path, _, class_name = source.target.rpartition(":")
-        return replace(source, target=f"{shutil.copy(path, folder)}:{class_name}")
 
     def watched(self) -> AbstractContextManager[None]:
         """Return a context in which it is seen what files the model's code reads."""

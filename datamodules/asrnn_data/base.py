@@ -1,6 +1,7 @@
 """The data module that all tasks share: whole sets in memory, batches as a pure function of (seed, step)."""
 
 from abc import ABC, abstractmethod
+from operator import index
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -63,6 +64,7 @@ class SequenceDataModule(LightningDataModule, ABC):
         super().__init__()
         self.images = self.task.image_set(images).name
         self.data_dir = None if data_dir is None else str(data_dir)  # no Path: checkpoints are read without pickle
+        batch_size, eval_batch_size, seed = map(index, (batch_size, eval_batch_size, seed))  # numpy's become Python's
         self.batch_size, self.eval_batch_size, self.seed = batch_size, eval_batch_size, seed
         self.check_batch_size()
         if eval_batch_size < 1:

@@ -195,3 +195,22 @@ def test_the_same_file_elsewhere_is_the_same_model(tmp_path: Path, lib: Path) ->
     source = find_model(f"{path}:MyCell")
     copied = write(tmp_path / "copy.py", path.read_text())
     assert load_model(ModelSource(source.name, source.origin, f"{copied}:MyCell", source.code)).__name__ == "MyCell"
+
+
+def test_modules_that_a_compiler_makes_in_a_cache_are_no_code_of_the_model(
+    tmp_path: Path, lib: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Triton's and Inductor's are, which lie below a folder without a package."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(lib))
+    write(lib / "made_by_a_compiler.py", "")
+    path = write(tmp_path / "my_cell.py", MODEL.format(imports="__import__('made_by_' + 'a_compiler')"))
+    assert load_model(find_model(f"{path}:MyCell")).__name__ == "MyCell"
+
+
+def test_what_cannot_be_parsed_in_a_helpers_package_is_no_code(tmp_path: Path, lib: Path) -> None:
+    package = lib / "package_with_template"
+    package.mkdir()
+    write(package / "__init__.py", "")
+    write(package / "template.py", "{{ a template }}: print 1\n")
+    path = write(tmp_path / "my_cell.py", MODEL.format(imports="import package_with_template"))
+    assert set(find_model(f"{path}:MyCell").code) == {"sha256", "imports"}

@@ -521,3 +521,30 @@ def test_a_model_is_a_module_like_any_other() -> None:
     x = torch.randn(2, 4, 3, dtype=torch.float64)
     assert torch.equal(other(x), model(x))
     assert model(x).shape == (2, 4)
+
+
+class MakesAModuleLate(SequenceModule):
+    def forward(self, x):
+        if not hasattr(self, "activation"):
+            self.activation = nn.Tanh()
+        return self.activation(super().forward(x))
+
+
+class HandsOnTheRest(nn.LSTM):
+    def __init__(self, input_size, *args, **keywords):
+        super().__init__(input_size, *args, **keywords)
+
+
+class HandsOnKeywords(nn.LSTM):
+    def __init__(self, input_size, **keywords):
+        super().__init__(input_size, **keywords)
+
+
+class TakesTheRest(SequenceModule):
+    def __init__(self, input_size, *sizes):
+        super().__init__(input_size, *sizes)
+
+
+@pytest.mark.parametrize("late", [MakesAModuleLate, HandsOnTheRest, HandsOnKeywords, TakesTheRest])
+def test_modules_that_are_made_in_other_ways(late: type[nn.Module]) -> None:
+    assert build_model(late, **SIZES)(torch.zeros(2, 4, SIZES["input_size"])).shape == (2, SIZES["num_outputs"])

@@ -321,3 +321,10 @@ def test_without_network_and_data_the_line_is_that_of_the_missing_files(monkeypa
     with pytest.raises(MissingDataError) as expected:
         load_images("mnist", tmp_path)
     assert str(raised.value) == str(expected.value)
+
+
+def test_numpy_sizes_and_seeds_leave_checkpoints_that_can_be_read() -> None:
+    data = PermutedMNIST(images="mnist-5k-v1", batch_size=np.int64(8), seed=np.int64(1), eval_batch_size=np.int32(9))
+    assert {type(data.hparams[name]) for name in ("batch_size", "seed", "eval_batch_size")} == {int}
+    with pytest.raises(TypeError):
+        PermutedMNIST(images="mnist-5k-v1", batch_size=8.5)

@@ -68,7 +68,7 @@ def name_of(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-PACKED = {f"{path}.gz": gzip.compress(content) for path, content in DIGITS.items()}
+PACKED = {f"{path}.gz": gzip.compress(content, mtime=0) for path, content in DIGITS.items()}
 HALF = dict(list(DIGITS.items())[:2])
 
 LAYOUTS = {
@@ -142,7 +142,7 @@ def test_each_archive_is_read_once_for_all_its_files(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (gzip.compress(b"another file"), "found " + hashlib.sha256(b"another file").hexdigest()),
+        (gzip.compress(b"another file", mtime=0), "found " + hashlib.sha256(b"another file").hexdigest()),
         (PACKED["MNIST/raw/train-images-idx3-ubyte.gz"][:-9], "found no whole archive"),
         (b"<html>404</html>", "found no whole archive"),
     ],
@@ -170,7 +170,7 @@ def test_an_archive_that_changes_while_it_is_read_is_damaged(tmp_path):
     write(tmp_path, PACKED)
     images = find_images("digits")
     found = verified_files(images, tmp_path)
-    (tmp_path / "MNIST/raw/t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(b"another"))
+    (tmp_path / "MNIST/raw/t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(b"another", mtime=0))
     (tmp_path / "copy").mkdir()
     with pytest.raises(DamagedDataError, match="was changed while it was read"):
         lay_out(found, images.files, tmp_path / "copy")

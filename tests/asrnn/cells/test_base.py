@@ -205,3 +205,21 @@ def test_scan_backends() -> None:
     assert Sum(3, 3).scan_backend == "loop"
     assert Own(3, 3).scan_backend == "custom"
     assert build_cell("gru", 3, 3).scan_backend == "torch"
+
+
+class ComplexState(RecurrentCell):
+    """A cell whose step fails for a reason of its own."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+
+    def initial_state(self, batch_size: int) -> tuple[torch.Tensor]:
+        return (torch.zeros(batch_size, self.hidden_size, dtype=torch.complex64),)
+
+    def step(self, u, state):
+        return (state[0] + None,)
+
+
+def test_the_error_of_a_complex_cell_is_its_own() -> None:
+    with pytest.raises(TypeError, match="unsupported operand"):
+        ComplexState(3, 4).scan(torch.zeros(2, 5, 3))

@@ -305,3 +305,22 @@ def test_back_ends_of_torchs_layers(name: str) -> None:
 def test_a_cell_that_has_the_loop_alone() -> None:
     with scan_with("fused"), pytest.raises(ModelError, match="cannot run this scan: LMU has the loop over step alone$"):
         build_cell("lmu", 3, 4).scan(torch.zeros(2, 5, 3))
+
+
+class LacksItsRecurrence(FusedCell):
+    """A cell that was begun: it has a step, and names no class of a recurrence yet."""
+
+    def step(self, u, state):
+        return (torch.tanh(u),)
+
+    def recurrence(self):
+        raise AssertionError("it has none")
+
+    def operands(self, *words):
+        raise AssertionError("it has none")
+
+
+def test_a_cell_without_a_recurrence_runs_the_loop() -> None:
+    cell = LacksItsRecurrence(3, 3)
+    cell.scan(torch.zeros(2, 5, 3))
+    assert cell.scan_backend == "loop"

@@ -1,5 +1,6 @@
 """What a model reads and imports beside its own code is found before a job starts, and refused by name."""
 
+import gc
 import os
 import sys
 import time
@@ -25,6 +26,8 @@ class Own(nn.Module):
         {forward}
         return self.rnn(x)
 """
+# torch.jit.script warns that it is on its way out; models still use it.
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*")
 LOOKED_AT = tuple(check for check in CHECKS if check.name in ("builds", "own-code"))
 
 
@@ -70,3 +73,18 @@ def test_a_module_that_is_imported_late_by_a_name_that_is_made(tmp_path: Path, m
     found = findings(write(tmp_path / "own.py", MODEL.format(**words)))
     assert found["own-code"].verdict.outcome == "failed"
     assert str(helper) in found["own-code"].words
+
+
+def test_the_second_setting_of_a_model_is_judged_as_the_first(tmp_path: Path) -> None:
+    """A file is imported once a process, whatever many settings of its model are checked there."""
+    table = written_a_minute_ago(tmp_path / "gain.txt", "1.0")
+    words = {"build": f"Path({str(table)!r}).read_text()", "forward": "pass"}
+    path = write(tmp_path / "own.py", MODEL.format(**words))
+    assert [findings(path)["own-code"].verdict.outcome for _ in range(2)] == ["failed", "failed"]
+    scripted = "import torch\n" + MODEL.format(build="self.unit = torch.jit.script(Unit())", forward="pass")
+    unit = "class Unit(nn.Module):\n    def forward(self, x):\n        return x\n\n\nclass Own"
+    path = write(tmp_path / "scripted.py", scripted.replace("class Own", unit))
+    for _ in range(2):
+        found = findings(path)
+        gc.collect()
+        assert found["builds"].verdict.outcome == "passed", found["builds"].line
