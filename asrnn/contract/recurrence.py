@@ -48,7 +48,13 @@ def _carried_state(subject: Subject) -> Verdict:
         pairs = [(tail.last, whole.last)]
         if whole.sequence is not None and tail.sequence is not None:
             pairs.append((tail.sequence, whole.sequence[:, cut:]))
-        pairs += zip(tensors_of(tail.state), tensors_of(whole.state), strict=True)
+        of_tail, of_whole = tensors_of(tail.state), tensors_of(whole.state)
+        if len(of_tail) != len(of_whole):
+            return failed(
+                f"cut after step {cut}, the state has {len(of_tail)} tensors, and {len(of_whole)} without the cut",
+                "return a state of the same tensors whatever state the sequence starts from",
+            )
+        pairs += zip(of_tail, of_whole, strict=True)
         worst = max(worst, *(largest_change(found, expected) for found, expected in pairs))
         if worst > TOLERANCE:
             return failed(
@@ -70,14 +76,22 @@ def _scan_is_step(subject: Subject) -> Verdict:
         stepped, last_state = _fold(cell, x)
         last, _ = cell.scan(x)
     pairs = {"outputs": (scanned, stepped), "last output alone": (last, stepped[:, -1])}
+    of_scan, of_step = tensors_of(final), tensors_of(last_state)
+    if len(of_scan) != len(of_step):
+        return failed(
+            f"scan returns {len(of_scan)} tensors of state, and step {len(of_step)}", "return the state as step does"
+        )
+    if len(of_step) != len(cell.state_names):
+        return failed(
+            f"step returns {len(of_step)} tensors of state, and state_names has {len(cell.state_names)} names",
+            "name each tensor of the state in state_names",
+        )
     pairs |= {
         f"final state {name}": pair
-        for name, pair in zip(cell.state_names, zip(final, last_state, strict=True), strict=True)
+        for name, pair in zip(cell.state_names, zip(of_scan, of_step, strict=True), strict=True)
     }
-    of_scan, of_step = (_gradients(outputs, list(watched.values())) for outputs in (scanned, stepped))
-    pairs |= {
-        f"gradient of {name}": pair for name, pair in zip(watched, zip(of_scan, of_step, strict=True), strict=True)
-    }
+    gradients = (_gradients(outputs, list(watched.values())) for outputs in (scanned, stepped))
+    pairs |= {f"gradient of {name}": pair for name, pair in zip(watched, zip(*gradients, strict=True), strict=True)}
     for what, (found, expected) in pairs.items():
         change = largest_change(found, expected)
         if change > TOLERANCE:

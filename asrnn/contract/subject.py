@@ -281,16 +281,30 @@ def run(model: RecurrentModel, x: Tensor, state: object = None) -> Run:
 
     Raises:
         RaisedError: the model's code raised something.
+        ModelError: what it returns is no sequence and no last output.
     """
     recurrence = model.recurrence
     with calling():
         if isinstance(recurrence, RecurrentCell):
             sequence, final = recurrence.scan(x, state, return_sequence=True)  # type: ignore[arg-type]
+            _check_outputs(recurrence, sequence, x)
             return Run(sequence, sequence[:, -1], final)
         output = recurrence(x) if state is None else recurrence(x, state)
-    first, *rest = output if isinstance(output, tuple | list) else (output,)
+    first, *rest = output if isinstance(output, tuple | list) and output else (output,)
+    _check_outputs(recurrence, first, x)
     handed_out = rest[0] if len(rest) == 1 else tuple(rest) or None
     return Run(first, first[:, -1], handed_out) if first.ndim == 3 else Run(None, first, handed_out)
+
+
+def _check_outputs(recurrence: nn.Module, outputs: object, x: Tensor) -> None:
+    """Refuse what a model returns in one mode alone, or from a state, that has another shape than its outputs."""
+    B, T = x.shape[:2]
+    shape = list(outputs.shape) if isinstance(outputs, Tensor) else None
+    if shape is None or shape[:-1] not in ([B, T], [B]):
+        raise ModelError(
+            f"{type(recurrence).__name__} must return [B, T, H] or [B, H] from an input {list(x.shape)}; found "
+            + (f"a {type(outputs).__name__}" if shape is None else str(shape))
+        )
 
 
 def gradients_of(loss: Tensor, inputs: Sequence[Tensor]) -> list[Tensor | None]:

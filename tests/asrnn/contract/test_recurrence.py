@@ -1,0 +1,77 @@
+"""A state or an output of the wrong form is the model's fault, and not one of the check."""
+
+import pytest
+import torch
+from broken_models import CountsTwice, Sound
+from torch import Tensor
+
+from asrnn.contract import CHECKS, Subject
+from asrnn.contract.report import Verdict
+
+
+def verdict(model: type, check_name: str) -> Verdict:
+    (check,) = (check for check in CHECKS if check.name == check_name)
+    return check(Subject(model, {}, hidden_size=8, device="cpu")).verdict
+
+
+class HasTwoStates(CountsTwice):
+    state_names = ("h", "c")
+
+    def step(self, u: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return 0.9 * state[0] + u, 0.5 * state[1] + u
+
+
+class ScansAnotherRecurrence(HasTwoStates):
+    def scan(self, x: Tensor, state=None, *, return_sequence: bool = False):
+        outputs, final = super().scan(x, state, return_sequence=return_sequence)
+        return 2 * outputs, final[:1]
+
+
+class NamesTooManyStates(CountsTwice):
+    state_names = ("h", "c")
+
+    def scan(self, x: Tensor, state=None, *, return_sequence: bool = False):
+        state, outputs = state or self.initial_state(len(x)), []
+        for u in self.project(x).unbind(1):
+            state = self.step(u, state)
+            outputs.append(self.output(state))
+        return torch.stack(outputs, dim=1) if return_sequence else outputs[-1], state
+
+
+class GrowsItsState(Sound):
+    def forward(self, x: Tensor, state: list[Tensor] | None = None):
+        outputs, h = super().forward(x, state[-1] if state else None)
+        return outputs, [*(state or []), h]
+
+
+@pytest.mark.parametrize(
+    ("model", "check", "words"),
+    [
+        (ScansAnotherRecurrence, "scan-is-step", "scan returns 1 tensors of state, and step 2"),
+        (NamesTooManyStates, "scan-is-step", "step returns 1 tensors of state, and state_names has 2 names"),
+        (GrowsItsState, "carried-state", "cut after step 1, the state has 2 tensors, and 1 without the cut"),
+    ],
+)
+def test_a_state_of_another_number_of_tensors_is_a_failure(model: type, check: str, words: str) -> None:
+    found = verdict(model, check)
+    assert found.outcome == "failed"
+    assert words in found.found
+
+
+def test_two_states_that_scan_and_step_agree_on_pass() -> None:
+    assert verdict(HasTwoStates, "scan-is-step").outcome == "passed"
+
+
+@pytest.mark.parametrize(
+    ("returned", "words"),
+    [(lambda outputs: None, "found a NoneType"), (lambda outputs: outputs.transpose(0, 1), "found [5, 2, 8]")],
+)
+def test_outputs_of_another_form_in_training_alone_are_a_failure(returned, words: str) -> None:
+    class ReturnsOtherwiseInTraining(Sound):
+        def forward(self, x: Tensor) -> Tensor:
+            outputs = super().forward(x)[0]
+            return returned(outputs) if self.training and x.shape[1] != 3 else outputs
+
+    found = verdict(ReturnsOtherwiseInTraining, "same-training")
+    assert found.outcome == "failed"
+    assert words.replace("[5, 2, 8]", "[20, 8, 8]") in found.found
