@@ -11,10 +11,6 @@ from asrnn.registry import list_models
 TORCH, TORCHRECURRENT = ADAPTERS
 
 REFUSED = {
-    # Their recurrent weights have norms of several, which only inputs keep in check: over 300 steps of zeros, as images
-    # have them, their gradients are beyond float32.
-    "AntisymmetricRNN": {"finite-gradients"},
-    "GatedAntisymmetricRNN": {"finite-gradients"},
     # The output is a gated mix of the input and the state, so it takes H = I alone; every task here has others.
     "IntersectionRNN": {"builds"},
     # Its delayed states, up to tau steps back, are no part of the state that it takes and hands out.

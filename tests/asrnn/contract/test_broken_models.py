@@ -5,7 +5,7 @@ import pytest
 import torch
 import unusual_models
 
-from asrnn.contract import CHECKS, Report, Subject, check_model, look
+from asrnn.contract import CHECKS, Report, Subject, check_model, long_sequences, look
 
 CAUGHT = {
     "LeaksTheFuture": ({"causality"}, "outputs from step 1 on change", "the model sees the future"),
@@ -222,3 +222,33 @@ def test_a_weak_spot_is_a_warning_and_keeps_nobody_out(name: str, check: str, wo
     assert warning.line.startswith("warn  ")
     assert report.passed
     assert "1 warning," in report.verdict
+
+
+class GrowsInSilence(broken_models.Sound):
+    """tanh(1.5 W h + 3 V x): without inputs it stays at 0, where its gradient grows by 1.5 a step."""
+
+    def forward(self, x: torch.Tensor, state: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        h, outputs = self.start(x) if state is None else state, []
+        for u in torch.nn.functional.linear(x, self.V.weight).unbind(1):
+            h = torch.tanh(1.5 * self.W(h) + 3 * u)
+            outputs.append(h)
+        return torch.stack(outputs, dim=1), h
+
+
+def test_a_gradient_that_overflows_only_over_the_zeros_of_pixel_mnist_is_a_warning() -> None:
+    """Over 272 steps it grows to 1e47, which float32 does not hold, and over 20 to 3,000."""
+    subject = Subject(GrowsInSilence, {}, hidden_size=8)
+    found = {check.name: check.look(subject) for check in long_sequences.CHECKS}
+    assert found["finite-gradients"].outcome == "passed"
+    assert found["long-gradient"].outcome == "failed"
+    assert "over 272 steps without news" in found["long-gradient"].found
+    assert "(inputs: zeros)" in found["long-gradient"].found
+
+
+def test_a_root_of_what_is_0_is_found_without_a_long_run_of_zeros() -> None:
+    class TakesARoot(broken_models.Sound):
+        def forward(self, x: torch.Tensor, state: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+            return super().forward(x / (1 + x.square().sum(dim=2, keepdim=True).sqrt()), state)
+
+    verdict = long_sequences._finite_gradients(Subject(TakesARoot, {}, hidden_size=8))
+    assert verdict.outcome == "failed"
