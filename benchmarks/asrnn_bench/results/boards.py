@@ -1,5 +1,6 @@
 """Divide records into leaderboards: one for each suite, budget and version of the suite."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,11 +9,16 @@ from statistics import fmean
 
 from asrnn_bench.records import Record
 from asrnn_bench.results.leaderboard import rows
-from asrnn_bench.results.ranking import Row, counting_tasks, score
+from asrnn_bench.results.ranking import Row, counting_tasks, lenders, score
 
 UNIT = (
     "Test accuracy in per cent; ± half the 95 % interval: of the mean over seeds where there are several, "
     "else over the test samples."
+)
+
+LENDING = (
+    "Where a model has several configurations on some tasks, each is ranked with the model's scores on the tasks that "
+    "have one; these are listed without a mean rank."
 )
 
 
@@ -61,19 +67,26 @@ class Board:
         scores: dict[str, list[float]] = {}
         for row in self.rows:
             if row["is_ranked"] == ranked:
-                ranks[row["entry"]] = row["mean_rank"] or 0.0
+                ranks[row["entry"]] = math.inf if row["mean_rank"] is None else row["mean_rank"]
                 scores.setdefault(row["entry"], []).append(score(row) or 0.0)
         return sorted(ranks, key=lambda entry: (ranks[entry], -fmean(scores[entry]), entry))
 
     @property
     def order(self) -> str:
         """In which order the entries are, in words."""
-        tasks, entries = counting_tasks(self.rows), self.entries(ranked=True)
+        tasks = counting_tasks(self.rows)
+        if not tasks:
+            was_tried = any(row["is_ranked"] for row in self.rows)
+            return (
+                f"Nothing here is ranked, as {'nobody had the data' if was_tried else 'nothing recurrent was trained'}."
+            )
+        placed = {row["entry"] for row in self.rows if row["mean_rank"] is not None}
         many = f"{len(tasks)} tasks" if len(tasks) != 1 else "one task"
         left_out = [task for task in self.tasks if task not in tasks]
         return (
             f"Order: the mean of the ranks on {many}. On each, the best mean accuracy has rank 1; a seed that diverged "
-            f"or failed counts as 0, and an entry without a score as the last, rank {len(entries)}."
+            f"or failed counts as 0, and an entry without a score as the last, rank {len(placed)}."
+            + (f" {LENDING}" if lenders(self.rows) else "")
             + (f" Without data for anybody, and not counted: {', '.join(left_out)}." if left_out else "")
         )
 

@@ -50,6 +50,11 @@ def protocol(job: Job) -> str:
     return digest([job.task.model_dump(mode="json"), job.training.model_dump(include=set(OF_THE_BUDGET))])[:12]
 
 
+def making(job: Job) -> tuple[str, ...]:
+    """Return what is equal in all entries of one model: its name, its code and its threads."""
+    return job.model.name, *_written(_making_words(job))
+
+
 def hyperparameters(job: Job) -> str:
     """Return the job's hyper-parameters as ``name=value`` words: those of its training, then the model's own.
 

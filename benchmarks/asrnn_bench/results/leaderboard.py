@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from asrnn_bench.plain_text import plain
 from asrnn_bench.records import Record
 from asrnn_bench.results.costs import costs
-from asrnn_bench.results.entries import Place, code, hyperparameters, places, protocol
+from asrnn_bench.results.entries import Place, code, hyperparameters, making, places, protocol
 from asrnn_bench.results.ranking import rank, score
 from asrnn_bench.results.student import student_quantile
 
@@ -87,7 +87,8 @@ def rows(records: Iterable[Record]) -> list[dict[str, Any]]:
     """Return a row for each task, model and configuration of one suite's version: by task, then by rank.
 
     Seeds are averaged; whatever came to no score is counted beside the mean, never into it. Trials of a search, which
-    are never tested, are left out. Rows hold ``COLUMNS``, and in ``is_ranked`` whether a model is recurrent.
+    are never tested, are left out. Rows hold ``COLUMNS``, in ``is_ranked`` whether a model is recurrent, and in
+    ``making`` what is equal in all entries of a model.
     """
     groups: dict[str, list[Record]] = {}
     for record in records:
@@ -170,6 +171,7 @@ def _row(group: list[Record], place: Place) -> dict[str, Any]:
         "task": place.task,
         "model": job.model.name,
         "entry": place.entry,
+        "making": making(job),
         "is_ranked": job.model.origin != "not-recurrent",
         "metric": "accuracy",
         "mean": fmean(accuracies) if accuracies else None,

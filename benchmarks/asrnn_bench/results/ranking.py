@@ -1,11 +1,12 @@
 """Rank the entries of a leaderboard: by their mean accuracy on each task, then by the mean of these ranks."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
 Row = dict[str, Any]
-"""A row of the leaderboard, by its columns; ``is_ranked`` says whether it takes part."""
+"""A row of the leaderboard, by its columns; ``is_ranked`` says whether it takes part, ``making`` whose entry it is."""
 
 DIGITS = 12
 """Of an accuracy: what is equal to so many is a tie, whatever the order in which seeds were added up."""
@@ -16,23 +17,41 @@ def rank(table: Sequence[Row]) -> None:
 
     On each task the best mean accuracy has rank 1, and equals share a rank. A seed that diverged or failed counts as 0.
     An entry without a score on a task counts as the last of all entries, whether it diverged, failed or is missing, so
-    that no entry gains by a task that it did not do. A task that nobody had the data for does not count. Models that
-    train nothing recurrent are not ranked.
+    that no entry gains by a task that it did not do. A model that has several configurations on one task is not thereby
+    missing on the others: there each of its entries is ranked by the one score that the model has, and the entry that
+    holds none but such scores has no mean rank of its own. A task that nobody had the data for does not count. Models
+    that train nothing recurrent are not ranked.
     """
     ranked = [row for row in table if row["is_ranked"]]
-    tasks, entries = counting_tasks(table), dict.fromkeys(row["entry"] for row in ranked)
-    last = len(entries)
+    tasks, made = counting_tasks(table), {row["entry"]: row["making"] for row in ranked}
+    lender = lenders(table)
+    placed = {row["entry"] for row in ranked if (row["task"], row["making"]) not in lender}
+    last = len(placed)
     scores = {(row["task"], row["entry"]): score(row) for row in ranked}
-    ranks: dict[str, dict[str, int]] = {entry: {} for entry in entries}
+    ranks: dict[str, dict[str, int]] = {entry: {} for entry in made}
     for task in tasks:
         others = [known for (own, _), known in scores.items() if own == task and known is not None]
-        for entry in entries:
-            own = scores.get((task, entry))
+        for entry in made:
+            own = scores.get((task, lender.get((task, made[entry]), entry)))
             ranks[entry][task] = last if own is None else 1 + sum(other > own for other in others)
     for row in table:
         own_ranks = ranks.get(row["entry"], {}) if row["is_ranked"] else {}
         row["rank"] = own_ranks.get(row["task"])
-        row["mean_rank"] = fmean(own_ranks.values()) if own_ranks else None
+        row["mean_rank"] = fmean(own_ranks.values()) if own_ranks and row["entry"] in placed else None
+
+
+def lenders(table: Sequence[Row]) -> dict[tuple[str, tuple[str, ...]], str]:
+    """Return the entry whose score on a task counts for all entries of its model, by task and model.
+
+    These are the tasks on which a model of several entries has one only.
+    """
+    of_model: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    there: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
+    for row in table:
+        if row["is_ranked"]:
+            of_model[row["making"]].add(row["entry"])
+            there[row["task"], row["making"]].append(row["entry"])
+    return {place: own[0] for place, own in there.items() if len(own) == 1 < len(of_model[place[1]])}
 
 
 def counting_tasks(table: Sequence[Row]) -> list[str]:

@@ -1,11 +1,14 @@
 """The order of a leaderboard: by the mean of the ranks, which nothing that a model did not do can better."""
 
+from pathlib import Path
+
 import pytest
 from bench_support import done
 
 from asrnn_bench.records import Job, Record, without_result
 from asrnn_bench.results.boards import boards
 from asrnn_bench.results.leaderboard import frame
+from asrnn_bench.results.store import read_records
 
 MODELS = ("lstm", "gru", "exprnn")
 
@@ -101,3 +104,60 @@ def test_equal_scores_share_a_rank_however_their_seeds_add_up(by_name: dict[str,
         for seed, value in enumerate(each)
     ]
     assert mean_ranks(records) == {"gru": 1.0, "lstm": 1.0}
+
+
+COMMITTED = Path(__file__).parents[3] / "leaderboards"
+
+
+def with_rate(job: Job, rate: float) -> Job:
+    return job.model_copy(update={"training": job.training.model_copy(update={"learning_rate": rate})})
+
+
+def test_one_more_configuration_on_one_task_leaves_the_ranks_of_a_leaderboard() -> None:
+    """The added one is the worst on its task, so that all others stand where they stood."""
+    found = [r for r in read_records(COMMITTED)[0] if r.job.suite_version == 2]
+    before = mean_ranks(found)
+    best = order(found)[0]
+    (record,) = (r for r in found if (r.job.model.name, r.job.task.name) == (best, "permuted-mnist"))
+    extra = with_rate(record.job, 0.5)
+    after = mean_ranks([*found, done(extra, 0.01)])
+    own = {entry: rank for entry, rank in after.items() if entry.startswith(f"{best} (")}
+    assert {entry: rank for entry, rank in after.items() if entry not in own} == pytest.approx(
+        {entry: rank for entry, rank in before.items() if entry != best}
+    )
+    assert len(own) == 2
+    assert min(own.values()) == pytest.approx(before[best])
+    last = len(before) + 1  # where it was first among ``before``, it is last among these
+    rank_before = frame(found).set_index(["entry", "task"])["rank"][best, "permuted-mnist"]
+    assert max(own.values()) == pytest.approx(before[best] + (last - rank_before) / 5)
+    assert order([*found, done(extra, 0.01)])[-1] == best  # what is lent has no rank of its own, and stands below
+
+
+def test_scores_count_for_entries_of_the_same_code_only(by_name: dict[str, list[Job]]) -> None:
+    lstm = by_name["lstm"]
+    other = lstm[0].model_copy(update={"threads": 2})
+    records = [*(done(job, 0.5) for job in lstm), done(other, 0.6)]
+    assert mean_ranks(records) == pytest.approx(
+        {"lstm (threads=1)": (2 + 4 * 1) / 5, "lstm (threads=2)": (1 + 4 * 2) / 5}
+    )
+
+
+def test_a_score_that_counts_for_two_entries_moves_no_other_model_twice(by_name: dict[str, list[Job]]) -> None:
+    lstm = [with_rate(job, 0.001 * (1 + place)) for place, job in enumerate(by_name["lstm"])]
+    records = [*(done(job, 0.5) for job in lstm), done(with_rate(lstm[0], 0.25), 0.3)]
+    records += [done(job, 0.4) for job in by_name["gru"]]
+    assert mean_ranks(records) == pytest.approx(
+        {"lstm (learning_rate=0.001)": 1.0, "lstm (learning_rate=0.25)": (3 + 4 * 1) / 5, "gru": 10 / 5}
+    )
+    (board,) = boards(records)
+    assert "is ranked with the model's scores on the tasks that have one" in board.order
+    assert "as the last, rank 3." in board.order
+    table = frame(records)
+    assert table[table["entry"] == "lstm"]["rank"].tolist() == [1] * 4
+
+
+def test_a_leaderboard_without_ranks_says_why(by_name: dict[str, list[Job]]) -> None:
+    (board,) = boards([done(job, 0.1) for job in by_name["chance"]])
+    assert board.order == "Nothing here is ranked, as nothing recurrent was trained."
+    (board,) = boards([without_result(job, "no-data", "no data") for job in by_name["gru"]])
+    assert board.order == "Nothing here is ranked, as nobody had the data."
