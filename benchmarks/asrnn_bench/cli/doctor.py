@@ -14,7 +14,7 @@ from asrnn.registry import list_models
 from asrnn_bench.cli.app import app
 from asrnn_bench.cli.flags import DataDir
 from asrnn_bench.running.launchers.capacity import find_capacity
-from asrnn_bench.running.launchers.gpus import count_gpus, named_gpus
+from asrnn_bench.running.launchers.gpus import VISIBLE_VARIABLE, count_gpus, named_gpus
 from asrnn_bench.running.launchers.slots import describe_slots, find_slots
 from asrnn_bench.running.launchers.torch_gpus import ask_torch
 from asrnn_data.image_sets import IMAGE_SETS, check_images, images_present, resolve_data_dir
@@ -55,7 +55,7 @@ def _packages() -> int:
 
 
 def _devices() -> int:
-    """Say what jobs would run on, and return 1 where GPUs are named that torch cannot compute on."""
+    """Say what jobs would run on, and return 1 where that is not what torch can compute on."""
     capacity, named = find_capacity(), named_gpus()
     seen = ask_torch(named.names or None)
     missing = len(named.names) - len(seen.models)
@@ -69,9 +69,13 @@ def _devices() -> int:
     if missing > 0:
         typer.echo("jobs    ! none starts before that is mended; with CUDA_VISIBLE_DEVICES= they run on the CPU")
     else:
+        if missing < 0:
+            numbers = ",".join(map(str, range(len(seen.models))))
+            taken = len(named.names) or "none"
+            typer.echo(f"gpus    ! jobs take {taken}: put '{VISIBLE_VARIABLE}={numbers}' before the command")
         slots = find_slots(devices=None, jobs_per_device=1, threads=1)
         typer.echo(f"jobs      {describe_slots(slots)}")
-    return int(missing > 0)
+    return int(missing != 0)
 
 
 def _scans_and_disk() -> None:

@@ -39,6 +39,15 @@ def test_gpus_that_torch_sees_are_named(monkeypatch: pytest.MonkeyPatch, capsys:
     assert "jobs      2 jobs at a time on 2 GPUs\n" in said
 
 
+def test_gpus_that_torch_sees_and_jobs_do_not_take_are_a_fault(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    faults, said = _devices(monkeypatch, capsys, NamedGpus(), TorchGpus("2.9", ("NVIDIA A100", "NVIDIA A100")))
+    assert faults == 1
+    assert "gpus      2 x NVIDIA A100\n" in said
+    assert "gpus    ! jobs take none: put 'CUDA_VISIBLE_DEVICES=0,1' before the command\n" in said
+
+
 def test_without_gpus_it_says_why_jobs_run_on_the_cpu(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from bench_support import one_line
 
 from asrnn.errors import DeviceError
+from asrnn_bench.running.launchers import gpus
 from asrnn_bench.running.launchers.gpus import NamedGpus, named_gpus, read_visible
 from asrnn_bench.running.launchers.torch_gpus import TorchGpus, ask_torch, look, require_named, require_promised
 
@@ -53,6 +54,7 @@ def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
     """Puts a program of that name on the path."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(gpus, "DEVICE_FILES", tmp_path)
 
     def install(program: str) -> None:
         (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{program}\n")
@@ -76,9 +78,6 @@ GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-77)"""
         (f"echo '{DIVIDED}'", ("MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f", "MIG-cba663e8", "GPU-77")),
         ("echo 'GPU 0: Some (odd) name'", ("0",)),
         ("echo 'No devices were found'", ()),
-        ("echo 'No devices were found'; exit 6", ()),
-        (f"echo '{TWO}'; exit 9", ()),
-        ("echo 'NVIDIA-SMI has failed because it could not communicate with the driver'; exit 9", ()),
         ("", ()),
     ],
 )
@@ -89,10 +88,33 @@ def test_what_nvidia_smi_lists_is_named_by_uuid(
     assert named_gpus() == NamedGpus(names, "nvidia-smi lists")
 
 
-def test_without_nvidia_smi_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert named_gpus().names == ()
+@pytest.mark.parametrize("program", [None, "exit 9", f"echo '{TWO}'; exit 9", "exit 6", "exec sleep 60"])
+@pytest.mark.parametrize("names", [(), ("0",), ("0", "1")])
+def test_where_nvidia_smi_cannot_be_asked_the_device_files_name_gpus(
+    program: str | None,
+    names: tuple[str, ...],
+    nvidia_smi: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(gpus, "LIST_SECONDS", 0.5)
+    for file in ("nvidiactl", "nvidia-uvm", "nvidia3", "nvidia12")[: 2 + len(names)]:
+        (tmp_path / file).touch()
+    if program is None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+    else:
+        nvidia_smi(program)
+    assert named_gpus() == NamedGpus(names, "the driver's device files name")
+
+
+def test_a_device_file_that_may_not_be_opened_names_no_gpu(
+    nvidia_smi: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for file in ("nvidia0", "nvidia1"):
+        (tmp_path / file).touch()
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "nvidia0")
+    nvidia_smi("exit 6")
+    assert named_gpus().names == ("0",)
 
 
 def _torch(count: int, *, cuda: str | None = "12.4", refuses: str = "", broken: int | None = None) -> Any:

@@ -5,11 +5,15 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 VISIBLE_VARIABLE = "CUDA_VISIBLE_DEVICES"
 """CUDA's own: which GPUs a process may use, and in which order; empty for none."""
 
 LIST_SECONDS = 30.0
+
+DEVICE_FILES = Path("/dev")
+"""Where the driver's device files are; another folder in tests."""
 
 _GPU = re.compile(r"GPU (?P<index>\d+): .*?(?:\(UUID: (?P<name>GPU-[^)\s]+)\))?")
 _INSTANCE = re.compile(r"\s+MIG .*\(UUID: (?P<name>MIG-[^)\s]+)\)")
@@ -30,10 +34,14 @@ def count_gpus(count: int) -> str:
 
 
 def named_gpus() -> NamedGpus:
-    """Return the GPUs that are named for this process: by ``CUDA_VISIBLE_DEVICES``, else by ``nvidia-smi``."""
+    """Return the GPUs that are named for this process: by ``CUDA_VISIBLE_DEVICES``, else by ``nvidia-smi``.
+
+    Where that cannot be asked, as in many a container and on a slow node, the driver's device files name them.
+    """
     chosen = os.environ.get(VISIBLE_VARIABLE)
     if chosen is None:
-        return NamedGpus(listed_gpus())
+        listed = listed_gpus()
+        return NamedGpus(device_files(), "the driver's device files name") if listed is None else NamedGpus(listed)
     return NamedGpus(read_visible(chosen), f"{VISIBLE_VARIABLE}={chosen} names")
 
 
@@ -63,19 +71,29 @@ def read_visible(text: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def listed_gpus() -> tuple[str, ...]:
+def listed_gpus() -> tuple[str, ...] | None:
     """Return the GPUs that ``nvidia-smi -L`` lists, by UUID; in the place of a divided one, its MIG instances.
 
     CUDA's numbers are not those of ``nvidia-smi``: it counts the fastest GPU first, and one MIG instance in all.
+
+    Returns:
+        The names, or None where the program is missing, fails or does not end.
     """
     program = shutil.which("nvidia-smi")
     if program is None:
-        return ()
+        return None
     try:
         said = subprocess.run([program, "-L"], capture_output=True, text=True, check=False, timeout=LIST_SECONDS)
     except (OSError, subprocess.TimeoutExpired):
-        return ()
-    return read_list(said.stdout) if said.returncode == 0 else ()
+        return None
+    return read_list(said.stdout) if said.returncode == 0 else None
+
+
+def device_files() -> tuple[str, ...]:
+    """Return the GPUs of the device files that this process may open, by CUDA's numbers, which begin at 0 here, too."""
+    files = DEVICE_FILES.glob("nvidia[0-9]*")
+    # A cluster may forbid a job some of them, and CUDA then counts the others alone.
+    return tuple(str(number) for number, _ in enumerate(file for file in files if os.access(file, os.R_OK | os.W_OK)))
 
 
 def read_list(text: str) -> tuple[str, ...]:
