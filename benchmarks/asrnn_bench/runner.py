@@ -146,7 +146,7 @@ def run_jobs(plan: Plan, places: Places, machine: Machine, console: Console) -> 
     """
     launch = machine.launch(plan)
     directories = [JobDirectory.of(places.output, job) for job in plan.jobs]
-    if not all(map(_is_known_to_be_done, directories)):
+    if not all(map(is_known_to_be_done, directories)):
         launch.check()
     make_writable(places.output, "--output")
     with _alone(places.output, console, join=machine.join):
@@ -175,7 +175,8 @@ def say_if_scans_are_slow(environment: Mapping[str, str], console: Console) -> N
         console.print(f"scans take their steps in Python, several times slower: {why}", soft_wrap=True)
 
 
-def _is_known_to_be_done(directory: JobDirectory) -> bool:
+def is_known_to_be_done(directory: JobDirectory) -> bool:
+    """Return whether a job has its result; one whose directory cannot be read now is not known to have one."""
     with suppress(OSError):
         return directory.is_done()
     return False

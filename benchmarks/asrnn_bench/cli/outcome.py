@@ -1,11 +1,14 @@
 """What a run says before it starts and after it has ended."""
 
+from contextlib import suppress
+from pathlib import Path
+
 from rich.console import Console
 
 from asrnn_bench.plain_text import plain
 from asrnn_bench.planning.plan import Plan
 from asrnn_bench.results.tables import terminal_table
-from asrnn_bench.runner import Machine, Outcome, Places
+from asrnn_bench.runner import Machine, Outcome, Places, is_known_to_be_done
 from asrnn_bench.running.display import dry_run_table
 from asrnn_bench.running.estimates import known_paces, plan_seconds
 from asrnn_bench.running.job_directory import JobDirectory
@@ -22,7 +25,7 @@ def print_plan(plan: Plan, places: Places, machine: Machine, console: Console) -
     paces = known_paces(places.output, plan.jobs)
     here = {name for name in IMAGE_SETS if images_present(name, places.data_dir)}
     directories = [JobDirectory.of(places.output, job) for job in plan.jobs]
-    done = [directory.is_done() for directory in directories]
+    done = [is_known_to_be_done(directory) for directory in directories]
     console.print(dry_run_table(plan.jobs, done, paces, here, console.width))
     todo = [
         (directory, job)
@@ -47,7 +50,9 @@ def _when(seconds: float | None) -> str:
 
 
 def _may_start(directory: JobDirectory, machine: Machine) -> bool:
-    return machine.retry_failed or not directory.is_given_up(machine.options.retries)
+    with suppress(OSError):
+        return machine.retry_failed or not directory.is_given_up(machine.options.retries)
+    return True
 
 
 def print_outcome(outcome: Outcome, places: Places, console: Console) -> None:
@@ -60,14 +65,22 @@ def print_outcome(outcome: Outcome, places: Places, console: Console) -> None:
         console.print(f"{_some(labels)}: {reason}", soft_wrap=True)
     failed = [record.job for record in outcome.records if record.status == "failed"]
     for job in failed[:MOST_SHOWN]:
-        for attempt in JobDirectory.of(places.output, job).attempts()[-1:]:
-            console.print(f"log of {job.label}: {attempt.log}", soft_wrap=True)
+        log = _last_log(JobDirectory.of(places.output, job))
+        if log is not None:
+            console.print(f"log of {job.label}: {log}", soft_wrap=True)
     if len(failed) > MOST_SHOWN:
         console.print(f"and {len(failed) - MOST_SHOWN} more failed: asrnn-bench status {places.output}", soft_wrap=True)
     if failed:
         console.print("the same command with --retry-failed tries failed jobs again, from their checkpoints")
     where = "" if outcome.leaderboard is None else f" Leaderboard: {outcome.leaderboard}"
     console.print(f"{outcome.started} of {len(outcome.plan.jobs)} jobs were started now.{where}", soft_wrap=True)
+
+
+def _last_log(directory: JobDirectory) -> Path | None:
+    """Return the log of the last attempt, if there was one and its directory can be read."""
+    with suppress(OSError):
+        return next((attempt.log for attempt in reversed(directory.attempts())), None)
+    return None
 
 
 def _some(labels: list[str]) -> str:

@@ -16,7 +16,7 @@ from asrnn_bench.cli.quantities import interval, names, numbers, seconds
 from asrnn_bench.paths import expanded
 from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.spec import load_suite
-from asrnn_bench.runner import Machine, Places, execute
+from asrnn_bench.runner import Machine, Places, execute, is_known_to_be_done
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.launchers.choice import known_launcher
 from asrnn_bench.running.options import Options, chosen_loggers
@@ -170,7 +170,7 @@ def run(
     try:
         outcome = execute(plan, places, machine, console)
     except KeyboardInterrupt:
-        done = sum(JobDirectory.of(output, job).is_done() for job in plan.jobs)
+        done = sum(is_known_to_be_done(JobDirectory.of(output, job)) for job in plan.jobs)
         console.print(f"interrupted: {done} of {len(plan.jobs)} jobs have their result; run the same command to go on")
         return 130
     print_outcome(outcome, places, console)

@@ -11,7 +11,7 @@ from asrnn_bench.cli.flags import FOLDERS, DataDir
 from asrnn_bench.cli.quantities import names
 from asrnn_bench.paths import expanded
 from asrnn_bench.planning.spec import load_suite
-from asrnn_bench.runner import Machine, Places, run_jobs
+from asrnn_bench.runner import Machine, Places, is_known_to_be_done, run_jobs
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.tuning import plan_trials, write_outcome
 from asrnn_data.image_sets import resolve_data_dir
@@ -44,7 +44,7 @@ def tune(
     try:
         outcome = run_jobs(trials.plan, Places(output, data_dir=resolve_data_dir(data_dir)), Machine(devices), console)
     except KeyboardInterrupt:
-        done = sum(JobDirectory.of(output, job).is_done() for job in trials.plan.jobs)
+        done = sum(is_known_to_be_done(JobDirectory.of(output, job)) for job in trials.plan.jobs)
         many = f"{done} of {len(trials.plan.jobs)} trials"
         console.print(f"interrupted: {many} have their result; run the same command to go on", soft_wrap=True)
         return 130

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from rich.console import Console
 
 import asrnn
 from asrnn.source_code import source_digest
-from asrnn_bench.atomic import replace
+from asrnn_bench.atomic import is_there, replace
+from asrnn_bench.disk_errors import wait_out
 from asrnn_bench.records import Job, ModelConfig
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.launchers.environment import RUNNER_VARIABLE
@@ -66,12 +67,18 @@ def admit(
                 passes.add(model)
             else:
                 refused[key] = f"refused by the contract: {reason}"
-    admitted = []
+    admitted, patience = [], None
     for directory, job in waiting:
-        if _key(job.model) in refused:
-            directory.skip("failed", refused[_key(job.model)])
-        else:
+        reason = refused.get(_key(job.model))
+        if reason is None:
             admitted.append(directory)
+            continue
+        try:
+            wait_out(partial(directory.skip, "failed", reason), patience)
+        except OSError as error:  # it is not started all the same
+            patience = 0.0
+            words = f"{job.label}: {reason}; {directory.path} does not take that: {error.strerror}"
+            console.print(f"warning: {words}", soft_wrap=True)
     return admitted
 
 
@@ -112,13 +119,16 @@ class Passes:
         return {"asrnn": source_digest("asrnn", Path(str(asrnn.__file__))), "torch": version("torch")}
 
     def holds(self, model: ModelConfig) -> bool:
-        """Return whether a model passed."""
-        return self._file(model).exists()
+        """Return whether a model is known to have passed; where that cannot be read, it is checked again."""
+        with suppress(OSError):
+            return is_there(self._file(model))
+        return False
 
     def add(self, model: ModelConfig) -> None:
-        """Remember that a model passed."""
-        self.folder.mkdir(exist_ok=True)
-        replace(self._file(model), canonical_json(self._what(model)) + "\n")
+        """Remember that a model passed, where the folder takes that: else it is checked again the next time."""
+        with suppress(OSError):
+            self.folder.mkdir(exist_ok=True)
+            replace(self._file(model), canonical_json(self._what(model)) + "\n")
 
     def _file(self, model: ModelConfig) -> Path:
         return self.folder / digest(self._what(model))

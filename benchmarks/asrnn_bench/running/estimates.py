@@ -1,6 +1,7 @@
 """Estimate how long jobs and whole runs take, from jobs of the same kind that have run."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
@@ -45,11 +46,11 @@ def known_paces(output: Path, jobs: Iterable[Job]) -> dict[Kind, Pace]:
     steps: dict[Kind, float] = {}
     starts: list[float] = []
     for kind, job in {kind_of(job): job for job in jobs}.items():
-        for file in JobDirectory.of(output, job).path.parent.glob("seed-*/result.json"):
-            directory = JobDirectory(file.parent)
+        for folder in _folders(JobDirectory.of(output, job).path.parent):
+            directory = JobDirectory(folder)
             try:
                 record = directory.result()
-            except UsageError:
+            except (UsageError, OSError):
                 continue
             if record is not None and record.cost is not None and kind_of(record.job) == kind:
                 seconds = record.cost.train_seconds
@@ -59,6 +60,13 @@ def known_paces(output: Path, jobs: Iterable[Job]) -> dict[Kind, Pace]:
                 break
     start = median(starts) if starts else START_SECONDS
     return {kind: Pace(step, start) for kind, step in steps.items()}
+
+
+def _folders(parent: Path) -> list[Path]:
+    """Return the job directories of a kind that have a result; none where a file server does not say."""
+    with suppress(OSError):
+        return [file.parent for file in parent.glob("seed-*/result.json")]
+    return []
 
 
 def seconds_around(directory: JobDirectory, attempt: int | None, train_seconds: float) -> float | None:

@@ -1,5 +1,7 @@
 """A run takes no model from outside that breaks the contract, says why, and checks none twice."""
 
+import errno
+import io
 import json
 import shutil
 from collections.abc import Sequence
@@ -8,8 +10,10 @@ from pathlib import Path
 import broken_models
 import pytest
 from bench_support import TINY, call
+from failing_disk import FailingDisk
 from rich.console import Console
 
+from asrnn_bench import disk_errors
 from asrnn_bench.planning.plan import Plan, Request, make_plan
 from asrnn_bench.planning.spec import load_suite
 from asrnn_bench.records import Job, ModelConfig
@@ -209,3 +213,22 @@ def test_a_run_refuses_the_broken_model_and_goes_on_with_the_others(tmp_path: Pa
     assert again.returncode == 1
     assert "checking sound" not in again.stdout  # its job is done, and its pass is remembered
     assert "0 of 4 jobs were started now" in again.stdout
+
+
+@pytest.mark.parametrize("place", [".admitted", "tiny"])
+def test_a_folder_that_fails_lets_no_refused_model_start_and_stops_no_other(
+    place: str, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Asked(monkeypatch, {"gain": 2.0})
+    monkeypatch.setattr(disk_errors, "WAIT_SECONDS", 0.0)
+    output = tmp_path / "runs"
+    pairs = [(JobDirectory.of(output, job), job) for job in plan.jobs]
+    for directory, job in pairs:
+        directory.write_job(job, plan.files.get(job.model.name))
+    FailingDisk(monkeypatch, output / place, errno.EIO).failing = True
+    console = Console(file=io.StringIO(), width=200)
+    admitted = admit(pairs, plan.files, output, {}, console)
+    (left_out,) = [job for directory, job in pairs if directory not in admitted]
+    assert (left_out.model.name, left_out.task.name) == ("sound", "pixel-mnist")
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert ("it sees the future" in said and "Input/output error" in said) == (place == "tiny")

@@ -1,10 +1,12 @@
 """Times to go: from jobs of the same kind, with the start that jobs take on this machine."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 from bench_support import done
+from failing_disk import FailingDisk
 
 from asrnn_bench.records import Job
 from asrnn_bench.running.estimates import (
@@ -84,3 +86,11 @@ def test_a_plan_takes_as_long_as_its_kinds_took_here_or_is_unknown(tmp_path: Pat
         finished(tmp_path, slow, took)  # the first job of a run waits two minutes for imports
         paces = known_paces(tmp_path, recurrent)
         assert paces[kind_of(job)].around_seconds == pytest.approx((0.75, 1.0)[number], abs=1e-3)
+
+
+def test_results_that_cannot_be_read_just_now_give_no_pace(
+    tmp_path: Path, recurrent: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost, found = (finished(tmp_path, job, took=26.5) for job in recurrent[:2])
+    FailingDisk(monkeypatch, lost.path, errno.EIO).failing = True
+    assert list(known_paces(tmp_path, recurrent[:2])) == [kind_of(found.job())]

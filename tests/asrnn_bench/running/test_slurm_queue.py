@@ -5,6 +5,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from fake_slurm import FakeSlurm, finish, lose
 
 from asrnn.errors import UsageError
+from asrnn_bench import disk_errors
 from asrnn_bench.running.attempts import End
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.launchers import slurm, slurm_job
@@ -412,3 +414,63 @@ def test_a_directory_that_stays_unreadable_stops_no_other_job(
     assert [directory.state() for directory in directories[1:]] == [("done", None)] * 4
     assert list(words) == directories[:1]
     assert f"its directory cannot be read: [Errno {number}]" in words[directories[0]]
+
+
+def test_the_folder_of_submissions_is_asked_again_and_is_the_end_where_it_stays_silent(
+    directories: list[JobDirectory], fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks, fails = Submissions.tasks, 1
+
+    def ask(submissions: Submissions) -> Any:
+        nonlocal fails
+        fails -= 1
+        if fails >= 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return tasks(submissions)
+
+    monkeypatch.setattr(Submissions, "tasks", ask)
+    monkeypatch.setattr(disk_errors, "WAIT_SECONDS", 0.01)
+    run_slurm(directories, OPTIONS, ASKED)
+    assert len(fake.submitted) == 1
+    fails = 1000
+    with pytest.raises(UsageError, match="cannot be read: Input/output error; start the run again"):
+        run_slurm(directories, OPTIONS, ASKED)
+
+
+def test_the_first_job_need_not_be_readable_to_start_the_others(
+    directories: list[JobDirectory], fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = JobDirectory.job
+
+    def fails(directory: JobDirectory) -> Any:
+        if directory == directories[0] and not fake.submitted:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return job(directory)
+
+    monkeypatch.setattr(JobDirectory, "job", fails)
+    monkeypatch.setattr(disk_errors, "WAIT_SECONDS", 0.0)
+    run_slurm(directories, OPTIONS, ASKED)
+    assert all(directory.is_done() for directory in directories)
+
+
+@pytest.mark.usefixtures("clock")
+def test_tasks_that_could_not_be_named_are_named_at_the_next_look(
+    directories: list[JobDirectory], fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit, asked = fake.submit, list[str]()
+
+    def late(*given: Any) -> tuple[str, str]:
+        name, _ = submit(*given)
+        raise UnansweredError(name, "Socket timed out on send/recv operation")
+
+    def name_tasks(folder: Path, number: str) -> None:
+        asked.append(number)
+        if len(asked) < 3:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    fake.submit = late  # type: ignore[method-assign]
+    fake.act = lambda directory, count: finish(directory) if len(asked) >= 3 else None
+    monkeypatch.setattr(slurm, "name_tasks", name_tasks)
+    run_slurm(directories, OPTIONS, ASKED)
+    assert asked == ["1"] * 3
+    assert len(fake.submitted) == 1

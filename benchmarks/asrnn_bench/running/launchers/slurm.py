@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from asrnn.errors import UsageError
+from asrnn_bench.disk_errors import wait_out
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.launchers import Watch, unwatched
 from asrnn_bench.running.launchers.slurm_commands import (
@@ -97,6 +98,21 @@ def check_slurm() -> None:
         raise UsageError('--launcher slurm needs submitit: pip install ".[slurm]" in the sources') from error
 
 
+def _threads_of(jobs: list[SlurmJob]) -> int:
+    """Return the threads of the jobs of a run, which are the same for all, from the first that can be read.
+
+    Raises:
+        UsageError: none can be read.
+    """
+    reason, patience = "", None
+    for job in jobs:
+        try:
+            return wait_out(job.directory.job, patience).threads
+        except (OSError, UsageError) as error:
+            reason, patience = str(error), 0.0
+    raise UsageError(f"no job can be read: {reason}")
+
+
 class _Launcher:
     """The jobs of one run that are not settled, and what was done about them."""
 
@@ -105,7 +121,7 @@ class _Launcher:
     ) -> None:
         self.jobs, self.options, self.request, self.say = jobs, options, request, say
         self.submissions = Submissions.of(jobs[0].directory)
-        self.threads = jobs[0].directory.job().threads
+        self.threads = _threads_of(jobs)
         self._size = self._longest = longest_array()
         self.numbers: dict[str, str] = {}  # Slurm's, of each submission that was accepted or found
         self._unanswered: set[str] = set()  # submissions whose number nobody said
@@ -117,9 +133,13 @@ class _Launcher:
         """Find the jobs that an earlier runner left in Slurm, and clear away the submissions that are over.
 
         Raises:
-            UsageError: Slurm does not answer, so that nobody knows what it has.
+            UsageError: Slurm or the folder of submissions does not answer, so that nobody knows what it has.
         """
-        tasks = self.submissions.tasks()
+        try:
+            tasks = wait_out(self.submissions.tasks)
+        except OSError as error:
+            folder = self.submissions.folder
+            raise UsageError(f"{folder} cannot be read: {error.strerror}; start the run again when it can") from error
         names = {name for found in tasks.values() for name, _ in found}
         queue = look(sorted(names))
         if queue is None:
@@ -152,11 +172,14 @@ class _Launcher:
 
     def _note_numbers(self, queue: dict[Task, Seen]) -> None:
         """Learn Slurm's numbers of submissions from the queue, and give late ones what their tasks wait for."""
-        for (name, _), seen in queue.items():
-            if name not in self.numbers:
-                self.numbers[name] = seen.number.partition("_")[0]
-                name_tasks(self.submissions.folder / name, self.numbers[name])
-                self._unanswered.discard(name)
+        for name, number in {name: seen.number.partition("_")[0] for (name, _), seen in queue.items()}.items():
+            if name not in self.numbers or name in self._unanswered:
+                self.numbers[name] = number
+                try:
+                    name_tasks(self.submissions.folder / name, number)
+                    self._unanswered.discard(name)
+                except OSError:
+                    self._unanswered.add(name)  # its tasks wait a while: they are named at the next look
 
     def _is_done(self, job: SlurmJob) -> bool:
         """Return whether a job has its result, or is given up because its directory cannot be read."""
