@@ -23,6 +23,12 @@ STALE_SECONDS = 30.0
 
 POLL_SECONDS = 0.1
 
+WITHOUT_FLOCK = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
+"""What a file system says that has no ``flock``. Any other error says nothing of what other processes hold."""
+
+LOCK_MODE = 0o664
+"""Of a lock file: who shares a folder with a group shares its lock, which has to be opened for writing."""
+
 
 class CannotLockError(Exception):
     """The file system has no ``flock``; the message is its error."""
@@ -37,17 +43,22 @@ def flock(path: Path, timeout: float) -> Iterator[None]:
         timeout: how many seconds to wait for another process.
 
     Raises:
-        CannotLockError: the file system refuses to lock.
+        CannotLockError: the file system has no ``flock``.
+        OSError: the file cannot be opened or locked for another reason, so that others may hold it.
         Timeout: another process holds it.
     """
-    lock = FileLock(path, timeout=timeout)
+    lock = FileLock(path, timeout=timeout, mode=LOCK_MODE)
     try:
         _try_flock(path)
         lock.acquire()
     except Timeout:
         raise
-    except (OSError, NotImplementedError) as error:  # filelock 3.13 raises the latter for ENOSYS
-        raise CannotLockError(getattr(error, "strerror", None) or str(error)) from error
+    except NotImplementedError as error:  # of filelock 3.13 for ENOSYS
+        raise CannotLockError(str(error)) from error
+    except OSError as error:
+        if error.errno not in WITHOUT_FLOCK:
+            raise
+        raise CannotLockError(error.strerror) from error
     try:
         yield
     finally:
@@ -77,7 +88,7 @@ def hold(folder: Path, timeout: float) -> Iterator[None]:
         timeout: how many seconds to wait for another process.
 
     Raises:
-        OSError: no file can be made in the folder.
+        OSError: no file can be made in the folder, or it cannot be known whether another process holds it.
         Timeout: another process holds it.
     """
     with ExitStack() as stack:
@@ -103,7 +114,7 @@ def hold_marker(path: Path, timeout: float, *, stale_seconds: float = STALE_SECO
     """
     until = time.monotonic() + timeout
     seen, since = None, time.monotonic()
-    while not _make(path):
+    while (own := _make(path)) is None:
         now, found = time.monotonic(), _identity(path)
         if found != seen:
             seen, since = found, now
@@ -121,15 +132,20 @@ def hold_marker(path: Path, timeout: float, *, stale_seconds: float = STALE_SECO
         over.set()
         toucher.join()
         with suppress(OSError):
-            path.unlink()
+            if path.stat().st_ino == own:  # one that stood still for too long was removed, and may be another's now
+                path.unlink()
 
 
-def _make(path: Path) -> bool:
+def _make(path: Path) -> int | None:
+    """Make a marker and return its inode; ``None`` where there is one."""
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     except FileExistsError:
-        return False
-    return True
+        return None
+    try:
+        return os.fstat(descriptor).st_ino
+    finally:
+        os.close(descriptor)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

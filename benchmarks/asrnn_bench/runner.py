@@ -371,9 +371,10 @@ def _alone(output: Path, console: Console, *, join: bool) -> Iterator[None]:
                 f"{_name_of(holder)} runs jobs in {output}; wait for it, help it with --join, or name another folder "
                 "with --output"
             ) from error
-        except CannotLockError as error:
+        except (CannotLockError, OSError) as error:
+            why = getattr(error, "strerror", None) or error
             console.print(
-                f"warning: {output} cannot be locked ({error}); start no second run in it except with --join",
+                f"warning: {output} cannot be locked ({why}); start no second run in it except with --join",
                 soft_wrap=True,
             )
         stack.callback(_forget, holder)

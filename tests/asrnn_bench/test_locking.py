@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import stat
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -104,3 +105,43 @@ def test_a_marker_that_changed_hands_is_put_back(tmp_path: Path) -> None:
     locking._remove_stale(marker, (before.st_ino, before.st_mtime_ns - 1))
     assert marker.stat().st_ino == before.st_ino
     assert list(tmp_path.iterdir()) == [marker]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC, errno.ESTALE, errno.EIO], ids=os.strerror)
+def test_a_folder_that_another_holds_is_not_held_twice_when_its_lock_cannot_be_opened(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    with locking.hold(tmp_path, 0):
+        monkeypatch.setattr(locking, "_try_flock", refuse)
+        with pytest.raises(OSError, match=os.strerror(number)), locking.hold(tmp_path, 0):
+            pytest.fail("two processes hold the folder")
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_a_run_goes_on_where_its_folder_cannot_be_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _refuse(monkeypatch, OSError(errno.EIO, os.strerror(errno.EIO)))
+    with runner._alone(tmp_path, Console(highlight=False), join=False):
+        pass
+    assert "cannot be locked (Input/output error); start no second run in it" in capsys.readouterr().out
+
+
+def test_a_lock_file_can_be_opened_by_the_group_that_shares_its_folder(tmp_path: Path) -> None:
+    before = os.umask(0o002)
+    try:
+        with locking.hold(tmp_path, 0):
+            assert stat.S_IMODE((tmp_path / ".lock").stat().st_mode) == 0o664
+    finally:
+        os.umask(before)
+
+
+def test_a_marker_that_is_anothers_by_now_stays(tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    with locking.hold_marker(marker, 0):
+        marker.rename(tmp_path / "ours")  # so that the inode is not given again
+        marker.touch()
+    assert marker.exists()
