@@ -117,12 +117,23 @@ def test_a_device_file_that_may_not_be_opened_names_no_gpu(
     assert named_gpus().names == ("0",)
 
 
-def _torch(count: int, *, cuda: str | None = "12.4", refuses: str = "", broken: int | None = None) -> Any:
+class DeferredError(Exception):
+    """As torch's error of a call that waited for CUDA: of no other kind than Exception."""
+
+
+def _torch(
+    count: int,
+    *,
+    cuda: str | None = "12.4",
+    refuses: str = "",
+    broken: int | None = None,
+    kind: type[Exception] = RuntimeError,
+) -> Any:
     """A torch that sees so many GPUs, one of which may be broken."""
 
     def init() -> None:
         if refuses:
-            raise RuntimeError(refuses)
+            raise kind(refuses)
 
     def ones(size: int, device: str) -> Any:
         if device == f"cuda:{broken}":
@@ -134,6 +145,7 @@ def _torch(count: int, *, cuda: str | None = "12.4", refuses: str = "", broken: 
         is_initialized=lambda: not refuses,
         device_count=lambda: count,
         get_device_name=lambda index: f"model {index}",
+        DeferredCudaCallError=DeferredError,
     )
     return SimpleNamespace(__version__="2.9", version=SimpleNamespace(cuda=cuda, hip=None), cuda=gpus, ones=ones)
 
@@ -149,11 +161,18 @@ def _torch(count: int, *, cuda: str | None = "12.4", refuses: str = "", broken: 
             "The NVIDIA driver on your system is too old (found version 11040)",
         ),
         (_torch(0, refuses="No CUDA GPUs are available"), (), "No CUDA GPUs are available"),
+        (_torch(0, refuses="CUDA call failed lazily", kind=DeferredError), (), "CUDA call failed lazily"),
         (_torch(3, broken=1), ("model 0",), "GPU 1: CUDA error: uncorrectable ECC error encountered"),
     ],
 )
 def test_torch_is_asked_to_compute_on_each_gpu(torch: Any, models: tuple[str, ...], reason: str) -> None:
     assert look(torch) == TorchGpus("2.9", models, reason)
+
+
+def test_the_error_of_a_deferred_call_is_torchs_own() -> None:
+    import torch
+
+    assert issubclass(torch.cuda.DeferredCudaCallError, Exception)
 
 
 def test_a_rank_computes_on_its_own_gpu_alone() -> None:

@@ -55,7 +55,8 @@ def look(torch: Any, only: int | None = None) -> TorchGpus:
                 if only is None or index == only:
                     torch.ones(1, device=f"cuda:{index}").add_(1).item()
                 models.append(torch.cuda.get_device_name(index))
-    except (RuntimeError, AssertionError) as error:
+    # torch's own error of a call that waited for CUDA is none of the usual kinds.
+    except (RuntimeError, AssertionError, torch.cuda.DeferredCudaCallError) as error:
         where = f"GPU {len(models)}: " if torch.cuda.is_initialized() else ""
         return TorchGpus(version, tuple(models), where + _first_line(str(error)))
     return TorchGpus(version, tuple(models))
