@@ -152,17 +152,41 @@ def mixing_in_training(subject: Subject) -> tuple[float, str]:
         return mixing, ""
     if _mixing(subject, x, without_batch_norm=True) <= TOLERANCE:
         return mixing, "batch norm"
-    model = subject.build().train()
-    before = {name: buffer.clone() for name, buffer in model.recurrence.named_buffers()}
-    with seeded(7):
-        expected = run(model, x).outputs[:1]
-    now = dict(model.recurrence.named_buffers())
-    changed = [name for name in before if name in now and not torch.equal(before[name], now[name])]
+    statistics = statistics_of_batches(subject, x)
+    if not statistics:
+        return mixing, ""
     reordered = x.clone()
     reordered[1:] = x[1:].flip(0)
-    with seeded(7):
-        symmetric = largest_change(run(subject.build().train(), reordered).outputs[:1], expected) <= TOLERANCE
-    return mixing, f"{changed[0]} keeps statistics of batches" if changed and symmetric else ""
+    outputs = []
+    for batch in (x, reordered):
+        with seeded(7):
+            outputs.append(run(subject.build().train(), batch).outputs[:1])
+    symmetric = largest_change(*outputs) <= TOLERANCE
+    return mixing, f"{statistics[0]} keeps statistics of batches" if symmetric else ""
+
+
+@torch.no_grad()
+def statistics_of_batches(subject: Subject, x: Tensor) -> list[str]:
+    """Return the buffers that a call in training changes, and to other numbers for another batch.
+
+    A counter of calls changes too, and is no statistic of a batch.
+    """
+    after = []
+    for batch in (x, subject.sequences(*x.shape[:2], seed=2)):
+        model = subject.build().train()
+        before = {name: buffer.clone() for name, buffer in model.recurrence.named_buffers()}
+        with seeded(7):
+            run(model, batch)
+        after.append(dict(model.recurrence.named_buffers()))
+    one, other = after
+    return [
+        name
+        for name in before
+        if name in one
+        and name in other
+        and not torch.equal(before[name], one[name])
+        and not torch.equal(one[name], other[name])
+    ]
 
 
 def _mixing(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from asrnn.contract.check import TOLERANCE, Check
+from asrnn.contract.isolation import statistics_of_batches
 from asrnn.contract.randomness import seeded
 from asrnn.contract.report import Verdict, failed, listed, passed, skipped
 from asrnn.contract.subject import Subject, gradients_of, largest_change, model_code, run, trained_parameters
@@ -172,10 +173,15 @@ def _train_is_eval(subject: Subject) -> Verdict:
             for name, before in buffers.items()
             if name not in now or before.shape != now[name].shape or not torch.equal(before, now[name])
         ]
-        if changed:
-            return skipped(f"not to be seen: it keeps running statistics in training ({listed(changed)})")
+        statistics = statistics_of_batches(subject, x) if changed else []
+        if statistics:
+            return skipped(f"not to be seen: it keeps running statistics in training ({listed(statistics)})")
         if not torch.equal(*outputs):
-            return skipped("not to be seen: it is stochastic in training, as with dropout")
+            return skipped(
+                f"not to be seen: every call in training changes it ({listed(changed)})"
+                if changed
+                else "not to be seen: it is stochastic in training, as with dropout"
+            )
         worst = max(worst, largest_change(outputs[0], expected))
         if worst > TOLERANCE:
             return failed(

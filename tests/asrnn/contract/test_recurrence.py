@@ -3,15 +3,8 @@
 import pytest
 import torch
 from broken_models import CountsTwice, Sound
+from contract_support import verdict
 from torch import Tensor
-
-from asrnn.contract import CHECKS, Subject
-from asrnn.contract.report import Verdict
-
-
-def verdict(model: type, check_name: str) -> Verdict:
-    (check,) = (check for check in CHECKS if check.name == check_name)
-    return check(Subject(model, {}, hidden_size=8, device="cpu")).verdict
 
 
 class HasTwoStates(CountsTwice):
