@@ -7,8 +7,9 @@ job stands in its directory: a supervisor that is killed leaves nothing behind t
 import math
 import os
 import signal
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -348,7 +349,16 @@ class Supervisor:
         return "over"
 
 
-def supervise(path: str, options: Options, environment: Mapping[str, str] | None = None) -> int:
+def _say_in_log(line: str) -> None:
+    sys.stderr.write(line + "\n")
+
+
+def supervise(
+    path: str,
+    options: Options,
+    environment: Mapping[str, str] | None = None,
+    say: Callable[[str], None] = _say_in_log,
+) -> int:
     """Run one job until it is settled or this process is asked to stop; return 0 or 75.
 
     Settled means that it has a result, or failed for good: its directory says which.
@@ -357,6 +367,7 @@ def supervise(path: str, options: Options, environment: Mapping[str, str] | None
         path: the job directory.
         options: how to run it.
         environment: what the worker gets beside this process's own environment.
+        say: takes what the job directory could not be made to say; written to the standard error output by default.
 
     Raises:
         UsageError: there is no job in ``path``.
@@ -379,6 +390,8 @@ def supervise(path: str, options: Options, environment: Mapping[str, str] | None
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+    if supervisor.last_words:
+        say(supervisor.last_words)
     if not asked:
         return 0
     settled = wait_out(lambda: directory.is_done() or directory.is_given_up(options.retries))

@@ -25,6 +25,7 @@ from asrnn_bench.running.launchers import Watch, ray_tasks, unwatched
 from asrnn_bench.running.launchers.ray_cluster import RayRequest
 from asrnn_bench.running.launchers.ray_nodes import Share
 from asrnn_bench.running.launchers.ray_tasks import MOST_LOSSES, run_ray, supervise_job
+from asrnn_bench.running.supervision import supervise
 
 
 @pytest.fixture
@@ -253,3 +254,26 @@ def test_a_directory_that_is_never_read_does_not_keep_the_run_from_ending(
     words = run(FakeRay(finishes), both=True)
     assert words == {waiting[0]: "its directory cannot be read: [Errno 5] Input/output error"}
     assert waiting[1].is_done()
+
+
+def test_what_a_supervisor_could_not_write_on_its_node_is_returned(
+    run: Callable[..., dict[JobDirectory, str]], waiting: list[JobDirectory]
+) -> None:
+    ray = FakeRay(lambda directory: (0, "node7: its directory cannot be used: [Errno 13] Permission denied"))
+    assert run(ray) == {waiting[0]: "node7: its directory cannot be used: [Errno 13] Permission denied"}
+    assert ray.started == 1
+
+
+def test_a_supervisor_that_cannot_use_its_directory_says_so(
+    waiting: list[JobDirectory], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fails(directory: JobDirectory) -> bool:
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(JobDirectory, "is_done", fails)
+    monkeypatch.setattr(ray_tasks, "_stop_with_raylet", lambda raylet: None)
+    words = "its directory cannot be used: [Errno 13] Permission denied"
+    status, why = supervise_job(str(waiting[0].path), HERE.model_dump(mode="json"), {})
+    assert (status, why) == (0, f"{os.uname().nodename}: {words}")
+    assert supervise(str(waiting[0].path), HERE) == 0
+    assert capfd.readouterr().err == words + "\n"

@@ -92,15 +92,18 @@ def supervise_job(path: str, options: dict[str, Any], environment: Mapping[str, 
     """Supervise one job, on the node and in the process that Ray chose; all that travels is plain data.
 
     Returns:
-        the status of ``supervise`` and nothing, or ``None`` and why it could not begin.
+        the status of ``supervise`` and what the directory could not be made to say, or ``None`` and why it could not
+        begin.
     """
     os.environ.pop("RAY_AUTH_TOKEN", None)  # this process has read it, and a model's code has no need of it
     Thread(target=_stop_with_raylet, args=(os.getppid(),), daemon=True).start()
     until = time.monotonic() + SIGHT_SECONDS
     while not (Path(path) / "job.json").exists() and time.monotonic() < until:
         time.sleep(1.0)
+    words: list[str] = []
     try:
-        return supervise(path, Options.model_validate(options), environment), ""
+        status = supervise(path, Options.model_validate(options), environment, words.append)
+        return status, "".join(f"{os.uname().nodename}: {each}" for each in words)
     except UsageError as error:
         return None, f"{os.uname().nodename}: {error}"
 
@@ -169,7 +172,7 @@ class _Tasks:
 
     def look(self) -> None:
         """Wait a moment, and see to the tasks that have ended; a directory that cannot be read now is seen to later."""
-        ended = [_Ended(self.running.pop(each), *self._outcome(each), time.monotonic()) for each in self._ended()]
+        ended = [self._take(each) for each in self._ended()]
         ended, self.unread = [*self.unread, *ended], []
         for each in ended:
             try:
@@ -182,6 +185,10 @@ class _Tasks:
                     words = f"{each.reason}; its end could not be written: {error}"
                     self.last_words[each.task.directory] = words
 
+    def _take(self, reference: Any) -> _Ended:
+        task = self.running.pop(reference)
+        return _Ended(task, *self._outcome(reference, task), time.monotonic())
+
     def _ended(self) -> list[Any]:
         references = list(self.running)
         if not references:
@@ -190,8 +197,8 @@ class _Tasks:
         ended, _ = self._ray.wait(references, num_returns=len(references), timeout=POLL_SECONDS, fetch_local=False)
         return list(ended)
 
-    def _outcome(self, reference: Any) -> tuple[Kind, str]:
-        """Return what became of a task that has ended; no reason where its job is settled."""
+    def _outcome(self, reference: Any, task: _Task) -> tuple[Kind, str]:
+        """Return what became of a task that has ended; no reason where its supervisor is done with the job."""
         failures = self._ray.exceptions
         try:
             status, why = self._ray.get(reference)
@@ -203,6 +210,9 @@ class _Tasks:
             return "killed", f"its Ray task failed: {first_line(error.cause or error)}"
         except failures.RayError as error:
             return "killed", f"Ray lost its task: {first_line(error)}"
+        if status == 0:
+            self.last_words |= {task.directory: why} if why else {}
+            return "preempted", ""
         return "preempted", why or ("its Ray task was asked to stop" if status == EX_PREEMPTED else "")
 
     @staticmethod
@@ -266,7 +276,7 @@ class _Tasks:
             for reference in self._ended():
                 task = self.running.pop(reference)
                 with suppress(OSError):
-                    if self._outcome(reference)[1] and not self._is_settled(task.directory):
+                    if self._outcome(reference, task)[1] and not self._is_settled(task.directory):
                         self._write_end(task, "preempted", "ended with its run")
             if self.running:
                 with suppress(OSError):  # the terminal may be gone: jobs are saved all the same
