@@ -1,7 +1,8 @@
 """Which jobs a run starts: a model from outside keeps the contract first, in a process of its own.
 
-It is checked on the device and with the hidden size of its jobs. A pass is remembered in the output folder, by the
-model's code, size and hyper-parameters and by what checked them.
+It is checked with the sizes of its jobs: with the local launcher on their device, and on the CPU before Slurm and Ray. A
+pass is remembered in the output folder, by the model's code, sizes and hyper-parameters, the kind of device, and what
+checked them.
 """
 
 import json
@@ -26,6 +27,7 @@ from asrnn_bench.disk_errors import wait_out
 from asrnn_bench.records import Job, ModelConfig
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_bench.running.launchers.environment import RUNNER_VARIABLE
+from asrnn_bench.running.launchers.gpus import VISIBLE_VARIABLE
 from asrnn_bench.written import canonical_json, digest
 from asrnn_data.tasks import find_task
 
@@ -54,9 +56,9 @@ def admit(
         environment: what the workers get beside this process's own environment.
         console: where to say what is being checked.
     """
-    passes = Passes(output)
     refused: dict[str, str] = {}
     inputs = _input_sizes(waiting)
+    passes = Passes(output, _device_kind({**os.environ, **environment}), inputs)
     for name, settings in _foreign(waiting).items():
         new = {key: model for key, model in settings.items() if not passes.holds(model)}
         if not new:
@@ -100,6 +102,11 @@ def _input_sizes(waiting: Sequence[tuple[JobDirectory, Job]]) -> dict[str, int]:
     return sizes
 
 
+def _device_kind(variables: Mapping[str, str]) -> str:
+    """Return what a process with these variables checks on: slots name their GPUs, and an empty list is the CPU."""
+    return "cuda" if variables.get(VISIBLE_VARIABLE) else "cpu"
+
+
 def _what(model: ModelConfig) -> dict[str, object]:
     return {"target": model.target, "code": model.code, "hyper": model.hyper, "hidden_size": model.hidden_size}
 
@@ -111,8 +118,10 @@ def _key(model: ModelConfig) -> str:
 class Passes:
     """The models that kept the contract, remembered until something changes that they or the checks depend on."""
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: Path, device: str, input_sizes: Mapping[str, int]) -> None:
         self.folder = output / ".admitted"
+        self._device = device
+        self._input_sizes = input_sizes
 
     @cached_property
     def _checked_by(self) -> dict[str, str]:
@@ -134,7 +143,8 @@ class Passes:
         return self.folder / digest(self._what(model))
 
     def _what(self, model: ModelConfig) -> dict[str, object]:
-        return {**_what(model), **self._checked_by}
+        where = {"device": self._device, "input_size": self._input_sizes.get(_key(model))}
+        return {**_what(model), **where, **self._checked_by}
 
 
 def _ask(

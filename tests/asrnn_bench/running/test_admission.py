@@ -61,14 +61,14 @@ class Asked:
         return ["causality: it sees the future" if model.hyper in self.refused else None for model in models]
 
 
-def started(plan: Plan, output: Path) -> list[Job]:
+def started(plan: Plan, output: Path, **environment: str) -> list[Job]:
     """The jobs that would start, after each was written as a runner writes it."""
     directories = [JobDirectory.of(output, job) for job in plan.jobs]
     for directory, job in zip(directories, plan.jobs, strict=True):
         directory.write_job(job, plan.files.get(job.model.name))
         directory.wait()
     pairs = list(zip(directories, plan.jobs, strict=True))
-    admitted = admit(pairs, plan.files, output, {}, Console(quiet=True))
+    admitted = admit(pairs, plan.files, output, environment, Console(quiet=True))
     return [job for directory, job in pairs if directory in admitted]
 
 
@@ -99,6 +99,27 @@ def test_a_pass_is_of_this_code_under_this_contract(
         monkeypatch.setattr(admission, "version", lambda package: "another")
     else:
         monkeypatch.setattr(admission, "source_digest", lambda module, path: "another")
+    started(plan, tmp_path / "runs")
+    assert len(asked.models) == 4
+
+
+def test_a_pass_is_of_one_kind_of_device(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Asked(monkeypatch)
+    started(plan, tmp_path / "runs", CUDA_VISIBLE_DEVICES="")
+    assert len(asked.models) == 2
+    started(plan, tmp_path / "runs", CUDA_VISIBLE_DEVICES="GPU-1")
+    assert len(asked.models) == 4
+    started(plan, tmp_path / "runs", CUDA_VISIBLE_DEVICES="GPU-2")
+    started(plan, tmp_path / "runs", CUDA_VISIBLE_DEVICES="")
+    assert len(asked.models) == 4
+
+
+def test_a_pass_is_of_one_input_size(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Asked(monkeypatch)
+    started(plan, tmp_path / "runs")
+    sizes = admission._input_sizes
+    monkeypatch.setattr(admission, "_input_sizes", lambda waiting: dict.fromkeys(sizes(waiting), 28))
+    started(plan, tmp_path / "runs")
     started(plan, tmp_path / "runs")
     assert len(asked.models) == 4
 
