@@ -8,14 +8,21 @@ from asrnn_bench.plain_text import plain
 from asrnn_bench.records import Record
 
 OF_THE_MACHINE = ("cpu", "accelerator", "slots", "jobs_per_device")
-"""What a record's environment says of the machine and of the jobs beside it: all that changes how long a step takes."""
+"""What a record's environment says of the machine, and for how many jobs the runner had places on it.
+
+It changes how long a step takes. How many of the places were taken meanwhile does so too, and is not recorded.
+"""
+
+TOLD_SINCE = 4
+"""The schema since which a record says for how many jobs the runner had places, where the runner knows."""
 
 
 def costs(group: Sequence[Record]) -> dict[str, Any]:
     """Return the cost columns of a row: medians over its seeds, the largest memory, and where they were measured.
 
     The numbers are there only where all seeds ran on one kind of machine and device, by one scan back end, in as many
-    processes and beside as many other jobs; else they are ``None``, and the columns that say where list what differs.
+    processes and with places for as many jobs; else they are ``None``, and the columns that say where list what
+    differs. What is unknown is not taken for equal: on a cluster the numbers of several seeds are ``None``.
 
     Args:
         group: the records of the row, those without a cost too.
@@ -40,7 +47,8 @@ def costs(group: Sequence[Record]) -> dict[str, Any]:
 
 def _where(record: Record) -> tuple[object, ...]:
     told = [record.environment.get(name) for name in OF_THE_MACHINE]
-    return record.scan_backend, _processes(record), *told
+    is_unknown = record.schema_version >= TOLD_SINCE and record.environment.get("slots") is None
+    return record.scan_backend, _processes(record), record.key if is_unknown else None, *told
 
 
 def _processes(record: Record) -> object:

@@ -15,7 +15,7 @@ PACKAGES = ("asrnn-bench", "torch", "torchvision", "lightning", "torchmetrics", 
 def environment(processes: int = 1) -> dict[str, str | int | float | bool | None]:
     """Return what a reader needs to judge whether a number should come out the same on another machine.
 
-    ``slots`` is how many jobs the runner ran at a time on the machine, and ``jobs_per_device`` how many shared a
+    ``slots`` is for how many jobs the runner had places on the machine, and ``jobs_per_device`` how many shared a
     device; each is there where the launcher knows it.
 
     Args:

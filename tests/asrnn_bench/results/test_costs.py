@@ -49,8 +49,16 @@ def test_seeds_that_ran_otherwise_are_not(jobs: list[Job], other: dict[str, Any]
     assert frame(seeds(jobs[4], here, here | other))[list(COSTS)].isna().all().all()
 
 
+@pytest.mark.parametrize(("schema", "count", "is_known"), [(4, 2, False), (4, 1, True), (3, 2, True)])
+def test_unknown_places_are_not_taken_for_equal(jobs: list[Job], schema: int, count: int, is_known: bool) -> None:
+    cluster = {"slots": None, "jobs_per_device": None}
+    found = [each.model_copy(update={"schema_version": schema}) for each in seeds(jobs[4], *[cluster] * count)]
+    (row,) = rows(found)
+    assert [row[name] is not None for name in COSTS] == [is_known] * 4
+
+
 def test_two_scan_back_ends_are_not_averaged(jobs: list[Job]) -> None:
-    (row,) = rows(seeds(jobs[4], {}, {}, backends=("compiled", "loop")))
+    (row,) = rows(seeds(jobs[4], {"slots": 2}, {"slots": 2}, backends=("compiled", "loop")))
     assert [row[name] for name in COSTS] == [None] * 4
     assert row["scan_backend"] == "compiled; loop"
 
