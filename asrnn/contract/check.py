@@ -25,7 +25,13 @@ Sums in another order round at 6e-8 each, and 20 steps carry that on, by a facto
 trained over 1,000; what the checks look for (a leak, a state that is not carried) is of the size of the numbers.
 """
 
-_NEEDS_CUDA = re.compile(r"cuda|\bgpus?\b|nvidia|triton", re.IGNORECASE)
+_NEEDS_CUDA = re.compile(
+    r"\b(is_)?cuda(_home)?\b|libcuda|\bgpus?\b|\bnvidia\b|\btriton\b|\bactive drivers\b", re.IGNORECASE
+)
+_OF_CODE = (AttributeError, NameError, SyntaxError)
+"""What a mistake in the code raises, which says nothing of a GPU, whatever the names are called."""
+
+_NO_MEMORY = "this machine has not enough memory for this check"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +75,18 @@ class Check:
             except RaisedError as error:
                 cause = error.cause
                 return self._raised(subject, cause, f"it raised {one_line(cause, subject.model_class)}")
-            except MemoryError:
-                return skipped("this machine has not enough memory for this check")
             except Exception as error:  # a fault of the check is no fault of the model
+                if lacks_memory(error):
+                    return skipped(_NO_MEMORY)
                 return skipped(f"the check itself failed, which is no fault of the model: {_where(error)}")
 
     def _raised(self, subject: Subject, error: BaseException, words: str) -> Verdict:
-        """Judge what the model raised: what needs a GPU says nothing of a model on a machine without one."""
+        """Judge what the model raised: a machine without a GPU, or with too little memory, is no fault of a model.
+
+        A model that cannot even be built for want of memory cannot be run here, and a run refuses it.
+        """
+        if self.name != "builds" and lacks_memory(error):
+            return skipped(_NO_MEMORY)
         if subject.device == "cpu" and needs_cuda(error):
             return skipped(
                 f"it needs CUDA, and this is the CPU: {words}; check it with --device cuda where there is a GPU"
@@ -88,7 +99,17 @@ def needs_cuda(error: BaseException | None) -> bool:
     while error is not None:
         frames = traceback.extract_tb(error.__traceback__)
         line = frames[-1].line if frames and isinstance(error, AssertionError) else ""
-        if not isinstance(error, AsrnnError) and _NEEDS_CUDA.search(f"{error} {line or ''}"):
+        mistake = isinstance(error, _OF_CODE) and "torch.cuda" not in str(error)
+        if not mistake and not isinstance(error, AsrnnError) and _NEEDS_CUDA.search(f"{error} {line or ''}"):
+            return True
+        error = error.__cause__
+    return False
+
+
+def lacks_memory(error: BaseException | None) -> bool:
+    """Say whether an error, or its cause, is that no memory is left, on the CPU or on a GPU."""
+    while error is not None:
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
             return True
         error = error.__cause__
     return False

@@ -61,12 +61,12 @@ def test_of_many_names_the_first_few_are_told() -> None:
 SUBJECT = Subject(Sound, {}, hidden_size=8, device="cpu")
 
 
-def _raises(error: BaseException, *, in_the_model: bool) -> Finding:
+def _raises(error: BaseException, *, in_the_model: bool, name: str = "c") -> Finding:
     def look_at(subject: Subject) -> Verdict:
         with model_code() if in_the_model else nullcontext():
             raise error
 
-    return Check("c", "hard", "e", look_at, advice="do this")(SUBJECT)
+    return Check(name, "hard", "e", look_at, advice="do this")(SUBJECT)
 
 
 def test_whatever_the_model_raises_is_a_failure_with_the_advice_of_the_check() -> None:
@@ -93,14 +93,38 @@ def test_what_a_check_itself_raises_does_not_count_against_the_model() -> None:
     [
         (RuntimeError("Found no NVIDIA driver on your system"), True),
         (AssertionError("Torch not compiled with CUDA enabled"), True),
-        (RuntimeError("0 active drivers ([]). There should only be one: triton"), True),
+        (RuntimeError("0 active drivers ([]). There should only be one."), True),
+        (OSError("libcudart.so.12: cannot open shared object file"), True),
+        (AttributeError("module 'torch.cuda' has no attribute 'Event'"), True),
         (RuntimeError("the sizes do not fit"), False),
+        (RuntimeError("CudaLSTM takes even sizes"), False),
+        (AttributeError("'CudaLSTM' object has no attribute 'hidden'"), False),
+        (AttributeError("'Triton' object has no attribute 'hidden'"), False),
+        (NameError("name 'cuda' is not defined"), False),
     ],
 )
 def test_what_asks_for_a_gpu_is_not_judged_on_the_cpu(error: Exception, needed: bool) -> None:
     finding = _raises(error, in_the_model=True)
     assert (finding.verdict.outcome == "skipped") == needed
     assert ("it needs CUDA, and this is the CPU" in finding.line) == needed
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8000000000 bytes"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 8.00 GiB"),
+    ],
+)
+def test_too_little_memory_does_not_count_against_the_model_where_it_was_built(error: Exception) -> None:
+    of_another = ModelError("it failed")
+    of_another.__cause__ = error
+    for each in (error, of_another):
+        for in_the_model in (True, False):
+            found = _raises(each, in_the_model=in_the_model).verdict
+            assert found == skipped("this machine has not enough memory for this check")
+    assert _raises(MemoryError(), in_the_model=True, name="builds").verdict.outcome == "failed"
 
 
 def test_a_look_draws_the_same_numbers_whoever_asks_and_leaves_no_trace() -> None:
