@@ -72,10 +72,9 @@ def main(arguments: list[str] | None = None) -> int:
         return EX_DISK
     stop = _become_worker(directory, job, rank)
     given = os.environ.pop(ATTEMPT_VARIABLE, None)
-    if given is None and wait_out(directory.holder) is not None:
-        sys.stderr.write(f"another process has {directory.path} in hand; wait for it, or end it\n")
-        return EX_SUPERSEDED
-    attempt = directory.attempt(int(given)) if given else directory.claim()
+    attempt = directory.attempt(int(given)) if given else _claim(directory)
+    if isinstance(attempt, int):
+        return attempt
     if given is None:
         with suppress(OSError):
             _log_to(attempt.log)
@@ -96,6 +95,19 @@ def main(arguments: list[str] | None = None) -> int:
     if status == 0 and rank.number == 0:
         directory.clear(keep_checkpoints=options.keep_checkpoints)
     return status
+
+
+def _claim(directory: JobDirectory) -> Attempt | int:
+    """Take the next attempt, or say why not and return the exit status."""
+    try:
+        if wait_out(directory.holder) is None:
+            return directory.claim()
+    except OSError as error:
+        status, reason = _failure(error)
+        sys.stderr.write(f"{directory.path} cannot be claimed: {reason}\n")
+        return status
+    sys.stderr.write(f"another process has {directory.path} in hand; wait for it, or end it\n")
+    return EX_SUPERSEDED
 
 
 def _write_end(directory: JobDirectory, attempt: Attempt, status: int, reason: str | None, seconds: float) -> None:

@@ -9,12 +9,13 @@ import pytest
 from failing_disk import PASSING, FailingDisk
 
 from asrnn.errors import DataError, MissingDataError, ModelError
-from asrnn_bench import worker
+from asrnn_bench import disk_errors, worker
 from asrnn_bench.atomic import is_there, read_object
 from asrnn_bench.disk_errors import is_passing, wait_out
 from asrnn_bench.records import Job
 from asrnn_bench.running.attempts import EX_DATA, EX_DISK, EX_NO_INPUT, EX_NO_SPACE, EX_SOFTWARE
 from asrnn_bench.running.job_directory import JobDirectory, checkpoint_steps
+from asrnn_bench.running.launchers.environment import ATTEMPT_VARIABLE
 from asrnn_bench.running.publication import publish
 
 
@@ -134,6 +135,31 @@ def test_a_plan_is_written_though_the_file_server_fails_for_a_moment(
     assert directory.write_job(jobs[0])
     assert set(failures.values()) == {0}
     assert directory.job() == jobs[0]
+
+
+@pytest.mark.parametrize("name", ["holder", "claim"])
+@pytest.mark.parametrize(("number", "status"), [(errno.EIO, EX_DISK), (errno.ENOSPC, EX_NO_SPACE)])
+def test_a_worker_that_cannot_claim_its_job_says_so_in_one_line(
+    name: str,
+    number: int,
+    status: int,
+    tmp_path: Path,
+    jobs: list[Job],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def fails(*_: object) -> None:
+        raise error_of(number)
+
+    directory = JobDirectory.of(tmp_path, jobs[0])
+    directory.write_job(jobs[0])
+    monkeypatch.delenv(ATTEMPT_VARIABLE, raising=False)
+    monkeypatch.setattr(worker, "_become_worker", lambda *_: None)
+    monkeypatch.setattr(disk_errors, "WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(JobDirectory, name, fails)
+    assert worker.main([str(directory.path)]) == status
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"{directory.path} cannot be claimed: ")
 
 
 def _fails_first(call: Any, name: str, failures: dict[str, int], number: int, root: str) -> Any:
