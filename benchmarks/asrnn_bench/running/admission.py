@@ -1,8 +1,8 @@
 """Which jobs a run starts: a model from outside keeps the contract first, in a process of its own.
 
-It is checked with the sizes of its jobs: with the local launcher on their device, and on the CPU before Slurm and Ray. A
-pass is remembered in the output folder, by the model's code, sizes and hyper-parameters, the kind of device, and what
-checked them.
+It is checked with the sizes of its jobs: with the local launcher on their device, on the CPU before Slurm and Ray. A
+pass is remembered in the output folder, by the model's code, sizes and hyper-parameters, by the kind of device and by
+what checked them.
 """
 
 import json
