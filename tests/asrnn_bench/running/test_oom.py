@@ -11,12 +11,12 @@ class Machine:
     """A pretended /proc and /sys/fs/cgroup."""
 
     def __init__(self, folder: Path) -> None:
-        self.proc, self.groups = folder / "proc", folder / "cgroup"
+        self.root, self.proc, self.groups = folder, folder / "proc", folder / "sys/fs/cgroup"
         (self.proc / "self").mkdir(parents=True)
 
     def says(self, cgroup: str, mounts: list[str]) -> None:
         (self.proc / "self/cgroup").write_text(cgroup)
-        lines = [f"3{at} 23 0:28 {mount.format(self.groups)}\n" for at, mount in enumerate(mounts)]
+        lines = [f"3{at} 23 0:28 {mount.format('/sys/fs/cgroup')}\n" for at, mount in enumerate(mounts)]
         (self.proc / "self/mountinfo").write_text("".join(lines))
 
     def counts(self, file: str, kills: int) -> None:
@@ -39,20 +39,20 @@ def test_the_second_version(machine: Machine) -> None:
     machine.says("0::/user.slice/run\n", [UNIFIED])
     machine.counts("user.slice/run/memory.events", 2)
     machine.counts("memory.events", 9)
-    assert oom_kills(machine.proc) == 2
+    assert oom_kills(machine.root) == 2
 
 
 def test_the_first_version(machine: Machine) -> None:
     machine.says("5:devices:/x\n4:cpu,memory:/jobs/7\n", [OTHER, MEMORY.format(root="/")])
     machine.counts("memory/jobs/7/memory.oom_control", 3)
-    assert oom_kills(machine.proc) == 3
+    assert oom_kills(machine.root) == 3
 
 
 @pytest.mark.parametrize("root", ["/docker/abc", "/docker/other", "/.."])
 def test_a_container_on_the_first_version_sees_its_own_group_as_the_mount(root: str, machine: Machine) -> None:
     machine.says("4:memory:/docker/abc\n", [OTHER, MEMORY.format(root=root)])
     machine.counts("memory/memory.oom_control", 4)
-    assert oom_kills(machine.proc) == 4
+    assert oom_kills(machine.root) == 4
 
 
 def test_both_versions_side_by_side(machine: Machine) -> None:
@@ -61,20 +61,20 @@ def test_both_versions_side_by_side(machine: Machine) -> None:
         [MEMORY.format(root="/"), "/ {}/unified rw,relatime - cgroup2 cgroup2 rw"],
     )
     machine.counts("memory/jobs/7/memory.oom_control", 5)
-    assert oom_kills(machine.proc) == 5
+    assert oom_kills(machine.root) == 5
 
 
 def test_where_no_group_counts_the_machine_does(machine: Machine) -> None:
-    assert oom_kills(machine.proc) == 0
+    assert oom_kills(machine.root) == 0
     (machine.proc / "vmstat").write_text("pgfault 12\noom_kill 6\n")
-    assert oom_kills(machine.proc) == 6
+    assert oom_kills(machine.root) == 6
     machine.says("damaged\n", ["x"])
-    assert oom_kills(machine.proc) == 6
+    assert oom_kills(machine.root) == 6
 
 
 def test_kills_of_long_before_are_not_this_process_s(machine: Machine) -> None:
     machine.says("0::/run\n", [UNIFIED])
-    watch = OomWatch(machine.proc)
+    watch = OomWatch(machine.root)
     assert not watch.ran_out()
     for now in range(20):
         machine.counts("run/memory.events", min(now, 3))  # the last one at 3 s: a neighbour's

@@ -178,19 +178,31 @@ def test_a_machine_that_says_nothing_has_what_the_system_counts(
 
 
 CGROUP = "sys/fs/cgroup/"
+MOUNTS_V2 = {"proc/self/mountinfo": "31 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"}
+MOUNTS_V1 = {
+    "proc/self/mountinfo": "32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"
+    "35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
+    "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
+}
 NONE_V1 = "9223372036854771712\n"
 
 
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
-        ({"proc/self/cgroup": "0::/\n", CGROUP + "cpu.max": "max 100000\n", CGROUP + "memory.max": "max\n"}, Limits()),
         (
-            {"proc/self/cgroup": "0::/\n", CGROUP + "cpu.max": "50000 100000\n", CGROUP + "memory.max": "1024\n"},
+            MOUNTS_V2
+            | {"proc/self/cgroup": "0::/\n", CGROUP + "cpu.max": "max 100000\n", CGROUP + "memory.max": "max\n"},
+            Limits(),
+        ),
+        (
+            MOUNTS_V2
+            | {"proc/self/cgroup": "0::/\n", CGROUP + "cpu.max": "50000 100000\n", CGROUP + "memory.max": "1024\n"},
             Limits(0.5, 1024),
         ),
         (  # the tightest of the group and all above it
-            {
+            MOUNTS_V2
+            | {
                 "proc/self/cgroup": "0::/slurm/job/step\n",
                 CGROUP + "slurm/cpu.max": "200000 100000\n",
                 CGROUP + "slurm/job/cpu.max": "max 100000\n",
@@ -201,7 +213,8 @@ NONE_V1 = "9223372036854771712\n"
             Limits(2.0, 4096),
         ),
         (  # Docker on version 1: the path is the host's, and not there
-            {
+            MOUNTS_V1
+            | {
                 "proc/self/cgroup": "4:memory:/docker/0123\n2:cpu,cpuacct:/docker/0123\n0::/docker/0123\n",
                 CGROUP + "cpu,cpuacct/cpu.cfs_quota_us": "400000\n",
                 CGROUP + "cpu,cpuacct/cpu.cfs_period_us": "100000\n",
@@ -210,23 +223,33 @@ NONE_V1 = "9223372036854771712\n"
             Limits(4.0, 8 << 30),
         ),
         (
-            {
-                "proc/self/cgroup": "4:memory:/\n2:cpu:/\n",
-                CGROUP + "cpu/cpu.cfs_quota_us": "-1\n",
-                CGROUP + "cpu/cpu.cfs_period_us": "100000\n",
+            MOUNTS_V1
+            | {
+                "proc/self/cgroup": "4:memory:/\n2:cpu,cpuacct:/\n",
+                CGROUP + "cpu,cpuacct/cpu.cfs_quota_us": "-1\n",
+                CGROUP + "cpu,cpuacct/cpu.cfs_period_us": "100000\n",
                 CGROUP + "memory/memory.limit_in_bytes": NONE_V1,
             },
             Limits(),
         ),
         (  # version 2 beside version 1
-            {"proc/self/cgroup": "3:cpuset:/\n0::/a\n", CGROUP + "unified/a/memory.max": "77\n"},
+            MOUNTS_V1 | {"proc/self/cgroup": "3:cpuset:/\n0::/a\n", CGROUP + "unified/a/memory.max": "77\n"},
             Limits(None, 77),
         ),
         (  # a group outside of the namespace's root
-            {"proc/self/cgroup": "0::/../other\n", CGROUP + "cpu.max": "150000 100000\n"},
+            MOUNTS_V2 | {"proc/self/cgroup": "0::/../other\n", CGROUP + "cpu.max": "150000 100000\n"},
             Limits(1.5, None),
         ),
-        ({"proc/self/cgroup": "nonsense\n\x00\n", CGROUP + "cpu.max": "nonsense"}, Limits()),
+        (  # a hierarchy that is mounted elsewhere, of which the mount shows a part
+            {
+                "proc/self/mountinfo": "31 23 0:28 /jobs /run/groups rw - cgroup2 cgroup2 rw\n",
+                "proc/self/cgroup": "0::/jobs/7\n",
+                "run/groups/7/memory.max": "4096\n",
+                "run/groups/cpu.max": "200000 100000\n",
+            },
+            Limits(2.0, 4096),
+        ),
+        (MOUNTS_V2 | {"proc/self/cgroup": "nonsense\n\x00\n", CGROUP + "cpu.max": "nonsense"}, Limits()),
         ({}, Limits()),
     ],
 )

@@ -5,8 +5,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-CONTROLLERS = ("cpu", "memory")
-
 
 @dataclass(frozen=True)
 class Limits:
@@ -25,35 +23,58 @@ def read_limits(root: Path = Path("/")) -> Limits:
     Args:
         root: where ``proc`` and ``sys`` are; another folder in tests.
     """
-    folders = list(group_folders(root))
-    cpus = [found for folder in folders if (found := _cpus(folder)) is not None]
-    memory = [found for folder in folders if (found := _memory(folder)) is not None]
-    return Limits(min(cpus, default=None), min(memory, default=None))
+    cpu, memory = ([folder for found in group_folders(each, root) for folder in found] for each in ("cpu", "memory"))
+    return Limits(
+        min((found for folder in cpu if (found := _cpus(folder)) is not None), default=None),
+        min((found for folder in memory if (found := _memory(folder)) is not None), default=None),
+    )
 
 
-def group_folders(root: Path = Path("/")) -> Iterator[Path]:
-    """Yield the folders of this process's control groups of either version, each followed by those above it.
+def group_folders(controller: str, root: Path = Path("/")) -> Iterator[list[Path]]:
+    """Yield the folders in which this process's control group is to be seen, once for each mount of its hierarchy.
 
-    In a container the path of ``/proc/self/cgroup`` may be the host's, which is not there: what is there is the mount
-    itself, and that is the container's own group.
+    The group's own folder comes first, then those above it up to the mount. In a container the group's path may be the
+    host's, of which the mount shows a part only, or another one altogether; the mount itself is then the container's
+    own group.
+
+    Args:
+        controller: what the group is for; a group of version 2 may be for any.
+        root: where ``proc`` and ``sys`` are; another folder in tests.
     """
-    try:
-        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return
-    mounts = root / "sys/fs/cgroup"
-    for line in lines:
+    groups, mounts = (_lines(root / "proc/self" / name) for name in ("cgroup", "mountinfo"))
+    for line in groups:
         _, _, rest = line.partition(":")
         names, _, path = rest.partition(":")
-        controllers = [name for name in names.split(",") if name in CONTROLLERS]
-        tops = [mounts / names, *(mounts / name for name in controllers)] if controllers else []
-        if not names:
-            tops = [mounts, mounts / "unified"]  # version 2, by itself or beside version 1
-        inner = PurePosixPath(*(part for part in PurePosixPath(path).parts if part not in ("/", "..")))
-        for top in dict.fromkeys(tops):
-            for group in (inner, *inner.parents):
-                if (top / group).is_dir():
-                    yield top / group
+        own = PurePosixPath(path)
+        if not own.is_absolute() or (names and controller not in names.split(",")):
+            continue
+        for top, point in _mounts(mounts, controller if names else ""):
+            is_shown = own.is_relative_to(top) and ".." not in own.parts
+            inner = own.relative_to(top) if is_shown else PurePosixPath()
+            yield [root / point / each for each in (inner, *inner.parents)]
+
+
+def _mounts(lines: list[str], controller: str) -> Iterator[tuple[PurePosixPath, PurePosixPath]]:
+    """Yield which group each mount of a hierarchy shows, and where, relative to the root of the file system.
+
+    Args:
+        lines: those of ``mountinfo``.
+        controller: that of a hierarchy of version 1; empty for version 2.
+    """
+    kind = "cgroup" if controller else "cgroup2"
+    for line in lines:
+        fields, _, rest = line.partition(" - ")
+        parts, described = fields.split(), rest.split()
+        if len(parts) < 5 or len(described) < 3 or described[0] != kind:
+            continue
+        if not controller or controller in described[2].split(","):
+            yield PurePosixPath(parts[3]), PurePosixPath(parts[4].lstrip("/"))
+
+
+def _lines(file: Path) -> list[str]:
+    with suppress(OSError):
+        return file.read_text(encoding="utf-8", errors="replace").splitlines()
+    return []
 
 
 def _cpus(folder: Path) -> float | None:
