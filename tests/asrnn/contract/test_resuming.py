@@ -1,0 +1,33 @@
+"""What a training comes to elsewhere is compared to the tolerance of that comparison, the roundings before it aside."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from broken_models import Sound
+
+from asrnn.contract import Subject, resuming
+from asrnn.contract.resuming import Continued
+from asrnn.registry import find_model
+
+EXPECTED = Continued([0.7, 0.6], torch.ones(4, 2), {"W": torch.ones(3)})
+ROUNDED_OUTPUTS = EXPECTED.outputs * (1 + 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("found", "outcome"),
+    [
+        (replace(EXPECTED, outputs=ROUNDED_OUTPUTS), "passed"),
+        (replace(EXPECTED, outputs=ROUNDED_OUTPUTS, losses=[0.7, 0.9]), "failed"),
+        (replace(EXPECTED, outputs=ROUNDED_OUTPUTS, weights={"W": 2 * torch.ones(3)}), "failed"),
+    ],
+)
+def test_a_rounding_elsewhere_hides_nothing_that_differs_after_it(
+    found: Continued, outcome: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = Subject(Sound, {}, hidden_size=8, device="cpu")
+    subject.importable = find_model("torch.nn:GRU")
+    subject.shortened = 16
+    monkeypatch.setattr(resuming, "interrupted", lambda _: (b"", EXPECTED))
+    monkeypatch.setattr(resuming, "ask", lambda *_: vars(found))
+    assert resuming._elsewhere(subject).outcome == outcome
