@@ -22,7 +22,8 @@ def _builds(subject: Subject) -> Verdict:
     if refusals[0] is not None and None not in refusals:
         raise refusals[0]
     model = subject.build()
-    parameters = f"{model.num_recurrent_parameters():,} parameters"
+    with model_code():  # a cell counts its own
+        parameters = f"{model.num_recurrent_parameters():,} parameters"
     slow = f"; as it is slow, sequences are {subject.shortened} times shorter" if subject.shortened > 1 else ""
     called = f"{type(model.recurrence).__name__}({subject.input_size}, {subject.hidden_size})"
     return passed(f"{called} has {parameters}{slow}")

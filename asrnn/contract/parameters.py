@@ -6,7 +6,7 @@ from torch import Tensor
 from asrnn.contract.check import Check
 from asrnn.contract.randomness import seeded
 from asrnn.contract.report import Verdict, failed, listed, passed, skipped
-from asrnn.contract.subject import Subject, gradients_of, largest_change, run, trained_parameters
+from asrnn.contract.subject import Subject, gradients_of, largest_change, model_code, run, trained_parameters
 from asrnn.layers import num_elements
 from asrnn.models import RecurrentModel
 
@@ -16,7 +16,8 @@ WEIGHTS, DISTURBANCE = 4, 0.3
 
 def _counted(subject: Subject) -> Verdict:
     model = subject.build()
-    counted, held = model.num_parameters(), num_elements(model)
+    with model_code():
+        counted, held = int(model.num_parameters()), num_elements(model)
     if not 0 < counted <= held:
         return failed(
             f"num_parameters() says {counted:,}, and there are {held:,} numbers that learn",

@@ -99,7 +99,8 @@ def _scan_is_step(subject: Subject) -> Verdict:
                 f"{what}: off by {change:.2g} times the largest number",
                 f"step is what defines {type(cell).__name__}: make scan give its numbers, or leave scan out",
             )
-    return passed(f"outputs, state and {len(watched)} gradients agree; scanned by: {cell.scan_backend}")
+    with model_code():
+        return passed(f"outputs, state and {len(watched)} gradients agree; scanned by: {cell.scan_backend}")
 
 
 def _gradients(outputs: Tensor, watched: list[Tensor]) -> list[Tensor]:

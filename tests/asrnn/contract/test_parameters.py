@@ -1,0 +1,17 @@
+"""A cell that cannot say how many parameters it learns is at fault, and not the check that asks."""
+
+import pytest
+from broken_models import CountsTwice
+from contract_support import verdict
+
+
+@pytest.mark.parametrize("check", ["builds", "parameters"])
+@pytest.mark.parametrize("returned", [None, "many", ZeroDivisionError("no parameter")])
+def test_a_count_of_parameters_that_is_no_number_is_a_failure(returned: object, check: str) -> None:
+    class CountsWrongly(CountsTwice):
+        def num_parameters(self) -> int:
+            if isinstance(returned, Exception):
+                raise returned
+            return returned
+
+    assert verdict(CountsWrongly, check).outcome == "failed"
