@@ -2,7 +2,9 @@
 
 The index is a cache: it can be deleted at any time and is made again by the next publication. It is left out where it
 is damaged or of another version. Of a file it is believed only while the file's size, times and inode are those that
-it had when it was read, and were old enough then that a later change would have changed them.
+it had when it was read, and its times are so much older than the index that a change since then would show in them. One
+change in place does not show: of the same size, in the same tick of the clock as the change before, after the file was
+read. Publications never change a file in place; they replace it, which gives it another inode.
 """
 
 import os
