@@ -11,8 +11,9 @@ import pytest
 from packaging.version import Version
 
 from asrnn_bench.cli.app import app
+from asrnn_bench.results.boards import boards
 from asrnn_bench.results.store import read_records
-from asrnn_bench.results.tables import leaderboard_files
+from asrnn_bench.results.tables import board_files
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,7 +22,7 @@ def test_the_committed_leaderboards_are_what_their_records_give() -> None:
     found, faults = read_records(ROOT / "leaderboards")
     assert found
     assert not faults
-    for path, text in leaderboard_files(ROOT / "leaderboards", found).items():
+    for path, text in board_files(ROOT / "leaderboards", boards(found)).items():
         assert path.read_text() == text
 
 

@@ -16,9 +16,10 @@ from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.spec import load_suite
 from asrnn_bench.reading import UnreadableError
 from asrnn_bench.records import SCHEMA_VERSION, Record, read_record, without_result
+from asrnn_bench.results.boards import boards
 from asrnn_bench.results.leaderboard import csv_text
 from asrnn_bench.results.store import merge, path_of, read_records, write_records
-from asrnn_bench.results.tables import markdown, write_leaderboards
+from asrnn_bench.results.tables import board_markdown, write_leaderboards
 from asrnn_bench.written import digest
 
 REASONS_OF_BYTES = 17
@@ -93,7 +94,7 @@ def test_a_record_of_another_shape_is_refused_or_can_be_tabled(count: int, knows
         else:
             assert record == RECORDS[0]
         assert read_record(record.text()) == record
-        text, table = csv_text([*RECORDS[1:], record]), markdown([record])
+        text, table = csv_text([*RECORDS[1:], record]), board_markdown(boards([record])[0])
         assert "inf" not in text.split("\n")[1].split(",")
         text.encode()
         table.encode()

@@ -14,8 +14,9 @@ from asrnn_bench.cli import invoke
 from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.spec import load_suite, shipped_suites
 from asrnn_bench.records import without_result
+from asrnn_bench.results.boards import boards
 from asrnn_bench.results.leaderboard import csv_text
-from asrnn_bench.results.tables import markdown
+from asrnn_bench.results.tables import board_markdown
 
 RICH = (
     TINY.replace('models = ["rnn"]', 'models = ["rnn", "lstm-wide", "torch.nn:GRU"]')
@@ -64,7 +65,7 @@ def plan_of(path: Path) -> Any:
     plan = make_plan(load_suite(str(path)), Request())
     records = [without_result(job, "failed", "why") for job in plan.jobs]
     csv_text(records).encode()
-    markdown(records).encode()
+    board_markdown(boards(records)[0]).encode()
     return plan
 
 

@@ -18,8 +18,9 @@ from asrnn_bench.cli import invoke
 from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.spec import load_suite
 from asrnn_bench.records import Job, Record, without_result
+from asrnn_bench.results.boards import boards
 from asrnn_bench.results.leaderboard import TEXT_COLUMNS, csv_text
-from asrnn_bench.results.tables import markdown, terminal_table
+from asrnn_bench.results.tables import board_markdown, terminal_table
 from asrnn_bench.running.job_directory import JobDirectory
 
 NAMES = [*HOSTILE_WORDS, HALF_A_PAIR, "..", ".", "-", "a/b", "a\\b", "Ünit", "a b", "a\n", "a\r", "ＡＢＣ", "a" * 65]
@@ -176,7 +177,7 @@ def test_a_word_is_a_cell_of_its_own_in_every_table(job: Job, word: str) -> None
     table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
     assert table.to_csv(index=False, lineterminator="\n") == text
     assert list(table.iloc[0]) == list(row.values())
-    lines = markdown(records).splitlines()
+    lines = board_markdown(boards(records)[0]).splitlines()
     rows = [line for line in lines if line.startswith("|")]
     assert len({line.count("|") for line in rows[:3]}) == 1
     assert len({line.count("|") for line in rows[3:]}) == 1
@@ -188,7 +189,7 @@ def test_a_word_is_a_cell_of_its_own_in_every_table(job: Job, word: str) -> None
 @pytest.mark.parametrize("word", [word for word in WORDS if word.isprintable() and word.strip() == word])
 def test_what_can_be_shown_is_shown_as_it_is(job: Job, word: str) -> None:
     """The references of the Markdown are those characters again where it is read."""
-    text = markdown(hostile(job, word))
+    text = board_markdown(boards(hostile(job, word))[0])
     assert word in unescape(text)
 
 

@@ -42,6 +42,8 @@ def leaderboard(
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if a file is not a record.")] = False,
 ) -> int:
     """Make the leaderboards of the records in a folder."""
+    if check and suite_version is not None:
+        raise UsageError("--check compares the leaderboards of all versions; leave out --suite-version")
     own = (directory / "records").is_dir()
     target = leaderboards or (directory if own else Path("leaderboards"))
     found: list[str] = []  # what is amiss where the records come from

@@ -73,11 +73,6 @@ def board_table(board: Board, width: int) -> Group:
     return Group(*parts, Text(), Text(UNIT))
 
 
-def markdown(records: Iterable[Record]) -> str:
-    """Return the newest leaderboard among records as :func:`board_markdown` writes it."""
-    return board_markdown(boards(records)[0])
-
-
 def board_markdown(board: Board) -> str:
     """Return a leaderboard as Markdown: the table of models and tasks, then each task in full."""
     ranked, unranked = board.entries(ranked=True), board.entries(ranked=False)
@@ -116,11 +111,6 @@ def write_leaderboards(leaderboards: Path, records: Iterable[Record]) -> list[Bo
             raise
         raise UsageError(f"cannot write to {leaderboards}: {error.strerror}; choose another --leaderboards") from error
     return found
-
-
-def leaderboard_files(leaderboards: Path, records: Iterable[Record]) -> dict[Path, str]:
-    """Return what each leaderboard file of some records should hold."""
-    return board_files(leaderboards, boards(records))
 
 
 def board_files(leaderboards: Path, found: Iterable[Board]) -> dict[Path, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from bench_support import done
+from bench_support import done, one_line
 
 from asrnn_bench.cli import invoke
 from asrnn_bench.records import Job
@@ -103,3 +103,8 @@ def test_an_error_that_passes_is_waited_out(
     assert invoke(["leaderboard", str(copy)]) == 0
     assert "warning" not in capsys.readouterr().out
     assert (failures, table.read_bytes()) == ([table], right)
+
+
+def test_a_check_of_one_version_is_refused(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["leaderboard", str(copy), "--check", "--suite-version", "1"]) == 2
+    assert "leave out --suite-version" in one_line(capsys.readouterr().err)

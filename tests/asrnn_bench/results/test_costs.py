@@ -6,8 +6,9 @@ import pytest
 from bench_support import done
 
 from asrnn_bench.records import Job, Record
+from asrnn_bench.results.boards import boards
 from asrnn_bench.results.leaderboard import frame, rows
-from asrnn_bench.results.tables import markdown
+from asrnn_bench.results.tables import board_markdown
 
 COSTS = ("step_ms", "step_cpu_ms", "train_seconds", "peak_memory_mib")
 
@@ -69,4 +70,4 @@ def test_the_processor_time_of_a_step_stands_beside_its_time(jobs: list[Job]) ->
     record = record.model_copy(update={"cost": record.cost.model_copy(update={"step_cpu_seconds": 0.123})})
     (row,) = rows([record])
     assert (row["step_ms"], row["step_cpu_ms"]) == pytest.approx((400, 123))
-    assert "| 400 | 123 |" in markdown([record])
+    assert "| 400 | 123 |" in board_markdown(boards([record])[0])

@@ -10,9 +10,10 @@ import pytest
 from bench_support import done
 
 from asrnn_bench.records import Job, Record, TrainingConfig
+from asrnn_bench.results.boards import boards
 from asrnn_bench.results.entries import OF_THE_BUDGET, hyperparameters
 from asrnn_bench.results.leaderboard import csv_text, frame
-from asrnn_bench.results.tables import markdown
+from asrnn_bench.results.tables import board_markdown
 
 
 def with_training(job: Job, **fields: Any) -> Job:
@@ -36,7 +37,7 @@ def entries(records: list[Record]) -> list[str]:
     wide = table.pivot(index="entry", columns="task", values="mean")  # it raises where a place is taken twice
     assert int(wide.notna().sum().sum()) == len({record.job.config for record in records})
     assert frame(records)["entry"].tolist() == [row["entry"] for row in csv.DictReader(io.StringIO(text))]
-    matrix = markdown(records).partition("\n## ")[0].splitlines()
+    matrix = board_markdown(boards(records)[0]).partition("\n## ")[0].splitlines()
     assert not any("/" in line for line in matrix if line.startswith("| lstm"))
     return sorted(wide.index)
 

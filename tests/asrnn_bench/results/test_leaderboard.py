@@ -9,8 +9,9 @@ from bench_support import done
 from scipy import stats
 
 from asrnn_bench.records import Cost, Job, Record, Scores, without_result
+from asrnn_bench.results.boards import boards
 from asrnn_bench.results.leaderboard import COLUMNS, csv_text, interval, rows, spreadsheet_safe
-from asrnn_bench.results.tables import leaderboard_files, markdown, write_leaderboards
+from asrnn_bench.results.tables import board_files, board_markdown, write_leaderboards
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def records(jobs: list[Job]) -> list[Record]:
 def test_the_same_records_give_the_same_bytes_in_any_order(records: list[Record]) -> None:
     shuffled = random.Random(0).sample(records, len(records))
     assert csv_text(shuffled) == csv_text(records)
-    assert markdown(shuffled) == markdown(records)
+    assert board_markdown(boards(shuffled)[0]) == board_markdown(boards(records)[0])
 
 
 def test_a_row_averages_seeds_and_counts_what_came_to_no_score(jobs: list[Job]) -> None:
@@ -68,7 +69,7 @@ def test_another_configuration_is_another_row_and_is_told_apart(jobs: list[Job])
     found = rows([done(job, 0.5), done(edited, 0.6)])
     assert [row["mean"] for row in found] == [0.6, 0.5]
     assert found[0]["config"] != found[1]["config"]
-    lines = markdown([done(job, 0.5), done(edited, 0.6)]).splitlines()
+    lines = board_markdown(boards([done(job, 0.5), done(edited, 0.6)])[0]).splitlines()
     assert len({line.split("|")[1] for line in lines if line.startswith("| lstm (")}) == 2
     assert not [line for line in lines if line.startswith("| lstm |")]
 
@@ -78,7 +79,9 @@ def test_two_protocols_of_a_task_are_two_columns(jobs: list[Job]) -> None:
     assets = {**job.task.assets, "bit-reversal": "0" * 64}
     other = job.model_copy(update={"task": job.task.model_copy(update={"assets": assets})})
     head = next(
-        line for line in markdown([done(job, 0.5), done(other, 0.6)]).splitlines() if line.startswith("| model")
+        line
+        for line in board_markdown(boards([done(job, 0.5), done(other, 0.6)])[0]).splitlines()
+        if line.startswith("| model")
     )
     assert head.count("permuted-mnist (") == 2
 
@@ -87,7 +90,7 @@ def test_trials_of_a_search_are_in_no_leaderboard(jobs: list[Job]) -> None:
     job = jobs[2].model_copy(update={"tested": False})
     trial = Record(key=job.key, job=job, status="done", scores=Scores(best_step=1, val_accuracy=0.5, val_samples=500))
     assert rows([trial]) == []
-    assert leaderboard_files(Path("x"), [trial]) == {}
+    assert board_files(Path("x"), boards([trial])) == {}
 
 
 def test_a_job_without_a_score_is_a_row_below_those_with_one(jobs: list[Job]) -> None:
@@ -116,8 +119,8 @@ def test_csv_columns_are_fixed_and_cells_are_plain(jobs: list[Job]) -> None:
     assert by_model[jobs[2].model.name]["mean"] == "0.333333"
     assert by_model[jobs[1].model.name]["mean"] == ""
     assert by_model[jobs[2].model.name]["n_test"] == "500"
-    assert "=cmd" in markdown([hostile])
-    assert "<script>" not in markdown([without_result(jobs[0], "failed", "<script>alert(1)</script>")])
+    assert "=cmd" in board_markdown(boards([hostile])[0])
+    assert "<script>" not in board_markdown(boards([without_result(jobs[0], "failed", "<script>alert(1)</script>")])[0])
 
 
 @pytest.mark.parametrize("text", ["=1", "+1", "-1", "@x", "\tx", "\rx"])
@@ -129,7 +132,7 @@ def test_budgets_and_suites_have_files_of_their_own_and_versions_do_not_mix(jobs
     job = jobs[2]
     newer = job.model_copy(update={"suite_version": 2})
     longer = job.model_copy(update={"budget": "short"})
-    files = leaderboard_files(Path("x"), [done(job, 0.25), done(newer, 0.5), done(longer, 0.75)])
+    files = board_files(Path("x"), boards([done(job, 0.25), done(newer, 0.5), done(longer, 0.75)]))
     assert sorted(path.name for path in files) == [
         "long-range.quick.csv",
         "long-range.quick.md",

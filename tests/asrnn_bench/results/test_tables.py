@@ -10,7 +10,7 @@ from rich.console import Console
 from asrnn_bench.records import Job, Record, without_result
 from asrnn_bench.results.boards import boards
 from asrnn_bench.results.store import read_records
-from asrnn_bench.results.tables import board_markdown, leaderboard_files, terminal_table
+from asrnn_bench.results.tables import board_files, board_markdown, terminal_table
 
 COMMITTED = Path(__file__).parents[3] / "leaderboards"
 
@@ -67,7 +67,7 @@ def test_a_version_of_a_suite_has_a_table_and_files_of_its_own(jobs: list[Job]) 
     job = next(job for job in jobs if job.model.name == "lstm")
     versions = {version: job.model_copy(update={"suite_version": version}) for version in (2, 10, 9)}
     records = [done(each, version / 100) for version, each in versions.items()]
-    files = leaderboard_files(Path("x"), records)
+    files = board_files(Path("x"), boards(records))
     assert sorted(path.name for path in files if path.suffix == ".csv") == [
         "long-range.quick.csv",
         "long-range.quick.v2.csv",
@@ -87,6 +87,6 @@ def test_two_suites_whose_names_run_together_are_two_leaderboards(jobs: list[Job
     pairs = [("a.b", "c"), ("a", "b.c"), ("a", "b.c.v1")]
     records = [done(jobs[4].model_copy(update={"suite": s, "budget": b}), 0.5) for s, b in pairs]
     records.append(done(jobs[4].model_copy(update={"suite": "a", "budget": "b.c", "suite_version": 1}), 0.25))
-    files = leaderboard_files(Path("x"), records)
+    files = board_files(Path("x"), boards(records))
     assert len(files) == 2 * 4
     assert sum(",0.25," in text for path, text in files.items() if path.suffix == ".csv") == 1
