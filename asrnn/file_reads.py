@@ -1,4 +1,4 @@
-"""Notice which files a model's code reads while it is checked, and refuse those that its identity does not cover."""
+"""Notice which files and modules a model reads while it is checked, and refuse what its identity does not cover."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from asrnn.errors import ModelError
-from asrnn.local_imports import TRAVELS_ALONE, can_be_made_again, is_fixed
+from asrnn.local_imports import TRAVELS_ALONE, can_be_made_again, is_fixed, refuse_unknown_modules
 
 
 class FileReads:
@@ -25,25 +25,29 @@ class FileReads:
         self.covered = [place.resolve() for place in covered]
         self.model = model
         self.files: dict[Path, None] = {}
+        self.modules: set[str] = set()
         self._began = time.time()
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Watch what the model's code opens for reading, in this process and as long as the context lasts."""
+        """Watch what the model opens for reading and imports, in this process and as long as the context lasts."""
         global _watching
         _install_hook()
         before, _watching = _watching, self
+        modules = set(sys.modules)
         try:
             yield
         finally:
             _watching = before
+            self.modules |= set(sys.modules) - modules
 
     def refuse(self) -> None:
-        """Refuse the model if it read a file that could change without its results becoming those of another model.
+        """Refuse the model if it read or imported what could change without its results becoming another model's.
 
         Raises:
             ModelError: it did; the message names the file.
         """
+        refuse_unknown_modules(self.modules, self.covered, self.model)
         for file in self.files:
             raise ModelError(
                 f"model '{self.model}' reads {file}, which is no part of its code, so that an edit there would go "

@@ -85,11 +85,11 @@ def refuse_relative_imports(tree: ast.Module, path: Path) -> None:
             raise ModelError(f"{path}, line {node.lineno}: a relative import; {TRAVELS_ALONE}")
 
 
-def refuse_unknown_modules(before: Iterable[str], known: Iterable[Path], model: str) -> None:
+def refuse_unknown_modules(imported: Iterable[str], known: Iterable[Path], model: str) -> None:
     """Refuse a model that imported local code of which its source text says nothing.
 
     Args:
-        before: the names in ``sys.modules`` before the model was imported.
+        imported: the names in ``sys.modules`` that the model brought there.
         known: the files and folders that the model's identity covers.
         model: what the model is called.
 
@@ -97,8 +97,8 @@ def refuse_unknown_modules(before: Iterable[str], known: Iterable[Path], model: 
         ModelError: it did; the message names the module and its file.
     """
     covered = [place.resolve() for place in known]
-    for name in sorted(set(sys.modules) - set(before)):
-        module = sys.modules[name]
+    for name in sorted(imported):
+        module = sys.modules.get(name)
         origin = getattr(module, "__file__", None)
         top = name.partition(".")[0]
         if not isinstance(origin, str) or top in OWN_PACKAGES:

@@ -148,7 +148,7 @@ def load_model(source: ModelSource) -> "type[torch.nn.Module]":
     place, _, class_name = source.target.rpartition(":")
     before = set(sys.modules)
     module = _import_file(Path(place), source) if source.origin == "file" else _import_module(place, source)
-    refuse_unknown_modules(before, covered_places(source), source.name)
+    refuse_unknown_modules(set(sys.modules) - before, covered_places(source), source.name)
     if not hasattr(module, class_name):
         raise no_class(place, class_name, (name for name, value in vars(module).items() if isinstance(value, type)))
     model = getattr(module, class_name)

@@ -3,7 +3,6 @@
 import atexit
 import inspect
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -117,9 +116,9 @@ def _copied(path: str, digest: object) -> str:
 
 
 @cache
-def _watch(source: ModelSource) -> tuple[FileReads, frozenset[str]]:
-    """Return what notes a model's reads, and the modules there were before it was imported, which is once a process."""
-    return FileReads(covered_places(source), source.name), frozenset(sys.modules)
+def _reads_of(source: ModelSource) -> FileReads:
+    """Return what notes the reads of a model: one a process, as a model is imported once a process."""
+    return FileReads(covered_places(source), source.name)
 
 
 class Subject:
@@ -150,10 +149,7 @@ class Subject:
         self.settings = Settings.now()
         found = find_model(model) if isinstance(model, str) else model
         self.source = _alone(found) if isinstance(found, ModelSource) else None
-        self.reads: FileReads | None = None
-        self.modules_before: frozenset[str] = frozenset()
-        if self.source:
-            self.reads, self.modules_before = _watch(self.source)
+        self.reads = _reads_of(self.source) if self.source else None
         with self.watched():
             self.model_class = model_class_of(self.source or found)
         self.name = self.source.name if self.source else self.model_class.__name__

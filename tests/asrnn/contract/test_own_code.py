@@ -88,3 +88,11 @@ def test_the_second_setting_of_a_model_is_judged_as_the_first(tmp_path: Path) ->
         found = findings(path)
         gc.collect()
         assert found["builds"].verdict.outcome == "passed", found["builds"].line
+
+
+def test_models_that_are_checked_in_turn_answer_for_themselves(tmp_path: Path) -> None:
+    first = write(tmp_path / "first.py", MODEL.format(build="pass", forward="pass"))
+    second = write(tmp_path / "second.py", MODEL.format(build="pass", forward="x.detach()"))
+    for path in (first, second, first, second):
+        assert findings(path)["own-code"].verdict.outcome == "passed", findings(path)["own-code"].line
+    assert [each.verdict.outcome for each in look(Subject("rnn", {}), LOOKED_AT)] == ["passed", "passed"]
