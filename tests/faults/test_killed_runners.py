@@ -13,7 +13,7 @@ from waiting import wait_until
 
 from asrnn_bench.running.options import Options
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(300)]
 
 STEPS = 400
 WORDS = ("--suite", "tiny.toml", "--checkpoint-every", "5steps", "--logger", "none")
@@ -66,7 +66,6 @@ def test_killed_it_takes_its_workers_along_and_the_next_one_finishes_what_is_mis
     assert not list((tmp_path / "runs").rglob(".*.json.*"))
 
 
-@pytest.mark.faults
 @pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
 def test_interrupted_it_has_its_workers_save_and_the_next_one_resumes_them(
     name: str, status: int, tmp_path: Path, clean: dict[str, Any]

@@ -16,13 +16,12 @@ from waiting import wait_until
 
 from asrnn_bench.running.options import Options
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(300)]
 
 SEEDS = ",".join(map(str, range(7)))
 WORDS = ("--suite", "tiny.toml", "--seeds", SEEDS, "--logger", "none")
 
 
-@pytest.mark.faults
 def test_a_second_runner_is_refused_and_with_join_shares_the_work(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(TINY.replace("max_steps = 4", "max_steps = 40"))
     with runner(tmp_path, *WORDS) as first:
