@@ -111,7 +111,7 @@ def precision_named(x: "Tensor", like: "Tensor", cell: str) -> Iterator[None]:
             raise ModelError(
                 f"the input is on {x.device} and {cell} on {like.device}: move one to the other"
             ) from error
-        of_dtypes = any(words in str(error) for words in ("dtype", "scalar type", "same type"))
+        of_dtypes = any(words in str(error) for words in ("dtype", "scalar type", "same type", "type torch."))
         if x.dtype != like.dtype and of_dtypes and not x.is_complex() and not like.is_complex():
             raise ModelError(
                 f"the input is {_word(x)} and {cell} {_word(like)}: cast one, by x.to({like.dtype})"

@@ -67,8 +67,11 @@ def _in_a_line(error: Any) -> str:
     if hasattr(error, "possibilities") and error.ctx is not None:
         return unknown_flag(error.option_name, error.ctx)
     parameter: Any = getattr(error, "param", None)
-    if getattr(parameter, "min", None) is not None:
-        return f"{parameter.opts[0]} takes a whole number of at least {parameter.min}"
+    # Older versions of typer keep the bound in the parameter's type.
+    bounds = (getattr(part, "min", None) for part in (parameter, getattr(parameter, "type", None)))
+    least = next((bound for bound in bounds if bound is not None), None)
+    if least is not None:
+        return f"{parameter.opts[0]} takes a whole number of at least {least}"
     message = str(error.format_message()).removesuffix(".")
     return f"{message}; see {error.ctx.command_path if error.ctx else 'asrnn-bench'} --help"
 
