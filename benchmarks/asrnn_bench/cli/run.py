@@ -189,5 +189,5 @@ def _was_given(context: typer.Context, name: str) -> bool:
 
 def _words(name: str, value: object) -> list[str]:
     """Return a flag as it would be typed, once for each of its values."""
-    values = value if isinstance(value, list) else [value]
+    values = value if isinstance(value, list | tuple) else [value]  # older versions of typer make tuples
     return [f"--{name.replace('_', '-')} {shlex.quote(str(each))}" for each in values]

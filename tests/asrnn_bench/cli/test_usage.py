@@ -11,6 +11,7 @@ from bench_support import one_line
 
 from asrnn.errors import UsageError
 from asrnn_bench.cli import invoke
+from asrnn_bench.cli.run import _words
 from asrnn_bench.paths import expanded
 from asrnn_bench.runner import make_writable
 
@@ -229,3 +230,9 @@ def test_a_run_says_which_signal_ended_it(
     monkeypatch.setattr("asrnn_bench.cli.run.load_suite", lambda suite: os.kill(os.getpid(), getattr(signal, name)))
     assert invoke(["--suite", "long-range"]) == 143
     assert f"ended by {name}" in one_line(capfd.readouterr().err)
+
+
+@pytest.mark.parametrize("values", [["rnn,lstm", "my cell.py:A"], ("rnn,lstm", "my cell.py:A")])
+def test_the_command_for_the_full_protocol_repeats_lists_as_they_are_typed(values: object) -> None:
+    assert _words("models", values) == ["--models rnn,lstm", "--models 'my cell.py:A'"]
+    assert _words("threads", 2) == ["--threads 2"]
