@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_support import Bench, KillAtRandom, kinds, outcome, plan_jobs, suite_text, write
+from fault_support import Bench, KillAtRandom, KillOnTheWay, kinds, outcome, plan_jobs, suite_text, write
 
 from asrnn_bench.records import Job
 from asrnn_bench.running.options import Options
@@ -45,7 +45,7 @@ def test_killed_at_fifty_random_moments_it_comes_to_the_same_bits(bench: Bench, 
     clean, directory = write(tmp_path / "clean", job), write(tmp_path / "killed", job)
     options = SHORT.model_copy(update={"checkpoint_steps": 10})
     bench.run(clean, options)
-    killer = KillAtRandom(50, 2.0, random.Random(5))
+    killer = KillOnTheWay(directory, 50, random.Random(5))
     bench.run(directory, options, killer)
     assert killer.killed == 50
     assert kinds(directory) == ["killed"] * 50 + ["done"]

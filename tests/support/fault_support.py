@@ -144,6 +144,40 @@ class KillAtRandom:
                 self._at = float("inf")
 
 
+@dataclass
+class KillOnTheWay:
+    """Kills the workers of one job at random moments of it, as often as is asked for, however fast the machine is.
+
+    Every fifth worker is killed at a random moment of its first second; each of the others once it has saved a random
+    part of its share of the steps that are left, and a random moment later, so that no kill follows a checkpoint at once.
+    """
+
+    directory: JobDirectory
+    times: int
+    random: random.Random
+    killed: int = 0
+    _worker: Forked | None = None
+    _step: float = 0.0
+    _at: float | None = None
+
+    def __call__(self, worker: Forked) -> None:
+        if self.killed == self.times:
+            return
+        if worker is not self._worker:
+            self._worker, self._at = worker, None
+            saved = self.directory.saved_step()
+            share = (self.directory.job().training.max_steps - saved) / (self.times - self.killed)
+            self._step = saved + self.random.uniform(0, share)
+            if self.killed % 5 == 0:
+                self._at = time.monotonic() + self.random.uniform(0, 1)
+        elif self._at is None and self.directory.saved_step() >= self._step:
+            self._at = time.monotonic() + self.random.uniform(0, 0.03)
+        elif self._at is not None and time.monotonic() >= self._at and worker.pid is not None and worker.code is None:
+            with suppress(psutil.NoSuchProcess):
+                psutil.Process(worker.pid).kill()
+                self.killed, self._at = self.killed + 1, float("inf")
+
+
 def rows_of(folder: Path) -> list[str]:
     """The lines of the tiny suite's leaderboard."""
     return (folder / "tiny.tiny.csv").read_text().splitlines()
