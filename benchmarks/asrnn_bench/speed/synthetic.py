@@ -48,7 +48,7 @@ def write_suite(path: Path, jobs: int) -> int:
         "batch_size = 128",
         "hidden_size = 128",
         f"seeds = {list(range(seeds))}",
-        'images = { mnist = "mnist-5k-v1", cifar10 = "cifar10-5k-v1" }',
+        'images = { mnist = "mnist-5k-v2", cifar10 = "cifar10-5k-v2" }',
     ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return len(plan_of(path).jobs)
