@@ -1,8 +1,11 @@
 """How models learn: one LightningModule for classification."""
 
 import math
-from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from operator import index
+from typing import Any, Literal, SupportsIndex, get_args
 
 import torch
 from lightning.pytorch import LightningModule
@@ -18,7 +21,7 @@ from asrnn.models import RecurrentModel, assemble
 from asrnn.registry import find_model
 
 OptimizerName = Literal["sgd", "adagrad", "rmsprop", "adam", "adamw"]
-ScheduleName = Literal["constant", "cosine"]
+ScheduleName = Literal["constant", "cosine", "steps"]
 Batch = tuple[Tensor, Tensor]
 
 
@@ -47,8 +50,11 @@ class SequenceClassifier(LightningModule):
         momentum: of ``sgd`` only.
         weight_decay: decoupled from the gradient in ``adamw``, added to it in the others, as torch does.
         gradient_clip_norm: scale gradients whose joint 2-norm is above this; None leaves them.
-        schedule: ``constant``, or ``cosine``: half a cosine from the learning rate to 0.
-        schedule_steps: the optimiser steps that ``cosine`` takes; the rate stays 0 after them.
+        schedule: ``constant``; ``cosine``: half a cosine from the learning rate to 0; or ``steps``, as torch's
+            ``MultiStepLR``: multiplied by ``schedule_factor`` after each of ``schedule_steps``.
+        schedule_steps: the optimiser steps that ``cosine`` takes, after which the rate stays 0; of ``steps`` a list,
+            in which they grow. ``constant`` takes none.
+        schedule_factor: of ``steps`` only, above 0 and below 1.
 
     Raises:
         UsageError: an optimiser or schedule is unknown, a number is out of its range, or there is no model.
@@ -66,7 +72,8 @@ class SequenceClassifier(LightningModule):
         weight_decay: float = 0.0,
         gradient_clip_norm: float | None = None,
         schedule: ScheduleName = "constant",
-        schedule_steps: int | None = None,
+        schedule_steps: int | Sequence[int] | None = None,
+        schedule_factor: float | None = None,
     ) -> None:
         super().__init__()
         _check_known("optimizer", optimizer, get_args(OptimizerName))
@@ -79,8 +86,6 @@ class SequenceClassifier(LightningModule):
         _check(weight_decay >= 0, "weight_decay", "at least 0", weight_decay)
         if gradient_clip_norm is not None:
             _check(gradient_clip_norm > 0, "gradient_clip_norm", "above 0, or None", gradient_clip_norm)
-        if schedule == "cosine":
-            _check((schedule_steps or 0) > 0, "schedule_steps", "above 0 for 'cosine'", schedule_steps)
         self.model = model if isinstance(model, nn.Module) else _build(model)
         self.optimizer_name = optimizer
         # Plain numbers, so that a checkpoint is read without pickle.
@@ -89,7 +94,8 @@ class SequenceClassifier(LightningModule):
         self.momentum = float(momentum)
         self.weight_decay = float(weight_decay)
         self.gradient_clip_norm = None if gradient_clip_norm is None else float(gradient_clip_norm)
-        self.schedule_steps = int(schedule_steps) if schedule_steps and schedule == "cosine" else None
+        self.schedule_steps = _schedule_steps(schedule, schedule_steps)
+        self.schedule_factor = _schedule_factor(schedule, schedule_factor)
         self.save_hyperparameters(
             {
                 "model": _arguments_of(self.model),
@@ -102,6 +108,7 @@ class SequenceClassifier(LightningModule):
                 "gradient_clip_norm": self.gradient_clip_norm,
                 "schedule": schedule,
                 "schedule_steps": self.schedule_steps,
+                "schedule_factor": self.schedule_factor,
             }
         )
         self.num_classes = int(num_classes)
@@ -143,14 +150,17 @@ class SequenceClassifier(LightningModule):
         if not any(parameter.requires_grad for parameter in self.model.parameters()):
             raise UsageError(f"{type(self.model).__name__} has no parameter to train: validate or test it without fit")
         optimizer = self._optimizer()
-        steps = self.schedule_steps
-        if steps is None:
+        if self.schedule_steps is None:
             return optimizer
         # torch's CosineAnnealingLR is periodic: trained past its end, it would raise the rate again.
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(step / steps, 1.0)))
-        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._share_of_the_rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _share_of_the_rate(self, step: int) -> float:
+        """Return what the learning rate is multiplied by after some steps."""
+        if isinstance(self.schedule_steps, list):
+            return float(self.schedule_factor or 1.0) ** bisect_right(self.schedule_steps, step)
+        return 0.5 * (1 + math.cos(math.pi * min(step / (self.schedule_steps or 1), 1.0)))
 
     def configure_gradient_clipping(
         self,
@@ -240,6 +250,26 @@ def _build(arguments: Mapping[str, Any] | None) -> RecurrentModel:
         raise UsageError(f"only built-in cells are built from their names, not '{name}': give the model itself")
     sizes = {key: value for key, value in arguments.items() if key not in ("model", "hyper")}
     return assemble(name, arguments.get("hyper", {}), **sizes)
+
+
+def _schedule_steps(schedule: str, steps: int | Sequence[int] | None) -> int | list[int] | None:
+    """Return the steps of a schedule as plain numbers, which a checkpoint holds; None for ``constant``."""
+    if schedule == "cosine":
+        _check(isinstance(steps, SupportsIndex) and index(steps) > 0, "schedule_steps", "above 0 for 'cosine'", steps)
+        return index(steps)  # type: ignore[arg-type]
+    if schedule == "steps":
+        found = [index(step) for step in steps] if isinstance(steps, Iterable) else []
+        grow = bool(found) and found[0] > 0 and all(first < second for first, second in pairwise(found))
+        _check(grow, "schedule_steps", "growing numbers above 0 for 'steps'", steps)
+        return found
+    return None
+
+
+def _schedule_factor(schedule: str, factor: float | None) -> float | None:
+    if schedule != "steps":
+        return None
+    _check(factor is not None and 0 < factor < 1, "schedule_factor", "above 0 and below 1 for 'steps'", factor)
+    return float(factor)  # type: ignore[arg-type]
 
 
 def _check(holds: bool, name: str, needed: str, value: object) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
@@ -25,17 +25,29 @@ SCHEMA_VERSION = 4
 
 READABLE_SCHEMAS = (1, 2, 3, 4)
 
-JOB_SCHEMA: Final = 2
+JOB_SCHEMA: Final = 3
 """Of jobs, in whose keys it is: a new one would make every result that there is one of another job."""
 
-NEW_IN_JOB_SCHEMA_2 = (("model", "assembly"), ("training", "structured_learning_rate"))
-"""What a job of schema 1 has not, and must not have when it is written again: its key is the digest of what it has."""
+NEW_IN_JOB_SCHEMA: Final = {
+    2: (("model", "assembly"), ("training", "structured_learning_rate")),
+    3: (
+        ("task", "sequence_length"),
+        ("task", "scaling"),
+        ("training", "schedule_steps"),
+        ("training", "schedule_factor"),
+        ("training", "rung"),
+    ),
+}
+"""What a job of an older schema has not, and must not have when it is written again: its key is the digest of what it
+has."""
 
 LARGEST_NUMBER = 2**63 - 1
 """Of whole numbers: what tables can hold."""
 
 MOST_WHOLE_NUMBERS = 6
 """Of a model's hyper-parameters that may have been written with a point: each doubles what is tried."""
+
+ScheduleName = Literal["constant", "cosine", "steps"]
 
 Status = Literal["done", "diverged", "failed", "no-data"]
 
@@ -62,12 +74,18 @@ class LaterVersionError(UnreadableError):
 
 
 class TaskConfig(Frozen):
-    """A task as a job sees it: which images, which variants, and the digest of every protocol asset in use."""
+    """A task as a job sees it: which images, which variants, and the digest of every protocol asset in use.
+
+    ``sequence_length`` is T, and ``scaling`` names the asset that turns bytes into numbers; jobs of schemas 1 and 2 say
+    neither.
+    """
 
     name: Slug
     version: Count
     images: Slug
     variants: dict[str, str] = {}
+    sequence_length: Size | None = None
+    scaling: Slug | None = None
     assets: dict[str, str]
 
 
@@ -88,7 +106,12 @@ class ModelConfig(Frozen):
 
 
 class TrainingConfig(Frozen):
-    """How a job trains: optimiser, budget in optimiser steps, and the interval of its validations in steps."""
+    """How a job trains: optimiser, budget in optimiser steps, and the interval of its validations in steps.
+
+    ``schedule`` is that of the learning rate over ``max_steps``: ``steps`` multiplies it by ``schedule_factor`` after
+    each of ``schedule_steps``. A job with a ``rung`` is a trial that pauses there: it trains as the whole job does, and
+    ends after ``rung`` steps with a validation.
+    """
 
     optimizer: Literal["sgd", "adagrad", "rmsprop", "adam", "adamw"] = "adam"
     learning_rate: float = Field(default=1e-3, gt=0)
@@ -96,10 +119,39 @@ class TrainingConfig(Frozen):
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=0.0, ge=0)
     gradient_clip_norm: float | None = Field(default=None, gt=0)
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: ScheduleName = "constant"
+    schedule_steps: list[Size] = []
+    schedule_factor: float | None = Field(default=None, gt=0, lt=1)
     batch_size: Size
     max_steps: Size
     validate_every: Size
+    rung: Size | None = None
+
+    @model_validator(mode="after")
+    def _schedule_and_rung_fit(self) -> Self:
+        check_schedule(self.schedule, self.schedule_steps, self.schedule_factor)
+        if self.rung is not None and self.rung >= self.max_steps:
+            raise ValueError(f"a rung lies below the {self.max_steps} steps of the whole training, not at {self.rung}")
+        return self
+
+    @property
+    def steps(self) -> int:
+        """After how many optimiser steps the job ends."""
+        return self.max_steps if self.rung is None else self.rung
+
+
+def check_schedule(schedule: str | None, steps: list[int], factor: float | None) -> None:
+    """Refuse a schedule whose parts do not belong together.
+
+    Raises:
+        ValueError: ``steps`` lacks its steps or factor, another schedule has one, or the steps do not grow.
+    """
+    if schedule == "steps" and (not steps or factor is None):
+        raise ValueError("schedule 'steps' needs schedule_steps and schedule_factor")
+    if schedule != "steps" and (steps or factor is not None):
+        raise ValueError("schedule_steps and schedule_factor belong to schedule 'steps'")
+    if any(second <= first for first, second in pairwise(steps)):
+        raise ValueError("schedule_steps must grow from each to the next")
 
 
 class Job(Frozen):
@@ -109,7 +161,7 @@ class Job(Frozen):
     is false for the trials of a search, which see the validation set alone.
     """
 
-    schema_version: Literal[1, 2] = JOB_SCHEMA
+    schema_version: Literal[1, 2, 3] = JOB_SCHEMA
     suite: Slug
     suite_version: Count
     budget: Slug
@@ -124,14 +176,21 @@ class Job(Frozen):
     @model_serializer(mode="wrap")
     def _as_its_schema_has_it(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         value: dict[str, Any] = serialize(self)
-        for part, name in NEW_IN_JOB_SCHEMA_2 if self.schema_version < 2 else ():
-            value.get(part, {}).pop(name, None)
+        for schema, new in NEW_IN_JOB_SCHEMA.items():
+            for part, name in new if self.schema_version < schema else ():
+                value.get(part, {}).pop(name, None)
         return value
+
+    @model_validator(mode="after")
+    def _a_trial_alone_pauses(self) -> Self:
+        if self.training.rung is not None and self.tested:
+            raise ValueError("a job that ends at a rung is a trial, which is not tested")
+        return self
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy, with other values for some fields; its digests are computed anew."""
         copy = super().model_copy(update=update, deep=deep)
-        for name in ("key", "config"):
+        for name in ("key", "config", "whole_key"):
             copy.__dict__.pop(name, None)
         return copy
 
@@ -139,6 +198,17 @@ class Job(Frozen):
     def key(self) -> str:
         """The job's identity: the sha256 of its canonical JSON."""
         return digest(self.model_dump(mode="json", exclude={"settings"}))
+
+    @cached_property
+    def whole_key(self) -> str:
+        """The key of the job without its rung, to which checkpoints belong: the job of the next rung goes on from them.
+
+        It is the job's own where it has no rung.
+        """
+        if self.training.rung is None:
+            return self.key
+        training = self.training.model_copy(update={"rung": None})
+        return self.model_copy(update={"training": training}).key
 
     @cached_property
     def config(self) -> str:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asrnn.errors import UsageError
-from asrnn_bench.planning.plan import Plan, Request, make_plan
-from asrnn_bench.planning.spec import Search, Settings, SuiteSpec
+from asrnn_bench.planning.plan import Plan, Request, make_plan, training_settings
+from asrnn_bench.planning.spec import Budget, Search, Settings, SuiteSpec
 from asrnn_bench.planning.values import Plain
 from asrnn_bench.records import Job, Record
 
@@ -67,7 +67,7 @@ def plan_trials(suite: SuiteSpec, models: list[str], tasks: list[str], threads: 
         if job.model.name == "chance" or job.seed != plan.jobs[0].seed:
             continue
         for number, settings in enumerate(draw(search, job.model.name), start=1):
-            trial = _trial(job, settings, search)
+            trial = _trial(job, settings, search, suite.budget(search.budget)[1])
             jobs.append(trial)
             numbers[trial.key] = number
     return Trials(replace(plan, jobs=jobs, budget=jobs[0].budget), numbers)
@@ -142,8 +142,8 @@ def _settings(values: dict[str, Plain], origin: str) -> Settings:
     return Settings.model_validate({**own, "origin": origin, "hyper": hyper})
 
 
-def _trial(job: Job, settings: Settings, search: Search) -> Job:
-    training = settings.model_dump(exclude={"origin", "hyper"})
+def _trial(job: Job, settings: Settings, search: Search, budget: Budget) -> Job:
+    training = training_settings(budget, settings)
     training |= {"max_steps": search.max_steps, "validate_every": search.validate_every}
     value = job.model_dump()
     value["model"]["hyper"] = settings.hyper

@@ -79,9 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
         with suppress(OSError):
             _log_to(attempt.log)
     began = time.monotonic()
-    beats = Beats(
-        directory, attempt.number, job.training.max_steps, interval=options.look_seconds, silent=rank.number != 0
-    )
+    beats = Beats(directory, attempt.number, job.training.steps, interval=options.look_seconds, silent=rank.number != 0)
     beats.begin()
     try:
         status, reason = _attempt(directory, job, attempt, options, rank, stop, beats)

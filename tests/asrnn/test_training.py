@@ -167,6 +167,22 @@ def test_the_cosine_ends_at_zero_and_stays_there() -> None:
     assert configured["lr_scheduler"]["interval"] == "step"
 
 
+def test_steps_multiply_the_rate_as_torchs_own_schedule_does() -> None:
+    module = classifier(
+        optimizer="sgd", learning_rate=0.3, schedule="steps", schedule_steps=(2, np.int64(5)), schedule_factor=0.1
+    )
+    configured = module.configure_optimizers()
+    optimizer, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
+    twin = torch.optim.SGD([nn.Parameter(torch.zeros(1))], 0.3)
+    expected = torch.optim.lr_scheduler.MultiStepLR(twin, milestones=[2, 5], gamma=0.1)
+    for step in range(8):
+        # torch multiplies what is there again and again, which rounds once more a step.
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(twin.param_groups[0]["lr"], rel=1e-12), step
+        for each in (optimizer, twin, schedule, expected):
+            each.step()
+    assert configured["lr_scheduler"]["interval"] == "step"
+
+
 def test_the_schedule_advances_with_the_steps_of_a_fit() -> None:
     module = classifier(optimizer="sgd", learning_rate=0.3, schedule="cosine", schedule_steps=4)
     run = trainer(max_steps=4)
@@ -180,6 +196,17 @@ def test_the_schedule_advances_with_the_steps_of_a_fit() -> None:
         ({"optimizer": "adamm"}, UnknownNameError, "unknown optimizer 'adamm'; did you mean 'adam'?"),
         ({"schedule": "cosin"}, UnknownNameError, "unknown schedule 'cosin'; did you mean 'cosine'?"),
         ({"schedule": "cosine"}, UsageError, "schedule_steps must be above 0 for 'cosine', not None"),
+        ({"schedule": "steps"}, UsageError, "schedule_steps must be growing numbers above 0 for 'steps', not None"),
+        (
+            {"schedule": "steps", "schedule_steps": [4, 4], "schedule_factor": 0.1},
+            UsageError,
+            "schedule_steps must be growing numbers above 0 for 'steps', not [4, 4]",
+        ),
+        (
+            {"schedule": "steps", "schedule_steps": [4], "schedule_factor": 1},
+            UsageError,
+            "schedule_factor must be above 0 and below 1 for 'steps', not 1",
+        ),
         ({"learning_rate": 0}, UsageError, "learning_rate must be above 0, not 0"),
         ({"learning_rate": math.nan}, UsageError, "learning_rate must be above 0, not nan"),
         ({"momentum": 1.0}, UsageError, "momentum must be at least 0 and below 1, not 1.0"),

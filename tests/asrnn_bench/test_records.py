@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from bench_support import done
+from pydantic import ValidationError
 
 from asrnn_bench import records
 from asrnn_bench.reading import UnreadableError
@@ -39,6 +40,33 @@ def test_a_job_whose_digests_are_known_equals_one_whose_digests_are_not(jobs: li
     for same in (copy.copy(job), copy.deepcopy(job)):
         assert same == fresh
         assert same.key == fresh.key
+
+
+@pytest.mark.parametrize(
+    ("part", "update", "message"),
+    [
+        ("training", {"schedule": "steps"}, "needs schedule_steps and schedule_factor"),
+        ("training", {"schedule": "cosine", "schedule_steps": [3]}, "belong to schedule 'steps'"),
+        ("training", {"schedule": "steps", "schedule_steps": [4, 4], "schedule_factor": 0.5}, "must grow"),
+        ("training", {"rung": 250}, "a rung lies below the 250 steps"),
+        ("training", {"rung": 100}, "is a trial, which is not tested"),
+    ],
+)
+def test_a_training_that_contradicts_itself_is_refused(
+    jobs: list[Job], part: str, update: dict[str, Any], message: str
+) -> None:
+    value = jobs[2].model_dump()
+    value[part] |= update | ({"max_steps": 250} if "rung" in update else {})
+    with pytest.raises(ValidationError, match=message):
+        Job.model_validate(value)
+
+
+def test_a_rung_has_a_key_of_its_own_and_its_checkpoints_the_one_of_the_whole(jobs: list[Job]) -> None:
+    whole = jobs[2].model_copy(update={"tested": False})
+    assert whole.whole_key == whole.key
+    trial = whole.model_copy(update={"training": whole.training.model_copy(update={"rung": 10})})
+    assert trial.key != whole.key == trial.whole_key
+    assert (trial.training.steps, whole.training.steps) == (10, whole.training.max_steps)
 
 
 def without_points(value: Any) -> Any:

@@ -149,7 +149,7 @@ class KillOnTheWay:
     """Kills the workers of one job at random moments of it, as often as is asked for, however fast the machine is.
 
     Every fifth worker is killed at a random moment of its first second; each of the others once it has saved a random
-    part of its share of the steps that are left, and a random moment later, so that no kill follows a checkpoint at once.
+    part of its share of the steps that are left, and a random moment later: no kill follows a checkpoint at once.
     """
 
     directory: JobDirectory

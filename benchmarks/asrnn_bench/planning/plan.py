@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -11,7 +12,7 @@ from asrnn.adapters import may_be_a_layer
 from asrnn.errors import UnknownNameError, UsageError
 from asrnn.registry import MODEL_VERSION, ModelSource, find_model, import_roots, list_models
 from asrnn_bench.faults import first_fault
-from asrnn_bench.planning.spec import NOT_RECURRENT, Budget, Settings, SuiteSpec
+from asrnn_bench.planning.spec import NOT_RECURRENT, Budget, Scheduled, Settings, SuiteSpec
 from asrnn_bench.records import Job, ModelConfig, TaskConfig, TrainingConfig
 from asrnn_data.tasks import Task, find_task
 
@@ -116,8 +117,16 @@ def _task_config(suite: SuiteSpec, budget: Budget, task: Task) -> TaskConfig:
     images = next((budget.images[name] for name in task.image_sets if name in budget.images), None)
     chosen = task.choices(**suite.variants.get(task.name, {}))
     assets = task.assets(images, **chosen)
-    images = task.image_set(images).name
-    return TaskConfig(name=task.name, version=task.version, images=images, variants=chosen, assets=assets)
+    image_set = task.image_set(images)
+    return TaskConfig(
+        name=task.name,
+        version=task.version,
+        images=image_set.name,
+        variants=chosen,
+        sequence_length=task.sequence_length,
+        scaling=image_set.scaling,
+        assets=assets,
+    )
 
 
 def _settings(suite: SuiteSpec, task: str, model: str) -> Settings:
@@ -129,11 +138,22 @@ def _training(budget: Budget, task: str, settings: Settings, max_steps: int | No
     steps = max_steps or (own and own.max_steps) or budget.max_steps
     every = (own and own.validate_every) or budget.validate_every
     return TrainingConfig(
-        **settings.model_dump(exclude={"origin", "hyper"}),
+        **training_settings(budget, settings),
         batch_size=budget.batch_size,
         max_steps=steps,
         validate_every=min(every, steps),
     )
+
+
+def training_settings(budget: Budget, settings: Settings) -> dict[str, Any]:
+    """Return what settings say of a training, as fields of its configuration, with the schedule that holds for them."""
+    chosen = settings if settings.schedule is not None else budget
+    schedule = {name: getattr(chosen, name) for name in Scheduled.model_fields}
+    return {
+        **settings.model_dump(exclude={"origin", "hyper"}),
+        **schedule,
+        "schedule": chosen.schedule or "constant",
+    }
 
 
 def _models(suite: SuiteSpec, budget: Budget, task: str, sources: Sequence[ModelSource]) -> list[ModelConfig]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -17,7 +17,7 @@ from asrnn_bench.paths import expanded
 from asrnn_bench.plain_text import plain
 from asrnn_bench.planning.values import Argument, Plain, Reference, Words
 from asrnn_bench.reading import read_file
-from asrnn_bench.records import Count, Size, Slug
+from asrnn_bench.records import Count, ScheduleName, Size, Slug, check_schedule
 from asrnn_data.image_sets import IMAGE_SETS
 from asrnn_data.tasks import TASKS
 
@@ -31,6 +31,19 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
+class Scheduled(Strict):
+    """What names a schedule of the learning rate, or none: then another one holds."""
+
+    schedule: ScheduleName | None = None
+    schedule_steps: list[Size] = []
+    schedule_factor: float | None = Field(default=None, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> Self:
+        check_schedule(self.schedule, self.schedule_steps, self.schedule_factor)
+        return self
+
+
 class TaskBudget(Strict):
     """What one task changes in a budget: its steps, and hidden sizes by model."""
 
@@ -39,10 +52,11 @@ class TaskBudget(Strict):
     hidden_size: dict[Slug, Size] = {}
 
 
-class Budget(Strict):
+class Budget(Scheduled):
     """How long every job trains, in optimiser steps, and on what.
 
-    ``images`` maps a full image set (``mnist``, ``cifar10``) to the one that this budget takes in its place.
+    ``images`` maps a full image set (``mnist``, ``cifar10``) to the one that this budget takes in its place. Its
+    schedule is that of all settings that name none; without one their learning rate is constant.
     """
 
     summary: Words
@@ -61,7 +75,7 @@ class Row(Strict):
     model: Reference
 
 
-class Settings(Strict):
+class Settings(Scheduled):
     """A model's hyper-parameters on a task: those of its training, and in ``hyper`` those of its cell."""
 
     origin: Words
@@ -71,7 +85,6 @@ class Settings(Strict):
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=0.0, ge=0)
     gradient_clip_norm: float | None = Field(default=None, gt=0)
-    schedule: Literal["constant", "cosine"] = "constant"
     hyper: dict[Argument, Plain] = {}
 
     @field_validator("hyper")
@@ -128,7 +141,7 @@ class SuiteSpec(Strict):
         return {"default_budget": names[0], "full_budget": names[-1], **value}
 
     @model_validator(mode="after")
-    def _names_agree(self) -> "SuiteSpec":
+    def _names_agree(self) -> Self:
         search = self.search
         budgets = [self.default_budget, self.full_budget, *([search.budget] if search else [])]
         _require("budget", budgets, self.budgets)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from asrnn_bench.plain_text import plain
 from asrnn_bench.records import Job, TrainingConfig
 from asrnn_bench.written import digest
+from asrnn_data.tasks import TASKS
 
 OF_THE_BUDGET = frozenset({"batch_size", "max_steps", "validate_every"})
 """The fields of a training that belong to the budget, and are equal where models are compared."""
@@ -47,7 +48,11 @@ def places(jobs: Iterable[Job]) -> dict[str, Place]:
 
 def protocol(job: Job) -> str:
     """Return a digest of all that must be equal where two models are compared: task, assets, steps, batches."""
-    return digest([job.task.model_dump(mode="json"), job.training.model_dump(include=set(OF_THE_BUDGET))])[:12]
+    # As jobs of older schemas have it, which are compared with later ones: the scaling is among the assets.
+    task = job.task.model_dump(mode="json", exclude={"scaling", "sequence_length"})
+    if _sequence_length(job) != _registered_length(job):
+        task["sequence_length"] = _sequence_length(job)
+    return digest([task, job.training.model_dump(include=set(OF_THE_BUDGET))])[:12]
 
 
 def making(job: Job) -> tuple[str, ...]:
@@ -65,7 +70,7 @@ def hyperparameters(job: Job) -> str:
         return ""
     words = _training_words(job)
     shown = {"optimizer", "learning_rate", *(["momentum"] if job.training.optimizer == "sgd" else [])}
-    shown |= {name for name, value in words.items() if value != TrainingConfig.model_fields[name].default}
+    shown |= {name for name, value in words.items() if value not in (None, TrainingConfig.model_fields[name].default)}
     return " ".join(_written({name: value for name, value in words.items() if name in shown} | _own_words(job)))
 
 
@@ -133,7 +138,8 @@ def _setting_words(job: Job) -> Words:
 
 
 def _training_words(job: Job) -> Words:
-    return {name: value for name, value in job.training if name not in OF_THE_BUDGET}
+    words = {name: value for name, value in job.training if name not in OF_THE_BUDGET}
+    return words | {"schedule_steps": "+".join(map(str, job.training.schedule_steps)) or None}
 
 
 def _own_words(job: Job) -> Words:
@@ -147,8 +153,18 @@ def _protocol_words(job: Job) -> Words:
         **task.variants,
         "images": task.images,
         "version": task.version,
+        "sequence_length": _sequence_length(job),
         **{name: value for name, value in training if name in OF_THE_BUDGET},
     }
+
+
+def _sequence_length(job: Job) -> int | None:
+    """Return T: the job's own, or that of its task where its schema says none."""
+    return job.task.sequence_length or _registered_length(job)
+
+
+def _registered_length(job: Job) -> int | None:
+    return TASKS[job.task.name].sequence_length if job.task.name in TASKS else None
 
 
 def _asset_words(job: Job) -> Words:

@@ -22,7 +22,7 @@ from asrnn_bench.atomic import is_there, replace
 from asrnn_bench.disk_errors import is_passing, wait_out
 from asrnn_bench.plain_text import brief
 from asrnn_bench.reading import read_file
-from asrnn_bench.running.job_directory import checkpoint_file, checkpoint_steps
+from asrnn_bench.running.job_directory import checkpoint_file, checkpoint_steps, digest_file
 
 LARGEST = 1 << 40
 """Bytes of a checkpoint."""
@@ -53,11 +53,12 @@ class Checkpoints(CheckpointIO):
 
     Args:
         folder: where they are.
-        key: the job's identity, which is written into each and asked for when it is read.
+        key: the identity of the job without its rung, which is written into each and asked for when it is read.
+        steps: after how many steps the job ends; a later checkpoint is of a later rung, and is not read.
     """
 
-    def __init__(self, folder: Path, key: str) -> None:
-        self.folder, self.key = folder, key
+    def __init__(self, folder: Path, key: str, steps: int | None = None) -> None:
+        self.folder, self.key, self.steps = folder, key, steps
 
     def path(self, step: int) -> Path:
         """Return the file of the checkpoint after ``step`` optimiser steps."""
@@ -73,7 +74,7 @@ class Checkpoints(CheckpointIO):
         buffer = io.BytesIO()
         torch.save({**checkpoint, "job": self.key}, buffer)
         content = buffer.getvalue()
-        wait_out(lambda: replace(_sidecar(file), sha256(content).hexdigest() + "\n"))
+        wait_out(lambda: replace(digest_file(file), sha256(content).hexdigest() + "\n"))
         wait_out(lambda: replace(file, content))
         for step in sorted(checkpoint_steps(self.folder), reverse=True)[KEPT:]:
             self.remove_checkpoint(self.path(step))
@@ -90,7 +91,7 @@ class Checkpoints(CheckpointIO):
         file = Path(path)
         try:
             content = read_file(file, LARGEST)
-            expected = read_file(_sidecar(file)).decode("ascii").strip()
+            expected = read_file(digest_file(file)).decode("ascii").strip()
         except (OSError, UnicodeDecodeError, MemoryError) as error:
             if is_passing(error):
                 raise
@@ -111,13 +112,15 @@ class Checkpoints(CheckpointIO):
     def remove_checkpoint(self, path: str | Path) -> None:
         """Remove a checkpoint and its digest."""
         _remove(Path(path))
-        _remove(_sidecar(Path(path)))
+        _remove(digest_file(Path(path)))
 
     def newest(self) -> Found:
         """Return the newest checkpoint that can be used."""
         refused: list[str] = []
         for place, step in enumerate(sorted(checkpoint_steps(self.folder), reverse=True)):
             try:
+                if self.steps is not None and step > self.steps:
+                    raise DamagedCheckpointError(f"{self.path(step).name}: the job ends after {self.steps} steps")
                 self.load_checkpoint(self.path(step))
             except DamagedCheckpointError as error:
                 refused.append(str(error))
@@ -141,11 +144,11 @@ class Checkpoints(CheckpointIO):
             if not is_there(file.with_suffix("")):
                 _remove(file)
         for step in checkpoint_steps(self.folder):
-            whole = _is_file(self.path(step)) and _is_file(_sidecar(self.path(step)))
+            whole = _is_file(self.path(step)) and _is_file(digest_file(self.path(step)))
             if not whole:
                 self.remove_checkpoint(self.path(step))
             elif found is not None and step > found.step:
-                for file in (self.path(step), _sidecar(self.path(step))):
+                for file in (self.path(step), digest_file(self.path(step))):
                     file.replace(file.with_name(f"{file.name}.refused"))
         probe = self.folder / ".writable"
         probe.touch()
@@ -161,7 +164,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _sidecar(file: Path) -> Path:
-    return file.with_name(file.name + ".sha256")

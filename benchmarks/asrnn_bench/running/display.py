@@ -211,7 +211,7 @@ def dry_run_table(
         table.add_row(
             *([task, job.model.name] if wide else [f"  {job.model.name}"]),
             str(job.model.hidden_size or ""),
-            str(job.training.max_steps),
+            str(job.training.steps),
             ranges([jobs[index].seed for index in group]),
             str(sum(done[index] for index in group)),
             "no data" if job.task.images not in images else "unknown" if seconds is None else duration(seconds),

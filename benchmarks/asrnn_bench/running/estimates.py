@@ -56,7 +56,7 @@ def known_paces(output: Path, jobs: Iterable[Job]) -> dict[Kind, Pace]:
                 seconds = record.cost.train_seconds
                 around = seconds_around(directory, record.attempt, seconds)
                 starts += [] if around is None else [around]
-                steps[kind] = seconds / record.job.training.max_steps
+                steps[kind] = seconds / record.job.training.steps
                 break
     start = median(starts) if starts else START_SECONDS
     return {kind: Pace(step, start) for kind, step in steps.items()}
@@ -87,7 +87,7 @@ def seconds_around(directory: JobDirectory, attempt: int | None, train_seconds: 
 def job_seconds(job: Job, paces: dict[Kind, Pace]) -> float | None:
     """Estimate how long a job takes; ``None`` where none of its kind is known."""
     pace = paces.get(kind_of(job))
-    return None if pace is None else pace.around_seconds + pace.step_seconds * job.training.max_steps
+    return None if pace is None else pace.around_seconds + pace.step_seconds * job.training.steps
 
 
 def plan_seconds(jobs: Sequence[Job], paces: dict[Kind, Pace], slots: int) -> float | None:
@@ -115,7 +115,7 @@ def seconds_to_go(views: Sequence[JobView], slots: int, start_seconds: float = S
         if view.state in ("waiting", "running"):
             step = speed_of(view.job.task.name, view.job.model.name) if view.job.model.hidden_size else 0.0
             start = start_seconds if view.state == "waiting" else 0.0
-            left.append(start + step * view.job.training.max_steps * (1.0 - view.fraction))
+            left.append(start + step * view.job.training.steps * (1.0 - view.fraction))
     return max([sum(left) / slots, *left], default=0.0)
 
 
@@ -133,7 +133,7 @@ def _step_seconds(views: Iterable[JobView]) -> Callable[[str, str], float] | Non
             continue
         pair = (view.job.task.name, view.job.model.name)
         if view.train_seconds is not None:
-            finished.setdefault(pair, []).append(view.train_seconds / view.job.training.max_steps)
+            finished.setdefault(pair, []).append(view.train_seconds / view.job.training.steps)
         elif view.progress.get("steps_per_second"):
             running.setdefault(pair, []).append(1.0 / float(view.progress["steps_per_second"]))
     seen = {pair: mean(times) for pair, times in (running | finished).items()}

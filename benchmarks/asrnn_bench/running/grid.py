@@ -66,10 +66,10 @@ def running_table(views: Sequence[JobView], width: int, rows: int | None = None)
 def _doing(view: JobView) -> dict[str, str]:
     """Return what a running job does, by the column that says it."""
     now, speed = view.progress, view.progress.get("steps_per_second")
-    left = (view.job.training.max_steps - int(now.get("step") or 0)) / speed if speed else None
+    left = (view.job.training.steps - int(now.get("step") or 0)) / speed if speed else None
     return {
         "running": view.job.label,
-        "step": f"{now.get('step', 0)}/{view.job.training.max_steps}",
+        "step": f"{now.get('step', 0)}/{view.job.training.steps}",
         "loss": f"{now['loss']:.3f}" if now.get("loss") is not None else "",
         "steps/s": f"{speed:.1f}" if speed else "",
         "to go": "" if left is None else duration(left),

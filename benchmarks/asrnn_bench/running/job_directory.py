@@ -146,15 +146,39 @@ class JobDirectory:
         """Return the step of the newest checkpoint, 0 where there is none; none is read."""
         return max(checkpoint_steps(self.checkpoints), default=0)
 
+    def take_checkpoint(self, earlier: "JobDirectory") -> bool:
+        """Copy the newest checkpoint of the rung before, and return whether there was one; without it all is trained.
+
+        Raises:
+            OSError: it cannot be read or written.
+        """
+        step = earlier.saved_step()
+        if not step:
+            return False
+        source, target = checkpoint_file(earlier.checkpoints, step), checkpoint_file(self.checkpoints, step)
+        self.checkpoints.mkdir(exist_ok=True)
+        for here, there in ((digest_file(source), digest_file(target)), (source, target)):  # as they are written
+            replace(there, here.read_bytes())
+        return True
+
     def clear(self, *, keep_checkpoints: bool) -> None:
-        """Remove what a job that has its result needs no more: checkpoints, and what killed processes half wrote."""
-        if not keep_checkpoints:
+        """Remove what a job that has its result needs no more: checkpoints, and what killed processes half wrote.
+
+        The checkpoints of a rung stay: the next one goes on from them.
+        """
+        if not keep_checkpoints and not self._may_be_a_rung():
             shutil.rmtree(self.checkpoints, ignore_errors=True)
         with suppress(OSError):  # what stays does no harm
             for file in [*self.path.glob(".*.json.*"), *self.path.glob("attempts/*/.*.json.*")]:
                 file.unlink(missing_ok=True)
             for folder in self.path.glob("attempts/.claim.*"):
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def _may_be_a_rung(self) -> bool:
+        try:
+            return self.job().training.rung is not None
+        except (UsageError, OSError):
+            return True
 
     def holder(self) -> Attempt | None:
         """Return the attempt of a living process that has the job in hand."""
@@ -358,6 +382,11 @@ def _can_be_shown(name: str, value: Any) -> bool:
 def checkpoint_file(folder: Path, step: int) -> Path:
     """Return the file of the checkpoint after ``step`` optimiser steps."""
     return folder / f"step-{step:08d}.ckpt"
+
+
+def digest_file(checkpoint: Path) -> Path:
+    """Return the file that holds the sha256 of a checkpoint."""
+    return checkpoint.with_name(checkpoint.name + ".sha256")
 
 
 def checkpoint_steps(folder: Path) -> Iterator[int]:

@@ -29,11 +29,19 @@ class Resumption(Callback):
         checkpoints: where to save.
         options: how often.
         stop: whether this process was asked to stop.
+        rung: after how many steps to save and end the training, as if there were no batch any more; None at its end.
     """
 
     def __init__(
-        self, directory: JobDirectory, attempt: Attempt, checkpoints: Checkpoints, options: Options, stop: StopRequest
+        self,
+        directory: JobDirectory,
+        attempt: Attempt,
+        checkpoints: Checkpoints,
+        options: Options,
+        stop: StopRequest,
+        rung: int | None = None,
     ) -> None:
+        self.rung = rung
         self.directory, self.attempt, self.checkpoints, self.stop = directory, attempt, checkpoints, stop
         self.every_seconds, self.every_steps = options.checkpoint_seconds, options.checkpoint_steps
         self._saved_at = time.monotonic()
@@ -70,16 +78,21 @@ class Resumption(Callback):
         Raises:
             PreemptedError: the process was asked to stop; all that it did is saved.
             SupersededError: a later attempt has taken over.
+            StopIteration: the rung is reached; to Lightning's loop this is the end of the data.
         """
         self._put_generators_back()
         stopping = self._agree(trainer, self.stop.requested)
+        paused = trainer.global_step == self.rung
         new = trainer.global_step > self._saved_step
-        if new and (stopping or self._agree(trainer, self._is_due(trainer.global_step))):
+        if new and (stopping or paused or self._agree(trainer, self._is_due(trainer.global_step))):
             self._between_batches = True
             self._save(trainer)
             self._between_batches = False
         if stopping:
             self.stop.end()
+        if paused:
+            trainer.should_stop = True
+            raise StopIteration
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the whole training, so that a test that is killed costs a test."""

@@ -78,7 +78,7 @@ class JobView:
     @property
     def fraction(self) -> float:
         """How much of its training is behind it, in [0, 1]."""
-        return min(1.0, float(self.progress.get("step") or 0) / self.job.training.max_steps)
+        return min(1.0, float(self.progress.get("step") or 0) / self.job.training.steps)
 
 
 class Observer:

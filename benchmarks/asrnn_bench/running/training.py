@@ -109,8 +109,8 @@ def train(
     model = build(job, directory, data, gpu)
     if options.world_size > 1 and not torch.cuda.is_available():
         _refuse_batch_statistics(model, job)
-    module = build_module(job, model, data)
-    checkpoints = Checkpoints(directory.checkpoints, job.key)
+    module = build_module(job, model, data.num_classes)
+    checkpoints = Checkpoints(directory.checkpoints, job.whole_key, job.training.steps)
     found = wait_out(checkpoints.newest)
     if first:
         if not wait_out(lambda: directory.is_latest(attempt)):
@@ -118,10 +118,10 @@ def train(
         wait_out(lambda: checkpoints.tidy(found))
         begins = f"step {found.step} ({found.which})" if found.path else "scratch"
         wait_out(lambda: attempt.write_start(begins, found.refused))
-    progress = Progress(directory, attempt.number, job.training.max_steps, silent=not first, beats=beats)
+    progress = Progress(directory, attempt.number, job.training.steps, silent=not first, beats=beats)
     progress.write("starting", found.step)
     selection = Selection(attempt.path / "metrics.jsonl" if first else None)
-    resumption = Resumption(directory, attempt, checkpoints, options, stop)
+    resumption = Resumption(directory, attempt, checkpoints, options, stop, job.training.rung)
     loggers = make_loggers(options.loggers, attempt.path, job) if first else []
     trainer = build_trainer(job, [selection, progress, resumption], options, checkpoints, loggers)
     stop.check()
@@ -165,7 +165,9 @@ def train(
 def build_data(job: Job, data_dir: Path | None) -> SequenceDataModule:
     """Return the job's data module, after a check that its protocol assets are the ones the job names."""
     task = find_task(job.task.name)
-    if task.version != job.task.version or task.assets(job.task.images, **job.task.variants) != job.task.assets:
+    planned = (job.task.version, job.task.sequence_length or task.sequence_length)
+    assets = task.assets(job.task.images, **job.task.variants)
+    if (task.version, task.sequence_length) != planned or assets != job.task.assets:
         raise DamagedDataError(
             f"the job was planned with another version of task {job.task.name}; run the suite again to plan it anew"
         )
@@ -211,13 +213,17 @@ def _refuse_batch_statistics(model: Model, job: Job) -> None:
         )
 
 
-def build_module(job: Job, model: Model, data: SequenceDataModule) -> SequenceClassifier:
+def build_module(job: Job, model: Model, num_classes: int) -> SequenceClassifier:
     """Return what trains the model as the job says."""
+    training = job.training
+    own = {"schedule", "schedule_steps", "schedule_factor", "batch_size", "max_steps", "validate_every", "rung"}
     return SequenceClassifier(
         model,
-        num_classes=data.num_classes,
-        schedule_steps=job.training.max_steps,
-        **job.training.model_dump(exclude={"batch_size", "max_steps", "validate_every"}),
+        num_classes=num_classes,
+        schedule=training.schedule,
+        schedule_steps=training.schedule_steps or training.max_steps,
+        schedule_factor=training.schedule_factor,
+        **training.model_dump(exclude=own),
     )
 
 

@@ -88,6 +88,6 @@ def take_turns(directory: JobDirectory, data_dir: Path | None, steps: int, clock
     turns = Turns(data, job.threads, steps, clock)
     model = build(job, directory, data)
     watching = [Selection(attempt.path / "metrics.jsonl"), Progress(directory, attempt.number, job.training.max_steps)]
-    build_trainer(job, [*watching, turns]).fit(build_module(job, model, data), datamodule=data)
+    build_trainer(job, [*watching, turns]).fit(build_module(job, model, data.num_classes), datamodule=data)
     turns.scan_backend = model.scan_backend
     return turns

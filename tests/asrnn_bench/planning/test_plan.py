@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+from bench_support import TINY
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.spec import load_suite
 from asrnn_bench.records import Job
 from asrnn_bench.written import canonical_json
+from asrnn_data.tasks import find_task
 
 CELL = """
 from torch import nn
@@ -127,3 +129,36 @@ def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
         (tmp_path / folder / "cell.py").write_text(CELL)
     with pytest.raises(UsageError, match="two models are called 'my-cell'"):
         plan(models=[f"{tmp_path}/a/cell.py:MyCell", f"{tmp_path}/b/cell.py:MyCell"])
+
+
+def test_a_budget_names_the_schedule_of_all_settings_that_name_none(tmp_path: Path) -> None:
+    text = TINY.replace('models = ["rnn"]', 'models = ["rnn", "lstm", "gru"]')
+    text = text.replace("seeds = [0]", 'seeds = [0]\nschedule = "cosine"')
+    text += """
+[settings.permuted-mnist.lstm]
+origin = "a test"
+schedule = "steps"
+schedule_steps = [2, 3]
+schedule_factor = 0.1
+
+[settings.permuted-mnist.gru]
+origin = "a test"
+schedule = "constant"
+"""
+    file = tmp_path / "tiny.toml"
+    file.write_text(text)
+    jobs = {job.model.name: job.training for job in make_plan(load_suite(str(file)), Request()).jobs}
+    assert {name: training.schedule for name, training in jobs.items()} == {
+        "chance": "cosine",
+        "logistic-regression": "cosine",
+        "rnn": "cosine",
+        "lstm": "steps",
+        "gru": "constant",
+    }
+    assert (jobs["lstm"].schedule_steps, jobs["lstm"].schedule_factor) == ([2, 3], 0.1)
+
+
+def test_a_job_says_the_length_of_its_sequences_and_the_scaling_of_its_input() -> None:
+    for job in make_plan(load_suite("long-range"), Request()).jobs:
+        assert job.task.sequence_length == find_task(job.task.name).sequence_length
+        assert job.task.scaling in job.task.assets

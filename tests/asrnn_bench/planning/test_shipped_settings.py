@@ -2,9 +2,10 @@
 
 import pytest
 
-from asrnn import SequenceClassifier, build_model
+from asrnn import build_model
 from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.spec import load_suite, shipped_suites
+from asrnn_bench.running.training import build_module
 from asrnn_data.tasks import find_task
 
 SETTINGS = [
@@ -23,5 +24,4 @@ def test_a_model_is_built_and_its_optimiser_made(suite: str, task: str, model: s
     target = job.model.target.removeprefix("asrnn.cells.").partition(":")[0].replace("_", "-")
     found = find_task(task)
     built = build_model(target, input_size=found.input_size, hidden_size=8, num_outputs=10, **job.model.hyper)
-    training = job.training.model_dump(exclude={"batch_size", "max_steps", "validate_every"})
-    SequenceClassifier(built, schedule_steps=job.training.max_steps, **training).configure_optimizers()
+    build_module(job, built, num_classes=10).configure_optimizers()
