@@ -6,15 +6,13 @@ any other, and its leaderboard would be ``<suite>.trials-<n>-steps``, were one m
 
 import csv
 import io
-import itertools
 import json
-import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from asrnn.errors import UsageError
 from asrnn_bench.planning.plan import Plan, Request, make_plan, training_settings
 from asrnn_bench.planning.spec import Budget, Search, Settings, SuiteSpec
+from asrnn_bench.planning.trials import draw, search_of
 from asrnn_bench.planning.values import Plain
 from asrnn_bench.records import Job, Record
 
@@ -29,34 +27,6 @@ class Trials:
     numbers: dict[str, int]
 
 
-def search_of(suite: SuiteSpec) -> Search:
-    """Return the suite's search.
-
-    Raises:
-        UsageError: it has none.
-    """
-    if suite.search is None:
-        raise UsageError(f"suite {suite.name} has no [search], so there is nothing to draw trials from")
-    return suite.search
-
-
-def draw(search: Search, model: str) -> list[Settings]:
-    """Return a model's trials: a sample without replacement of all combinations in its space.
-
-    Raises:
-        UsageError: the space has fewer combinations than there are to be trials.
-    """
-    space = search.space.get(model) or search.space.get("default")
-    if space is None:
-        raise UsageError(f"the suite has no [search.space.{model}] and no [search.space.default]")
-    combinations = [dict(zip(space, values, strict=True)) for values in itertools.product(*space.values())]
-    if len(combinations) < search.trials:
-        raise UsageError(f"[search.space.{model}] has {len(combinations)} combinations for {search.trials} trials")
-    # A generator for people's experiments, not for secrets.
-    chosen = random.Random(f"asrnn-bench/search/{search.seed}/{model}").sample(combinations, search.trials)  # noqa: S311
-    return [_settings(values, f"trial {number}") for number, values in enumerate(chosen, start=1)]
-
-
 def plan_trials(suite: SuiteSpec, models: list[str], tasks: list[str], threads: int) -> Trials:
     """Return the jobs of all trials of ``models`` on ``tasks``; by default the suite's own."""
     search = search_of(suite)
@@ -66,7 +36,7 @@ def plan_trials(suite: SuiteSpec, models: list[str], tasks: list[str], threads: 
     for job in plan.jobs:
         if job.model.name == "chance" or job.seed != plan.jobs[0].seed:
             continue
-        for number, settings in enumerate(draw(search, job.model.name), start=1):
+        for number, settings in enumerate(draw(search, job.model.name, job.task.name), start=1):
             trial = _trial(job, settings, search, suite.budget(search.budget)[1])
             jobs.append(trial)
             numbers[trial.key] = number
@@ -136,19 +106,14 @@ def write_outcome(
     return table, settings
 
 
-def _settings(values: dict[str, Plain], origin: str) -> Settings:
-    own = {name: value for name, value in values.items() if name in Settings.model_fields}
-    hyper = {name: value for name, value in values.items() if name not in own}
-    return Settings.model_validate({**own, "origin": origin, "hyper": hyper})
-
-
 def _trial(job: Job, settings: Settings, search: Search, budget: Budget) -> Job:
     training = training_settings(budget, settings)
-    training |= {"max_steps": search.max_steps, "validate_every": search.validate_every}
+    steps = max(1, round(search.rungs[-1] * job.training.max_steps))
+    training |= {"max_steps": steps, "validate_every": min(job.training.validate_every, steps)}
     value = job.model_dump()
     value["model"]["hyper"] = settings.hyper
     value["training"] |= training
-    value |= {"budget": f"trials-{search.max_steps}-steps", "settings": settings.origin}
+    value |= {"budget": f"trials-{steps}-steps", "settings": settings.origin}
     return Job.model_validate(value | {"tested": False, "seed": search.seed})
 
 

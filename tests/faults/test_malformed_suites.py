@@ -38,13 +38,22 @@ hyper = { nonlinearity = "relu" }
 
 [search]
 trials = 2
-max_steps = 2
-validate_every = 1
+rungs = [0.5]
 budget = "tiny"
 tasks = ["permuted-mnist"]
 
+[search.published.permuted-mnist.rnn]
+origin = "another test"
+learning_rate = 0.1
+
 [search.space.default]
 learning_rate = [0.1, 0.01]
+
+[search.space.rnn]
+optimizer = ["adam", "sgd"]
+learning_rate = { adam = { low = 0.001, high = 0.1, log = true }, sgd = [0.1] }
+gradient_clip_norm = ["none", 1.0]
+sigma_w = { low = 1, high = 3 }
 """
 )
 

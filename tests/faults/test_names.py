@@ -94,8 +94,7 @@ def test_no_suite_holds_a_hostile_name(tmp_path: Path, place: str, name: str) ->
         "[variant]": f"[variants.permuted-mnist]\npermutation = {word}\n",
         "[hyper]": f'[settings.permuted-mnist.rnn]\norigin = "x"\nhyper = {{ {word} = 1 }}\n',
         "[space]": (
-            '[search]\ntrials = 1\nmax_steps = 1\nvalidate_every = 1\nbudget = "tiny"\ntasks = ["permuted-mnist"]\n'
-            f"[search.space.rnn]\n{word} = [1]\n"
+            f'[search]\ntrials = 1\nbudget = "tiny"\ntasks = ["permuted-mnist"]\n[search.space.rnn]\n{word} = [1]\n'
         ),
     }
     if place in added:

@@ -1,11 +1,12 @@
 """Suites as data: TOML read strictly into pydantic models."""
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -15,6 +16,7 @@ from asrnn.registry import list_models
 from asrnn_bench.faults import first_fault
 from asrnn_bench.paths import expanded
 from asrnn_bench.plain_text import plain
+from asrnn_bench.planning.space import Optimizer, Space, bounds
 from asrnn_bench.planning.values import Argument, Plain, Reference, Words
 from asrnn_bench.reading import read_file
 from asrnn_bench.records import Count, ScheduleName, Size, Slug, check_schedule
@@ -79,7 +81,7 @@ class Settings(Scheduled):
     """A model's hyper-parameters on a task: those of its training, and in ``hyper`` those of its cell."""
 
     origin: Words
-    optimizer: Literal["sgd", "adagrad", "rmsprop", "adam", "adamw"] = "adam"
+    optimizer: Optimizer = "adam"
     learning_rate: float = Field(default=1e-3, gt=0)
     structured_learning_rate: float | None = Field(default=None, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
@@ -97,17 +99,64 @@ class Settings(Scheduled):
         return hyper
 
 
+MAY_BE_NONE = ("gradient_clip_norm", "structured_learning_rate")
+"""Settings of which a search can try ``"none"``, which leaves them out."""
+
+
+def settings_of(values: Mapping[str, Plain], origin: str) -> Settings:
+    """Return settings from values by name; those that are none of the training are the cell's."""
+    hyper = {name: value for name, value in values.items() if name not in Settings.model_fields}
+    left_out = {name for name in MAY_BE_NONE if values.get(name) == "none"}
+    own = {name: value for name, value in values.items() if name not in hyper and name not in left_out}
+    return Settings.model_validate({**own, "origin": origin, "hyper": hyper})
+
+
 class Search(Strict):
-    """How hyper-parameters were found: the same number of trials for every model, each drawn from its space."""
+    """How hyper-parameters are found: the same number of trials for every model, all but the best third ended early.
+
+    ``rungs`` are shares of a training's steps; at each of them the best third by validation goes on. ``published`` are
+    settings that stand in for the first trial of a model on a task. A model that has no space takes ``default``'s.
+    """
 
     trials: Size
-    max_steps: Size
-    validate_every: Size
-    seed: Count = 0
+    rungs: list[float] = Field(default=[0.25, 0.5, 1.0], min_length=1)
+    seed: Count = 1000
     budget: str
-    tasks: list[Slug]
+    tasks: list[Slug] = Field(min_length=1)
     same_as: dict[Slug, Slug] = {}
-    space: dict[Slug, dict[Argument, list[Plain]]]
+    published: dict[Slug, dict[Slug, Settings]] = {}
+    space: dict[Slug, Space]
+
+    @field_validator("rungs")
+    @classmethod
+    def _shares_grow(cls, rungs: list[float]) -> list[float]:
+        if rungs[0] <= 0 or rungs[-1] > 1 or any(later <= earlier for earlier, later in pairwise(rungs)):
+            raise ValueError("rungs are growing shares of a training's steps, at most 1, such as [0.25, 0.5, 1.0]")
+        return rungs
+
+    @field_validator("space")
+    @classmethod
+    def _holds_settings(cls, space: dict[str, Space]) -> dict[str, Space]:
+        """Refuse a value that no job can have before any is drawn."""
+        for model, axes in space.items():
+            optimizers = bounds(axes["optimizer"]) if "optimizer" in axes else ["adam"]
+            for name, axis in axes.items():
+                if isinstance(axis, dict) and (name == "optimizer" or set(axis) != set(optimizers)):
+                    words = f"{model}.{name} has an axis for {', '.join(axis)}; the optimizers of this space are"
+                    raise ValueError(f"{words} {', '.join(map(str, optimizers))}")
+                for value in bounds(axis):
+                    _can_be_set(model, name, value)
+        return space
+
+
+def _can_be_set(model: str, name: str, value: Plain) -> None:
+    """Refuse a value of a search space that no settings can have."""
+    if name in ("origin", "hyper", "schedule_steps"):
+        raise ValueError(f"{model}.{name} is no setting that can be searched; remove it")
+    try:
+        settings_of({name: value}, "a trial")
+    except ValidationError as error:
+        raise ValueError(f"{model}.{first_fault(error, Settings)}") from error
 
 
 class SuiteSpec(Strict):
@@ -147,14 +196,17 @@ class SuiteSpec(Strict):
         _require("budget", budgets, self.budgets)
         _require("task", self.tasks, TASKS)
         tasks = [*self.settings, *self.variants, *(task for budget in self.budgets.values() for task in budget.tasks)]
-        tasks += [*search.tasks, *search.same_as, *search.same_as.values()] if search else []
+        tasks += [*search.tasks, *search.same_as, *search.same_as.values(), *search.published] if search else []
         _require(f"task of suite {self.name}", tasks, self.tasks)
         for budget in self.budgets.values():
             _require("image set", [*budget.images, *budget.images.values()], IMAGE_SETS)
         _rows_agree(self.rows, self.models)
         models = [model for settings in self.settings.values() for model in settings]
         models += [m for b in self.budgets.values() for task in b.tasks.values() for m in task.hidden_size]
-        _no_typing_error(models + (list(search.space) if search else []), self.names)
+        if search:
+            models += [*search.space, *(model for settings in search.published.values() for model in settings)]
+            _seeds_differ(search, self.budgets)
+        _no_typing_error(models, self.names)
         return self
 
     @property
@@ -176,6 +228,13 @@ def _require(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
     for name in names:
         if name not in known:
             raise ValueError(str(UnknownNameError(kind, name, known)))
+
+
+def _seeds_differ(search: Search, budgets: dict[str, Budget]) -> None:
+    """Refuse a search with a seed of the runs that its settings are for: they would be chosen for that seed's luck."""
+    for name, budget in budgets.items():
+        if search.seed in budget.seeds:
+            raise ValueError(f"search.seed is {search.seed}, which is a seed of budget {name} too; choose another one")
 
 
 def _rows_agree(rows: dict[str, Row], models: list[str]) -> None:

@@ -37,8 +37,7 @@ learning_rate = 0.02
 
 [search]
 trials = 2
-max_steps = 2
-validate_every = 2
+rungs = [0.5]
 budget = "tiny"
 tasks = ["permuted-mnist"]
 
