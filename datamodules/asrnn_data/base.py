@@ -33,7 +33,8 @@ from asrnn_data.tasks import Task
 class SequenceDataModule(LightningDataModule, ABC):
     """Sequences `[B, T, I]` (float32) with classes `[B]` (int64), under a task's protocol.
 
-    The images lie in memory as bytes, on the trainer's device, and become sequences a batch at a time.
+    The images lie in memory as bytes, on the trainer's device, and become sequences a batch at a time. A batch is a
+    view of memory `[T, B, I]`: that is the order in which recurrences read it.
     An epoch drops its incomplete last batch. Each epoch has an order and training noise of its own, with a `Trainer` or
     without. Where several processes train together (DDP), each takes an equal share of the same batch, and of
     validation and test a share without repetitions.
@@ -297,7 +298,7 @@ class SequenceDataModule(LightningDataModule, ABC):
     def _batch(self, part: str, chosen: Tensor, stream: str, rows: Tensor) -> Batch:
         source = self._sources[self._parts[part].source]
         if not len(chosen):  # which no transform needs to know
-            sequences = torch.empty(0, self.sequence_length, self.input_size, dtype=torch.float32, device=chosen.device)
-            return sequences, source.labels[chosen]
+            empty = torch.empty(self.sequence_length, 0, self.input_size, dtype=torch.float32, device=chosen.device)
+            return empty.transpose(0, 1), source.labels[chosen]
         # index_select, because indexing by brackets copies a byte at a time
         return self.make_sequences(source.images.index_select(0, chosen), stream, rows), source.labels[chosen]

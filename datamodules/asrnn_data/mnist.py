@@ -60,7 +60,8 @@ class PermutedMNIST(SequenceDataModule):
 
     def make_sequences(self, images: Tensor, stream: str, rows: Tensor) -> Tensor:
         """Return images `[B, 1, 28, 28]` as `[B, 784, 1]`."""
-        return pixels_to_sequence(scale_images(images, self.image_set.scaling)).index_select(1, self._permutation)
+        sequences = pixels_to_sequence(scale_images(images, self.image_set.scaling))
+        return sequences.transpose(0, 1).index_select(0, self._permutation).transpose(0, 1)
 
 
 class NoisePaddedMNIST(NoisePadded):

@@ -50,7 +50,7 @@ def fill_noise(out: Tensor, asset: str, stream: str, rows: Tensor) -> Tensor:
     4-th 16-bit integer of word p div 4, lowest bits first.
 
     Args:
-        out: `[B, T, I]` float32; a slice along time is fine.
+        out: `[B, T, I]` float32; a slice along time and another order in memory are fine.
         asset: ``"per-sample-v1"``, or ``"shared-v1"``, which ignores stream and rows.
         stream: names what the rows are counted in, such as ``"batch/<seed>/<step>"`` or ``"sample/test"``.
         rows: `[B]` int64, on the device of `out`.
@@ -81,7 +81,8 @@ def _row_keys(stream: str, rows: Tensor) -> Tensor:
 
 
 def _fill_rows(out: Tensor, keys: Tensor) -> Tensor:
-    fill = _compiled() if out.device.type == "cpu" and out[0].is_contiguous() else None
+    whole = out.shape[2] == 1 or out.stride(2) == 1
+    fill = _compiled() if out.device.type == "cpu" and whole else None
     if fill is None:
         return _fill_with_torch(out, keys)
     for_each_tile(lambda tile: fill(out[tile], keys[tile]), tiles_of(len(out)))
@@ -95,14 +96,15 @@ def _compiled() -> Callable[[Tensor, Tensor], None] | None:
     if isinstance(library, str):
         return None
     size, pointer = ctypes.c_int64, ctypes.c_void_p
-    library.fill_rows.argtypes, library.fill_rows.restype = [size] * 3 + [pointer] * 3, None
+    library.fill_rows.argtypes, library.fill_rows.restype = [size] * 5 + [pointer] * 3, None
     quantiles = _quantiles(_CPU)
 
     def fill(out: Tensor, keys: Tensor) -> None:
-        sizes = (len(out), out[0].numel(), out.stride(0))
+        rows, (steps, size) = out.stride(0), out.shape[1:]
+        sizes = (len(out), 1, steps * size, rows, 0) if out[0].is_contiguous() else (*out.shape, rows, out.stride(1))
         library.fill_rows(*sizes, keys.data_ptr(), quantiles.data_ptr(), out.data_ptr())
 
-    found, expected = torch.zeros(2, 3, 1001, dtype=torch.float32, device=_CPU)
+    found, expected = torch.zeros(2, 143, 3, 7, dtype=torch.float32, device=_CPU).transpose(1, 2)
     keys = _row_keys("trial", torch.arange(3, device=_CPU))
     fill(found, keys)
     if not torch.equal(found, _fill_with_torch(expected, keys)):

@@ -1,4 +1,7 @@
-"""From images to sequences: pure functions of tensors, a batch at a time."""
+"""From images to sequences: pure functions of tensors, a batch at a time.
+
+Sequences `[B, T, I]` lie in memory step by step, as `[T, B, I]`: that is how recurrences read them.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -57,12 +60,12 @@ def scale_images(images: Tensor, scaling: str) -> Tensor:
 
 def pixels_to_sequence(images: Tensor) -> Tensor:
     """Return `[B, C, H, W]` as `[B, H * W, C]`: the C channels of one pixel a step, row by row."""
-    return images.flatten(2).transpose(1, 2).contiguous()
+    return images.flatten(2).permute(2, 0, 1).contiguous().transpose(0, 1)
 
 
 def rows_to_sequence(images: Tensor) -> Tensor:
     """Return `[B, C, H, W]` as `[B, H, C * W]`: one row a step, its first channel whole, then the next."""
-    return images.transpose(1, 2).flatten(2)
+    return images.permute(2, 0, 1, 3).flatten(2).transpose(0, 1)
 
 
 def pad_with_noise(sequences: Tensor, length: int, noise: str, stream: str, rows: Tensor) -> Tensor:
@@ -76,21 +79,21 @@ def pad_with_noise(sequences: Tensor, length: int, noise: str, stream: str, rows
         rows: `[B]` int64.
     """
     batch, steps, size = sequences.shape
-    padded = _new_batch(batch, length, size, sequences.device)
+    padded = _new_batch(length, batch, size, sequences.device).transpose(0, 1)
     padded[:, :steps] = sequences
     fill_noise(padded[:, steps:], noise, stream, rows)
     return padded
 
 
-def _new_batch(batch: int, length: int, size: int, device: torch.device) -> Tensor:
-    """Return float32 memory `[B, T, I]` to write to.
+def _new_batch(length: int, batch: int, size: int, device: torch.device) -> Tensor:
+    """Return float32 memory `[T, B, I]` to write to.
 
     On the CPU it is numpy's, which asks Linux for huge pages: to fill 49 MB that are new takes 9 ms, and 41 in torch's
     pages of 4 KiB. Nor does a deterministic torch fill it with NaN first.
     """
     if device.type != "cpu":
-        return torch.empty(batch, length, size, dtype=torch.float32, device=device)
-    num_bytes = batch * length * size * 4
+        return torch.empty(length, batch, size, dtype=torch.float32, device=device)
+    num_bytes = length * batch * size * 4
     memory = np.empty(num_bytes + _ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % _ALIGNMENT
-    return torch.from_numpy(memory[start : start + num_bytes]).view(torch.float32).view(batch, length, size)
+    return torch.from_numpy(memory[start : start + num_bytes]).view(torch.float32).view(length, batch, size)

@@ -41,6 +41,13 @@ def test_a_batch_is_sequences_with_classes():
     assert (y.shape, y.dtype) == ((7,), torch.int64)
 
 
+@pytest.mark.parametrize("kind", [PixelMNIST, PermutedMNIST, NoisePaddedMNIST])
+def test_a_batch_lies_in_memory_step_by_step(kind):
+    built = module(kind, batch_size=7)
+    for x, _ in (built.train_batch(3), built.samples("val", 0, 5), built.samples("test", 2, 2)):
+        assert x.transpose(0, 1).is_contiguous()
+
+
 def test_sizes():
     built = PermutedMNIST()  # before setup, and without data
     assert (built.sequence_length, built.input_size, built.num_classes) == (784, 1, 10)

@@ -153,6 +153,14 @@ def test_samples_that_do_not_lie_in_one_piece_are_filled_too():
     assert torch.equal(fill_noise(out, "per-sample-v1", "batch/0/0", torch.arange(3)), noise(range(3), 9, 28))
 
 
+@pytest.mark.parametrize("size", [1, 3, 28, 30])
+def test_steps_that_lie_one_after_the_other_have_the_same_noise(size):
+    padded = torch.full((13, 5, size), torch.nan).transpose(0, 1)  # [T, B, I] in memory
+    fill_noise(padded[:, 2:], "per-sample-v1", "batch/0/0", torch.arange(5))
+    assert padded[:, :2].isnan().all()
+    assert torch.equal(padded[:, 2:], noise(range(5), 11, size))
+
+
 @pytest.mark.parametrize("_maker", ["compiled"], indirect=True)
 def test_compiled_noise_that_differs_in_one_bit_is_not_used(monkeypatch):
     def off_by_one_bit(out, keys):

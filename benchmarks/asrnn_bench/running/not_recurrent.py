@@ -49,7 +49,7 @@ class LogisticRegression(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits."""
-        logits: Tensor = self.linear(x.flatten(1))
+        logits: Tensor = self.linear(x.flatten(1).contiguous())  # in one order, or another last bit of the product
         return logits
 
     def num_parameters(self) -> int:
