@@ -9,6 +9,7 @@ from torch import Tensor
 from asrnn.cells import RecurrentCell
 from asrnn.cells.base import State
 from asrnn.contract.check import TOLERANCE, Check
+from asrnn.contract.precision import computes_in_float64
 from asrnn.contract.report import Verdict, failed, passed, skipped
 from asrnn.contract.subject import (
     RaisedError,
@@ -26,9 +27,20 @@ from asrnn.errors import AsrnnError
 STEPS, CUTS = 17, (1, 8)
 
 
-@torch.no_grad()
 def _carried_state(subject: Subject) -> Verdict:
-    model, x = subject.build(alone=True), subject.sequences(3, STEPS)
+    verdict = _carried_in(subject, torch.float32)
+    if verdict.outcome == "failed" and subject.once(computes_in_float64):
+        # A model that enlarges differences from step to step enlarges roundings too: in float64 they stay small.
+        return _carried_in(subject, torch.float64)
+    return verdict
+
+
+@torch.no_grad()
+def _carried_in(subject: Subject, dtype: torch.dtype) -> Verdict:
+    model, x = subject.build(alone=True), subject.sequences(3, STEPS, dtype=dtype)
+    if dtype == torch.float64:
+        with model_code():
+            model = model.double()
     whole = run(model, x)
     name = type(model.recurrence).__name__
     argument = state_argument(model.recurrence)

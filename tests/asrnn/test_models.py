@@ -429,7 +429,8 @@ def test_hooks_and_another_forward_of_a_cell_are_not_passed_over() -> None:
 
     x = torch.zeros(2, 6, 3)
     model = build_model(Shifted, **SIZES, seed=0)
-    assert torch.equal(model(x), build_model("rnn", **SIZES, seed=0)(x + 1))
+    # The product of a tensor that lies otherwise in memory may round otherwise; the shift itself changes a tenth.
+    torch.testing.assert_close(model(x), build_model("rnn", **SIZES, seed=0)(x + 1), rtol=1e-5, atol=1e-6)
     model = build_model("rnn", **SIZES, seed=0)
     seen = []
     handle = model.recurrence.register_forward_hook(lambda cell, arguments, output: seen.append(output[0].shape))

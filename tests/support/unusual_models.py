@@ -30,6 +30,16 @@ class WantsSixteens(Sound):
         super().__init__(input_size, hidden_size)
 
 
+class EnlargesRoundings(Sound):
+    """It rounds as sequences of other lengths do in some libraries, and differences grow two- or threefold a step."""
+
+    def step(self, u: Tensor, h: Tensor) -> Tensor:
+        return torch.sin(4 * (self.W(h) + u))
+
+    def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return super().forward(x * (1 + x.shape[1] * torch.finfo(x.dtype).eps), state)
+
+
 class DropsInTraining(Sound):
     """It drops inputs in training."""
 

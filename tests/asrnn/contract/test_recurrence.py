@@ -5,6 +5,7 @@ import torch
 from broken_models import CountsTwice, Sound
 from contract_support import verdict
 from torch import Tensor
+from unusual_models import EnlargesRoundings
 
 
 class HasTwoStates(CountsTwice):
@@ -68,3 +69,9 @@ def test_outputs_of_another_form_in_training_alone_are_a_failure(returned, words
     found = verdict(ReturnsOtherwiseInTraining, "same-training")
     assert found.outcome == "failed"
     assert words.replace("[5, 2, 8]", "[20, 8, 8]") in found.found
+
+
+def test_a_model_that_enlarges_roundings_is_judged_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert verdict(EnlargesRoundings, "carried-state").outcome == "passed"
+    monkeypatch.setattr("asrnn.contract.recurrence.computes_in_float64", lambda subject: False)
+    assert verdict(EnlargesRoundings, "carried-state").outcome == "failed"
