@@ -41,8 +41,7 @@ class FastCell(RecurrentCell):
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        if getattr(cls, "fast_attribute", None) in vars(cls):
-            cls._written = _attributes(cls.__mro__)
+        cls._written = _attributes(cls.__mro__)
 
     @property
     def scan_backend(self) -> str:
@@ -100,23 +99,32 @@ class FastCell(RecurrentCell):
 
     def _replaced(self) -> str:
         """Name what has been replaced since the fast scan was written; empty where nothing was."""
+        return self.replaced_since(self.fast_attribute, self.fast_reads)
+
+    def replaced_since(self, attribute: str, reads: tuple[str, ...]) -> str:
+        """Name what has been replaced since a class brought an attribute; empty where nothing was.
+
+        Args:
+            attribute: the one that says what a fast scan computes, as :attr:`fast_attribute` does.
+            reads: what that scan reads of the cell, as :attr:`fast_reads` says.
+        """
         mro = type(self).__mro__
-        if not any(self.fast_attribute in vars(base) for base in mro):
+        if not any(attribute in vars(base) for base in mro):
             return "step"
         own = vars(self)
-        for name, meant in _promise(type(self)).items():
+        for name, meant in _promise(type(self), attribute, reads).items():
             if _lookup(mro, name) is not meant or (meant is not _ABSENT and name in own):
                 return name
         return ""
 
 
 @cache
-def _promise(cls: type[FastCell]) -> dict[str, object]:
+def _promise(cls: type[FastCell], attribute: str, reads: tuple[str, ...]) -> dict[str, object]:
     """Return what ``step``, ``project`` and ``output`` led to when the fast scan was written, and it does not read."""
-    index, author = next((i, base) for i, base in enumerate(cls.__mro__) if cls.fast_attribute in vars(base))
+    index, author = next((i, base) for i, base in enumerate(cls.__mro__) if attribute in vars(base))
     mro = cls.__mro__[index:]
     # Names only now, because a module may define after its class what the class calls. A plain mixin kept no record.
-    names = _reachable(mro, _ROOTS) - (_reachable(mro, cls.fast_reads) - {*_ROOTS})
+    names = _reachable(mro, _ROOTS) - (_reachable(mro, reads) - {*_ROOTS})
     written: dict[str, object] = vars(author).get("_written") or _attributes(mro)
     return {name: written.get(name, _ABSENT) for name in sorted(names) if not hasattr(nn.Module, name)}
 

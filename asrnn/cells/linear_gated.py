@@ -8,12 +8,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from asrnn.cells.base import State
+from asrnn.cells.elementwise import ElementwiseCell
 from asrnn.cells.initialization import input_weight, zero_bias
-from asrnn.cells.parallel import ParallelCell
-from asrnn.ops import linear_recurrence
+from asrnn.ops import Operands, Recurrence, linear_recurrence
 
 
-class LinearGatedCell(ParallelCell):
+class LinearGatedCell(ElementwiseCell):
     """h_t = a_t * h_{t-1} + b_t, with a_t in (0, 1) and b_t functions of x_t.
 
     Args:
@@ -24,6 +24,9 @@ class LinearGatedCell(ParallelCell):
 
     num_rows: ClassVar[int]
     """How many numbers a unit gets of V x + b: its gates' and its candidate's."""
+
+    without_g: ClassVar[type[Recurrence]]
+    """The recurrence of ``recurrence_class`` where the candidate is as it is."""
 
     def __init__(self, input_size: int, hidden_size: int, *, positive: bool = True) -> None:
         super().__init__(input_size, hidden_size)
@@ -51,6 +54,14 @@ class LinearGatedCell(ParallelCell):
         (h,) = state
         a, b = self.coefficients(*u.chunk(self.num_rows, dim=-1))
         return (a * h + b,)
+
+    def recurrence(self) -> Recurrence:
+        """Return the recurrence with the candidate that was asked for."""
+        return self.recurrence_class() if self.positive else self.without_g()
+
+    def operands(self, x: Tensor, state: State) -> Operands:
+        """Return the input, V, b and the state."""
+        return Operands(x, self.weight_ih, self.bias, state)
 
     def scan_in_parallel(self, x: Tensor, state: State, *, return_sequence: bool) -> tuple[Tensor, State]:
         """Solve the linear recurrence; see :meth:`ParallelCell.scan_in_parallel`."""

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from asrnn.cells.linear_gated import LinearGatedCell
+from asrnn.ops import Recurrence
+from asrnn.ops.recurrences.linear_gated import OneGate, OneGatePositive
 
 
 class MinGRU(LinearGatedCell):
@@ -29,11 +31,13 @@ class MinGRU(LinearGatedCell):
     Shapes: ``weight_ih`` the rows of V_z and V_h ``[2 H, I]``, ``bias`` in the same order ``[2 H]``.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     family: ClassVar[str] = "linear"
     paper: ClassVar[str] = "Feng et al., 2024, arXiv 2410.01201"
     year: ClassVar[int] = 2024
     num_rows: ClassVar[int] = 2
+    recurrence_class: ClassVar[type[Recurrence]] = OneGatePositive
+    without_g: ClassVar[type[Recurrence]] = OneGate
 
     def coefficients(self, *u: Tensor) -> tuple[Tensor, Tensor]:
         """Compute 1 - z and z * g(V_h x + b_h), each ``[..., H]``."""

@@ -7,6 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from asrnn.cells.linear_gated import LinearGatedCell
+from asrnn.ops import Recurrence
+from asrnn.ops.recurrences.linear_gated import TwoGates, TwoGatesPositive
 
 
 class MinLSTM(LinearGatedCell):
@@ -29,11 +31,13 @@ class MinLSTM(LinearGatedCell):
     Shapes: ``weight_ih`` the rows of V_f, V_i and V_h ``[3 H, I]``, ``bias`` in the same order ``[3 H]``.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     family: ClassVar[str] = "linear"
     paper: ClassVar[str] = "Feng et al., 2024, arXiv 2410.01201"
     year: ClassVar[int] = 2024
     num_rows: ClassVar[int] = 3
+    recurrence_class: ClassVar[type[Recurrence]] = TwoGatesPositive
+    without_g: ClassVar[type[Recurrence]] = TwoGates
 
     def coefficients(self, *u: Tensor) -> tuple[Tensor, Tensor]:
         """Compute f / (f + i) and i / (f + i) * g(V_h x + b_h), each ``[..., H]``."""

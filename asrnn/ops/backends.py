@@ -87,6 +87,26 @@ def takes_scan(name: str, cell: str, *, why_not: str | None = None) -> bool:
     return asked != "loop" and why_not is None
 
 
+def parallel_takes_scan(recurrence: Recurrence, operands: Operands) -> bool:
+    """Return whether the parallel scan of a cell that has a fused recurrence too takes a scan, or :func:`runner_for`.
+
+    The compiled steps are the fastest, and the parallel scan is where they cannot run.
+
+    Args:
+        recurrence: what a step is.
+        operands: what the scan reads.
+    """
+    asked, state = _asked.get(), operands.state[0]
+    if asked != "auto":
+        return asked == "parallel"
+    if state.device.type != "cpu" or state.dtype != torch.float32 or _why_loop(recurrence, operands):
+        return True
+    found = _compiled(recurrence, state.shape[1], state.device, state.dtype)
+    if isinstance(found, str):
+        _warn_once(found)
+    return isinstance(found, str)
+
+
 def runner_for(recurrence: Recurrence | None, operands: Operands) -> Runner | None:
     """Return what runs this scan, or None for the loop.
 

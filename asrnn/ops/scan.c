@@ -52,14 +52,13 @@ INLINE vec hyperbolic_tangent(vec x) {
     return where((x <= constant(-9.02f)) | (y < constant(-1.0f)), constant(-1.0f), y);
 }
 
-/* 1 / (1 + 2^n e^r), r the rest of -x after n log 2, |r| <= log(2) / 2, and e^r by seven terms of its series, with a
- * relative error of at most 1.5e-7; 0 below -87, where it is less than 2e-38 and 2^n may be no float. */
-INLINE vec sigmoid(vec x) {
-    mask nought = x < constant(-87.0f);
-    x = where(x > constant(87.0f), constant(87.0f), x);
+/* e^x for x cut to [-87, 87], where it is a float with all its bits: 2^n e^r, r the rest of x after n log 2,
+ * |r| <= log(2) / 2, and e^r by seven terms of its series, with a relative error of at most 1.5e-7. */
+INLINE vec exponential(vec x) {
+    x = where(x > constant(87.0f), constant(87.0f), where(x < constant(-87.0f), constant(-87.0f), x));
     const float rounding = 12582912.0f; /* 1.5 * 2^23: what is added to it loses its fraction */
-    vec n = (x * -1.44269504f + rounding) - rounding;
-    vec r = (-x - n * 0.693359375f) + n * 2.12194440e-4f;
+    vec n = (x * 1.44269504f + rounding) - rounding;
+    vec r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
     vec e = r * 1.98412698e-4f + 1.38888889e-3f;
     e = e * r + 8.33333333e-3f;
     e = e * r + 4.16666667e-2f;
@@ -68,8 +67,11 @@ INLINE vec sigmoid(vec x) {
     e = e * r + 1.0f;
     e = e * r + 1.0f;
     mask power = (__builtin_convertvector(n, mask) + 127) << 23; /* 2^n, by its exponent's bits */
-    return where(nought, constant(0.0f), 1.0f / (1.0f + e * (vec)power));
+    return e * (vec)power;
 }
+
+/* 1 / (1 + e^-x), and 0 below -87, where it is less than 2e-38. */
+INLINE vec sigmoid(vec x) { return where(x < constant(-87.0f), constant(0.0f), 1.0f / (1.0f + exponential(-x))); }
 
 #include RECURRENCE
 

@@ -69,7 +69,7 @@ def test_in_float32(nan_memory, stretch, threads_of_torch, name, B, T, I, H) -> 
             assert relative_error(some, exactly) < bound, backend
 
 
-@pytest.mark.parametrize("name", FUSED + PARALLEL)
+@pytest.mark.parametrize("name", dict.fromkeys(FUSED + PARALLEL))
 def test_at_the_length_of_a_task(nan_memory, name: str) -> None:
     """T = 784 and inputs in [0, 1], as pixels are: sums of 50,000 terms, many of them of one sign.
 
@@ -79,7 +79,7 @@ def test_at_the_length_of_a_task(nan_memory, name: str) -> None:
     torch.manual_seed(5)
     cell = load_model(SOURCES[name])(1, 16)
     exact, x = copy.deepcopy(cell).double(), torch.rand(64, 784, 1, generator=torch.Generator().manual_seed(6))
-    backends = ["parallel"] if name in PARALLEL else backends_of(name)
+    backends = [*(backends_of(name) if name in FUSED else []), *(["parallel"] if name in PARALLEL else [])]
     expected = towards_parameters(exact, x.double(), backends[0])
     found = {backend: towards_parameters(cell, x, backend) for backend in backends}
     errors = {backend: relative_errors(each, expected) for backend, each in found.items()}

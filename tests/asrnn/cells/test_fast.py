@@ -162,6 +162,14 @@ def test_what_both_scans_read_may_be_replaced() -> None:
 
     assert_scanned_as_stepped(Scaled(3, 4), "fused")
     assert_scanned_as_stepped(Slower(3, 4), "parallel")
+    for backend in ("fused", "compiled"):  # which read no coefficients
+        with (
+            scan_with(backend),
+            pytest.raises(ModelError, match=f"'{backend}' cannot run this scan: Slower has parallel"),
+        ):
+            Slower(3, 4).scan(torch.zeros(2, 5, 3))
+    slower, x = Slower(3, 4), torch.ones(2, 5, 3)
+    torch.testing.assert_close(slower.scan(x)[0], fold(slower, x, slower.initial_state(2))[0][:, -1])  # in float32 too
     assert_scanned_as_stepped(Pushed(3, 4), "torch")
     cell = Antisymmetric(3, 4)
     cell.epsilon = 0.5

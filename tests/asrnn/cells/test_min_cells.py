@@ -1,9 +1,11 @@
 """minGRU and minLSTM: values computed elsewhere, the papers' logarithms, and what float32 allows."""
 
+import copy
 import math
 
 import pytest
 import torch
+from scan_support import needs_compiler
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -17,7 +19,7 @@ GRU = ([0.4, 0.7, *V], [0.05, -0.15, *b])
 LSTM = ([0.2, -0.3, -0.5, 0.6, *V], [1.0, 1.0, 0.0, 0.2, *b])
 
 
-@pytest.mark.parametrize("backend", ["parallel", "loop"])
+@pytest.mark.parametrize("backend", ["fused", "parallel", "loop"])
 @pytest.mark.parametrize(
     ("name", "positive", "parameters", "start", "expected"),
     [
@@ -68,13 +70,17 @@ def test_the_papers_logarithms_give_the_same(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("scale", [1.0, 6.0])  # of the weights: slow gates, and ones that are open or shut
-def test_float32_over_a_thousand_steps(name: str, scale: float) -> None:
+@pytest.mark.parametrize("backend", ["fused", "compiled", "parallel"])
+def test_float32_over_a_thousand_steps(name: str, scale: float, backend: str) -> None:
+    if backend == "compiled":
+        needs_compiler(name)
     cell = random_cell(name, scale)
     x = torch.randn(2, 1000, 3, generator=torch.Generator().manual_seed(4))
     exact, _ = cell.scan(x.double(), return_sequence=True)
     single = build_cell(name, 3, 8)
     single.load_state_dict(cell.state_dict())
-    found, _ = single.scan(x, return_sequence=True)
+    with scan_with(backend):
+        found, _ = single.scan(x, return_sequence=True)
     largest = exact.amax(dim=1, keepdim=True)
     # Averages of positive numbers, each rounded a few times at 6e-8, over as many steps as a unit remembers, about 10.
     assert ((found - exact).abs() / largest).max() < 1e-6
@@ -89,13 +95,14 @@ def test_the_scan_is_the_loop_at_the_length_of_a_task(name: str) -> None:
     x = torch.randn(2, 1000, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(4)).requires_grad_()
     h = torch.randn(2, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(5)).requires_grad_()
     results = []
-    for backend in ("loop", "parallel"):
+    for backend in ("loop", "parallel", "fused"):
         with scan_with(backend):
             outputs, (last,) = cell.scan(x, (h,), return_sequence=True)
         loss = (outputs.square().sum(1) + last).sum()
         results.append((outputs, last, *torch.autograd.grad(loss, [x, h, *cell.parameters()])))
     # float64, factors in (0, 1): 1000 roundings of 1e-16 that do not grow, in gradients that are sums of as many.
-    torch.testing.assert_close(results[1], results[0], rtol=1e-10, atol=1e-10)
+    for found in results[1:]:
+        torch.testing.assert_close(found, results[0], rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -108,16 +115,47 @@ def test_states_stay_within_their_candidates(name: str) -> None:
     assert (outputs >= q.cummin(1).values - 1e-12).all()
 
 
-def test_gates_that_are_both_shut_have_a_quotient() -> None:
+@pytest.mark.parametrize("backend", ["fused", "compiled", "parallel"])
+def test_gates_that_are_both_shut_have_a_quotient(backend: str) -> None:
+    if backend == "compiled":
+        needs_compiler("min-lstm")
     cell = build_cell("min-lstm", 1, 1)
     with torch.no_grad():
         cell.weight_ih.copy_(torch.tensor([[-200.0], [-201.0], [1.0]]))  # sigmoids of exp(-200), which float32 has not
     x = torch.ones(1, 1, 1, requires_grad=True)
-    last, _ = cell.scan(x)
+    with scan_with(backend):
+        last, _ = cell.scan(x)
     last.sum().backward()
     # f / (f + i) is sigmoid(1), from pre-activations of 200 that are exact.
     assert last.item() == pytest.approx((1 - 1 / (1 + math.exp(-1))) * 1.5, rel=1e-6)
-    assert x.grad.isfinite().all()
+    # The quotient falls by s (1 - s), the difference of 200 and 201 times that, each rounded at 6e-8; g rises by 1.
+    s = 1 / (1 + math.exp(1))
+    assert x.grad.item() == pytest.approx(-1.5 * s * (1 - s) + s, abs=2e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("positive", [True, False])
+def test_the_compiled_steps_are_those_of_the_loop_in_float64(name: str, positive: bool) -> None:
+    """Both forms, and gates and candidates so large that exponentials of them are none in float32."""
+    needs_compiler(name)
+    torch.manual_seed(7)
+    exact = build_cell(name, 3, 21, positive=positive).double()
+    with torch.no_grad():
+        exact.weight_ih.mul_(20).copy_(exact.weight_ih.float())
+        exact.bias.normal_(generator=torch.Generator().manual_seed(8)).copy_(exact.bias.float())
+    single = copy.deepcopy(exact).float()
+    x = torch.randn(13, 50, 3, generator=torch.Generator().manual_seed(9))
+    results = []
+    for cell, backend in ((exact, "loop"), (single, "compiled")):
+        with scan_with(backend):
+            given = x.to(cell.bias.dtype).requires_grad_()
+            outputs, (last,) = cell.scan(given, return_sequence=True)
+        results.append(
+            (outputs, last, *torch.autograd.grad((outputs.sin().sum() + last.sum()), [given, *cell.parameters()]))
+        )
+    for expected, found in zip(*results, strict=True):
+        # float32: arguments of up to 100 are rounded by 4e-6, and the loop's gradients in float32 differ by up to 1e-5.
+        assert (found - expected).norm() < 3e-5 * expected.norm()
 
 
 @pytest.mark.parametrize("name", NAMES)

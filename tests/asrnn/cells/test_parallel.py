@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from scan_support import backends_of
 
 from asrnn import build_cell
 from asrnn.cells.min_gru import MinGRU
@@ -10,6 +11,7 @@ from asrnn.ops import scan_with
 
 NAMES = ["lru", "min-gru", "min-lstm", "s4d"]
 EVERY = pytest.mark.parametrize("name", NAMES)
+ELEMENTWISE = ["min-gru", "min-lstm"]
 
 
 def small_cell(name: str):
@@ -20,15 +22,21 @@ def small_cell(name: str):
 @EVERY
 def test_back_ends(name: str) -> None:
     cell, x = small_cell(name), torch.ones(2, 5, 3)
+    fused = backends_of(name) if name in ELEMENTWISE else []
     expected, _ = cell.scan(x)
+    assert cell.scan_backend == ("compiled" if "compiled" in fused else "parallel")
+    for backend in (*fused, "parallel", "loop"):
+        with scan_with(backend):
+            # float32, five steps in another order.
+            torch.testing.assert_close(cell.scan(x)[0], expected, rtol=1e-5, atol=1e-5)
+            assert cell.scan_backend == backend
+    cell.double().scan(x.double())
     assert cell.scan_backend == "parallel"
-    with scan_with("parallel"):
-        assert torch.equal(cell.scan(x)[0], expected)
-        assert cell.scan_backend == "parallel"
-    with scan_with("loop"):
-        # float32, five steps in another order.
-        torch.testing.assert_close(cell.scan(x)[0], expected, rtol=1e-5, atol=1e-5)
-        assert cell.scan_backend == "loop"
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - set(ELEMENTWISE)))
+def test_back_ends_that_there_are_not(name: str) -> None:
+    cell, x = small_cell(name), torch.ones(2, 5, 3)
     for other in ("fused", "compiled", "triton"):
         message = f"the scan back end '{other}' cannot run this scan: {type(cell).__name__} has parallel and loop"
         with scan_with(other), pytest.raises(ModelError, match=message):
