@@ -18,7 +18,7 @@ class FusedCell(FastCell):
     """
 
     fast_attribute: ClassVar[str] = "recurrence_class"
-    fast_reads: ClassVar[tuple[str, ...]] = ("operands", "recurrence")
+    fast_reads: ClassVar[tuple[str, ...]] = ("operands", "recurrence", "from_scan")
 
     recurrence_class: ClassVar[type[Recurrence]]
     """What ``step`` computes, as a fused recurrence; what it computes by default, where settings change it."""
@@ -31,6 +31,17 @@ class FusedCell(FastCell):
     def operands(self, x: Tensor, state: State) -> Operands:
         """Return what the recurrence reads: the input, the state and the cell's weights."""
 
+    def from_scan(self, x: Tensor, sequence: Tensor, last: State, *, return_sequence: bool) -> tuple[Tensor, State]:
+        """Return what :meth:`scan` returns: the outputs and the state of the recurrence, if it has no others.
+
+        Args:
+            x: the input, ``[B, T, I]``.
+            sequence: the outputs of the recurrence at every step, where they were asked for.
+            last: its last state.
+            return_sequence: return the output of every step, not of the last one only.
+        """
+        return sequence if return_sequence else self.output(last), last
+
     def scan_fast(self, x: Tensor, state: State, *, return_sequence: bool) -> tuple[str, Tensor, State] | None:
         """Run the fused recurrence; see :meth:`FastCell.scan_fast`."""
         operands, recurrence = self.operands(x, state), self.recurrence()
@@ -38,4 +49,4 @@ class FusedCell(FastCell):
         if runner is None or recurrence is None:
             return None
         sequence, last = FusedScan(recurrence, runner, return_sequence)(operands)
-        return runner.name, sequence if return_sequence else self.output(last), last
+        return runner.name, *self.from_scan(x, sequence, last, return_sequence=return_sequence)

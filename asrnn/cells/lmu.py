@@ -7,10 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from asrnn.cells.base import RecurrentCell, State
+from asrnn.cells.base import State
+from asrnn.cells.fused import FusedCell
 from asrnn.cells.hyperparameters import one_of, positive
 from asrnn.cells.once_a_scan import once_a_scan
 from asrnn.cells.uniform import uniform
+from asrnn.ops import Operands, Recurrence
+from asrnn.ops.recurrences.activated import PartlySquashed
 from asrnn.shapes import positive_size
 
 
@@ -33,7 +36,7 @@ def legendre_memory(order: int, theta: float) -> tuple[Tensor, Tensor]:
     return solution[:-1, :-1].contiguous(), solution[:-1, -1].contiguous()
 
 
-class LMU(RecurrentCell):
+class LMU(FusedCell):
     """The Legendre memory unit.
 
     u_t = e_x . x_t + e_h . h_{t-1} + e_m . m_{t-1},   m_t = A m_{t-1} + B u_t
@@ -43,6 +46,9 @@ class LMU(RecurrentCell):
     Voelker, Kajic and Eliasmith, NeurIPS 2019. m holds the last theta steps of the one number u as d Legendre
     polynomials; A and B discretise its ODE exactly and are not learnt. The defaults are those of the published model of
     permuted MNIST, which has 212 units: the order goes with the window, not with the hidden size. There is no bias.
+
+    A fused scan takes (h, m) as one state of H + d units, of which tanh squashes the first H: with u_t and m_t put in,
+    every equation is one in x_t, h_{t-1} and m_{t-1}.
 
     Args:
         input_size: I.
@@ -61,11 +67,12 @@ class LMU(RecurrentCell):
         ModelError: a hyper-parameter is not in its range.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     family: ClassVar[str] = "memory"
     paper: ClassVar[str] = "Voelker, Kajic and Eliasmith, NeurIPS 2019"
     year: ClassVar[int] = 2019
     state_names: ClassVar[tuple[str, ...]] = ("h", "m")
+    recurrence_class: ClassVar[type[Recurrence]] = PartlySquashed
     A: Tensor
     B: Tensor
 
@@ -110,3 +117,24 @@ class LMU(RecurrentCell):
         e, v = torch.split(u, [1, self.hidden_size], dim=-1)
         m = m @ A.T + (e + (h @ self.e_h + m @ self.e_m)[:, None]) * B
         return torch.tanh(v + h @ self.weight_hh.T + m @ self.weight_mh.T), m
+
+    def recurrence(self) -> Recurrence:
+        """Return the recurrence, which has no constants."""
+        return self.recurrence_class()
+
+    def operands(self, x: Tensor, state: State) -> Operands:
+        """Return the input, what it and (h, m) are multiplied by, (h, m), and where tanh squashes."""
+        A, B = self.memory
+        with torch.autocast(x.device.type, enabled=False):
+            # Rows of m, of x_t and of (h, m); and those of h, which sees the new m.
+            of_x = torch.outer(B, self.e_x)
+            of_state = torch.cat([torch.outer(B, self.e_h), A + torch.outer(B, self.e_m)], dim=1)
+            W_x = torch.cat([self.weight_ih + self.weight_mh @ of_x, of_x])
+            W = torch.cat([F.pad(self.weight_hh, (0, self.order)) + self.weight_mh @ of_state, of_state])
+        squashed = F.pad(B.new_ones(self.hidden_size), (0, self.order))
+        return Operands(x, W_x, squashed.new_zeros(len(squashed)), (torch.cat(state, dim=1),), (W,), (squashed,))
+
+    def from_scan(self, x: Tensor, sequence: Tensor, last: State, *, return_sequence: bool) -> tuple[Tensor, State]:
+        """Take h and m apart; see :meth:`FusedCell.from_scan`."""
+        h, m = torch.split(last[0], [self.hidden_size, self.order], dim=1)
+        return sequence[..., : self.hidden_size] if return_sequence else h, (h, m)

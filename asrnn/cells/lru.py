@@ -8,14 +8,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from asrnn.cells.base import State
+from asrnn.cells.elementwise import ElementwiseCell
 from asrnn.cells.hyperparameters import non_negative, positive
 from asrnn.cells.once_a_scan import once_a_scan
 from asrnn.cells.state_space import StateSpaceCell, complex_parameter, real_parameter
 from asrnn.errors import ModelError
-from asrnn.ops import linear_recurrence
+from asrnn.ops import Operands, Recurrence, linear_recurrence
+from asrnn.ops.recurrences.diagonal import ComplexDiagonal
 
 
-class LRU(StateSpaceCell):
+class LRU(StateSpaceCell, ElementwiseCell):
     """The linear recurrent unit.
 
     x_t = lambda * x_{t-1} + gamma * (B u_t),   y_t = Re(C x_t) + D * u_t
@@ -44,11 +46,12 @@ class LRU(StateSpaceCell):
         ModelError: a hyper-parameter is not in its range.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     family: ClassVar[str] = "state space"
     paper: ClassVar[str] = "Orvieto et al., ICML 2023, arXiv 2303.06349"
     year: ClassVar[int] = 2023
     structured: ClassVar[tuple[str, ...]] = ("nu", "theta", "gl", "B")
+    recurrence_class: ClassVar[type[Recurrence]] = ComplexDiagonal
 
     def __init__(
         self,
@@ -105,6 +108,28 @@ class LRU(StateSpaceCell):
         driven_re, driven_im, u = torch.split(u, [self.state_size, self.state_size, self.hidden_size], dim=-1)
         x = self.transition * torch.complex(x_re, x_im) + torch.complex(driven_re, driven_im)
         return x.real, x.imag, u
+
+    def recurrence(self) -> Recurrence:
+        """Return the recurrence, which has no constants."""
+        return self.recurrence_class()
+
+    def operands(self, x: Tensor, state: State) -> Operands:
+        """Return the input, diag(gamma) B V and that times b, the parts of x, and those of lambda."""
+        by_part = torch.cat([self.drive_weight[::2], self.drive_weight[1::2]])
+        if self.input_size == self.hidden_size:
+            weight, bias = by_part, by_part.new_zeros(len(by_part))
+        else:
+            weight, bias = by_part @ self.weight_ih, by_part @ self.bias
+        transition = self.transition
+        return Operands(x, weight, bias, state[:2], vectors=(transition.real, transition.imag))
+
+    def from_scan(self, x: Tensor, sequence: Tensor, last: State, *, return_sequence: bool) -> tuple[Tensor, State]:
+        """Read the states where their outputs are asked for, and add the features; see :meth:`FusedCell.from_scan`."""
+        u = self.features(x if return_sequence else x[:, -1])
+        final = (*last, u[:, -1] if return_sequence else u)
+        if not return_sequence:
+            return self.output(final), final
+        return F.linear(sequence, torch.cat([self.C[..., 0], -self.C[..., 1]], dim=1)) + self.D * u, final
 
     def scan_in_parallel(self, x: Tensor, state: State, *, return_sequence: bool) -> tuple[Tensor, State]:
         """Solve the linear recurrence; see :meth:`ParallelCell.scan_in_parallel`."""

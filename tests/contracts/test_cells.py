@@ -136,4 +136,5 @@ def test_cost_is_linear_in_time(name: str, backend: str, return_sequence: bool) 
         found = slopes(lambda cell, x: cell.scan(x, return_sequence=return_sequence)[0], cell)
     assert max(found) <= 1.15, found
     if backend != "parallel":  # which takes about as many operations for any length, and bytes that go with none
-        assert min(found) >= 0.8, found  # a matrix that is built once a scan costs as much as 40 fused steps
+        # A matrix that is built once a scan costs as much as 40 fused steps, and the LMU's of order 256 as much as 150.
+        assert min(found) >= (0.6 if name == "lmu" else 0.8), found

@@ -1,13 +1,21 @@
-/* h_t = f(r + u), r the recurrent product, or v h_{t-1} with a vector v. f(a) = tanh(a) where SQUASHED; elsewhere a above
- * 0 and scalars[0] a below. Kept: h_t. */
+/* h_t = f(r + u), r the recurrent product, or v h_{t-1} with a vector v. f(a) = tanh(a) where SQUASHED; where PARTLY,
+ * that for units whose vector is above 0 and a for others; elsewhere a above 0 and scalars[0] a below. Kept: h_t. */
+#ifdef PARTLY
+#define ALONE 0
+#else
+#define ALONE VECTORS
+#endif
+
 INLINE void activate(int half, const vec *r, vec *u, const vec *h, const vec *vector, const float *scalars) {
     vec a = u[0];
-    if (VECTORS)
+    if (ALONE)
         a += vector[0] * h[0];
     else
         a += r[0];
 #ifdef SQUASHED
     u[0] = hyperbolic_tangent(a);
+#elif defined PARTLY
+    u[0] = where(vector[0] > constant(0.0f), hyperbolic_tangent(a), a);
 #else
     u[0] = where(a > constant(0.0f), a, scalars[0] * a);
 #endif
@@ -19,11 +27,13 @@ INLINE void go_back(int half, vec *u, const vec *h, const vec *after, vec *grad,
                     vec *vector_grad, const float *scalars) {
 #ifdef SQUASHED
     u[0] = grad[0] * (1.0f - u[0] * u[0]);
+#elif defined PARTLY
+    u[0] = where(vector[0] > constant(0.0f), grad[0] * (1.0f - u[0] * u[0]), grad[0]);
 #else
     u[0] = where(u[0] > constant(0.0f), grad[0], scalars[0] * grad[0]);
 #endif
     grad[0] = constant(0.0f);
-    if (VECTORS) {
+    if (ALONE) {
         grad[0] = u[0] * vector[0];
         vector_grad[0] += u[0] * h[0];
     }

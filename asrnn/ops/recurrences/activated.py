@@ -67,6 +67,28 @@ class Squashed(Activated):
         _aten.tanh_backward.grad_input(grad, u, grad_input=u)
 
 
+class PartlySquashed(Recurrence):
+    """h_t = f(M h_{t-1} + u_t), f tanh where the vector is above 0 and the identity elsewhere; it keeps h_t."""
+
+    num_vectors = 1
+    num_scratch = 2
+    defines = ("PARTLY",)
+    compiled = Path(__file__).with_name("activated.c")
+
+    def forward(self, at: Step) -> None:
+        """See :meth:`Recurrence.forward`."""
+        torch.addmm(at.u, at.before[0], at.weights[0].t(), out=at.u)
+        torch.where(at.vectors[0] > 0, torch.tanh(at.u, out=at.scratch[0]), at.u, out=at.after[0])
+        at.u.copy_(at.after[0])
+
+    def backward(self, at: Step) -> None:
+        """See :meth:`Recurrence.backward`: nothing reaches the vector."""
+        (grad,), (squashed, chosen) = at.grads, at.scratch
+        _aten.tanh_backward.grad_input(grad, at.u, grad_input=squashed)
+        at.u.copy_(torch.where(at.vectors[0] > 0, squashed, grad, out=chosen))
+        torch.mm(at.u, at.weights[0], out=grad)
+
+
 class _Independent(Activated):
     """h_t = f(v * h_{t-1} + u_t), with the vector v in the place of M."""
 

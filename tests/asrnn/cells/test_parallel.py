@@ -11,7 +11,7 @@ from asrnn.ops import scan_with
 
 NAMES = ["lru", "min-gru", "min-lstm", "s4d"]
 EVERY = pytest.mark.parametrize("name", NAMES)
-ELEMENTWISE = ["min-gru", "min-lstm"]
+ELEMENTWISE = ["lru", "min-gru", "min-lstm"]
 
 
 def small_cell(name: str):
