@@ -132,9 +132,13 @@ class SequenceClassifier(LightningModule):
         """Count a batch into ``val/accuracy``, ``val/loss`` and ``val/samples``."""
         self._evaluate("val", self.val_metrics, batch)
 
-    def test_step(self, batch: Batch, batch_index: int) -> None:
-        """Count a batch into ``test/accuracy``, ``test/loss`` and ``test/samples``."""
-        self._evaluate("test", self.test_metrics, batch)
+    def test_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
+        """Count a batch into ``test/accuracy``, ``test/loss`` and ``test/samples``.
+
+        Returns:
+            in ``correct``, ``[B]``, which samples were classified rightly, for callbacks.
+        """
+        return {"correct": self._evaluate("test", self.test_metrics, batch)}
 
     def predict_step(self, batch: Tensor | Batch, batch_index: int, dataloader_index: int = 0) -> Tensor:
         """Compute the logits ``[B, C]`` of sequences ``[B, T, I]``, which may come with their labels."""
@@ -212,10 +216,12 @@ class SequenceClassifier(LightningModule):
         others = [parameter for parameter in everything if all(parameter is not each for each in structured)]
         return [{"params": others}, {"params": structured, "lr": own_rate, "weight_decay": 0.0}]
 
-    def _evaluate(self, stage: str, metrics: "_Metrics", batch: Batch) -> None:
+    def _evaluate(self, stage: str, metrics: "_Metrics", batch: Batch) -> Tensor:
         x, labels = batch
+        correct = torch.zeros_like(labels, dtype=torch.bool)
         if len(labels):  # or another rank has the rest, and this one only logs, as what is logged is gathered from all
             logits = _widened(self(x))
+            correct = logits.argmax(dim=1) == labels
             metrics.accuracy.update(logits, labels)
             # A loss a sample: torchmetrics 1.9 forgets the weights of a MeanMetric that keeps NaN.
             metrics.loss.update(F.cross_entropy(logits, labels, reduction="none"))
@@ -223,6 +229,7 @@ class SequenceClassifier(LightningModule):
         self.log(f"{stage}/accuracy", metrics.accuracy, on_step=False, on_epoch=True, prog_bar=True)
         self.log(f"{stage}/loss", metrics.loss, on_step=False, on_epoch=True)
         self.log(f"{stage}/samples", metrics.samples, on_step=False, on_epoch=True)
+        return correct
 
 
 class _Metrics(nn.Module):

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from asrnn import build_cell
 from asrnn_bench.cli import invoke
-from asrnn_bench.records import Record, read_record
+from asrnn_bench.record_texts import read_record
+from asrnn_bench.records import Record
 from asrnn_bench.running.launchers.warm import Template
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -1,9 +1,8 @@
 """What a job is and what comes of it: the two schemas that every floor of the benchmark reads and writes."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from functools import cached_property
-from itertools import combinations, pairwise
+from itertools import pairwise
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
@@ -16,14 +15,21 @@ from pydantic import (
     model_validator,
 )
 
-from asrnn_bench.plain_text import brief, plain
-from asrnn_bench.reading import UnreadableError
-from asrnn_bench.written import Schema, digest, file_text, read_as, read_object
+from asrnn_bench.bits import count_true, unpack
+from asrnn_bench.plain_text import plain
+from asrnn_bench.written import digest, file_text
 
-SCHEMA_VERSION = 4
-"""Of records: from schema 3 on one holds the digest of all that it says, from schema 4 on the CPU time of a step."""
+SCHEMA_VERSION = 5
+"""Of records. From schema 3 on one holds the digest of all that it says, from schema 4 on the CPU time of a step, from
+schema 5 on which test samples were classified rightly and where the selected weights are."""
 
-READABLE_SCHEMAS = (1, 2, 3, 4)
+READABLE_SCHEMAS = (1, 2, 3, 4, 5)
+
+NEW_IN_SCHEMA: Final = {
+    4: (("cost", "step_cpu_seconds"),),
+    5: (("scores", "test_bits"), ("scores", "test_order"), (None, "weights")),
+}
+"""What a record of an older schema has not, and must not have when it is written again."""
 
 JOB_SCHEMA: Final = 3
 """Of jobs, in whose keys it is: a new one would make every result that there is one of another job."""
@@ -44,9 +50,6 @@ has."""
 LARGEST_NUMBER = 2**63 - 1
 """Of whole numbers: what tables can hold."""
 
-MOST_WHOLE_NUMBERS = 6
-"""Of a model's hyper-parameters that may have been written with a point: each doubles what is tried."""
-
 ScheduleName = Literal["constant", "cosine", "steps"]
 
 Status = Literal["done", "diverged", "failed", "no-data"]
@@ -57,6 +60,7 @@ Loss = Literal["failed", "no-data"]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 """A name that is safe as a part of a path, in TOML, in CSV and on the command line."""
 
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
 Size = Annotated[int, Field(gt=0, le=LARGEST_NUMBER)]
@@ -67,10 +71,6 @@ class Frozen(BaseModel):
     """Immutable, and strict about its keys: an unknown one is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class LaterVersionError(UnreadableError):
-    """What is written is of a schema that this version does not know; a later one wrote it."""
 
 
 class TaskConfig(Frozen):
@@ -232,7 +232,12 @@ class CurvePoint(Frozen):
 
 
 class Scores(Frozen):
-    """Accuracies in [0, 1]; the test ones belong to the weights that validation selected, and were taken once."""
+    """Accuracies in [0, 1]; the test ones belong to the weights that validation selected, and were taken once.
+
+    ``test_bits`` has a bit for each test sample, whether it was classified rightly, as :func:`asrnn_bench.bits.pack`
+    packs them. ``test_order`` is the digest of which samples these are, in which order: two records with the same one
+    can be compared sample by sample.
+    """
 
     best_step: Count
     val_accuracy: Share
@@ -240,6 +245,23 @@ class Scores(Frozen):
     test_accuracy: Share | None = None
     test_loss: float | None = None
     test_samples: Count = 0
+    test_bits: Annotated[str, StringConstraints(max_length=1 << 24)] | None = None
+    test_order: Sha256 | None = None
+
+    @model_validator(mode="after")
+    def _bits_and_accuracy_agree(self) -> Self:
+        if (self.test_bits is None) != (self.test_order is None):
+            raise ValueError("test_bits and test_order come together")
+        if self.test_bits is not None and self.test_accuracy is not None:
+            count = count_true(self.test_bits, self.test_samples)
+            if count != round(self.test_accuracy * self.test_samples):
+                raise ValueError(f"test_bits count {count} samples classified rightly, unlike test_accuracy")
+        return self
+
+    @property
+    def correct(self) -> list[bool] | None:
+        """Whether each test sample was classified rightly, in the order of ``test_order``, where the record says it."""
+        return None if self.test_bits is None else unpack(self.test_bits, self.test_samples)
 
 
 class Cost(Frozen):
@@ -254,6 +276,13 @@ class Cost(Frozen):
     peak_memory_mib: Amount
     parameters_recurrent: Count
     parameters_total: Count
+
+
+class Weights(Frozen):
+    """The selected weights: a file of the job directory (safetensors), and its sha256."""
+
+    file: Annotated[str, StringConstraints(pattern=r"^attempts/\d{3,9}/weights\.safetensors$")]
+    sha256: Sha256
 
 
 class Record(Frozen):
@@ -271,14 +300,16 @@ class Record(Frozen):
     scores: Scores | None = None
     curve: list[CurvePoint] = []
     cost: Cost | None = None
+    weights: Weights | None = None
     scan_backend: str | None = None
     environment: dict[str, str | int | float | bool | None] = {}
 
     @model_serializer(mode="wrap")
     def _as_its_schema_has_it(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         value: dict[str, Any] = serialize(self)
-        if self.schema_version < 4 and value.get("cost"):
-            value["cost"].pop("step_cpu_seconds", None)
+        for schema, new in NEW_IN_SCHEMA.items():
+            for part, name in new if self.schema_version < schema else ():
+                ((value.get(part) if part else value) or {}).pop(name, None)
         return value
 
     @model_validator(mode="after")
@@ -296,80 +327,41 @@ class Record(Frozen):
         """The test accuracy, or ``None`` where the job came to none."""
         return None if self.scores is None else self.scores.test_accuracy
 
+    @property
+    def is_result(self) -> bool:
+        """Whether the job came to a result; that it diverged is one."""
+        return self.status in ("done", "diverged")
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it holds all that this version knows of a result."""
+        if self.schema_version < SCHEMA_VERSION or self.scores is None:
+            return self.schema_version == SCHEMA_VERSION and self.status == "diverged"
+        return self.weights is not None and (self.scores.test_bits is not None) == self.job.tested
+
+    def holds_more(self, other: Self) -> bool:
+        """Return whether this result of the same job says all that the other one says, and more.
+
+        It must be of the same status, of no older schema, and have every number, bit and file that the other one has;
+        and be of a later schema, or have one that the other one lacks. Environments do not count: where a job ran is
+        no part of its result. Neither do curves, which every result has.
+        """
+        if not (self.is_result and self.status == other.status and self.schema_version >= other.schema_version):
+            return False
+        own, others = self._parts(), other._parts()
+        return own >= others and (self.schema_version > other.schema_version or own > others)
+
+    def _parts(self) -> set[str]:
+        """Return the names of all that it holds."""
+        whole = self.model_dump(include={"scores", "cost", "weights", "scan_backend"})
+        found = {name for name, value in whole.items() if value is not None}
+        for name in ("scores", "cost"):
+            found |= {f"{name}.{part}" for part, value in (whole[name] or {}).items() if value is not None}
+        return found
+
     def text(self) -> str:
         """Return the record as it is written to disk: indented JSON with sorted keys and a last line break."""
         return file_text(self.model_dump(mode="json"), with_digest=self.schema_version >= 3)
-
-
-def read_record(text: str | bytes) -> Record:
-    """Return the record that is written as ``text``.
-
-    Its key and its digest are compared with those of what is written, so that a record of an older schema, with fewer
-    fields, keeps its key, and so that no change goes unnoticed.
-
-    Raises:
-        UnreadableError: it is damaged or altered; the message says which.
-        LaterVersionError: it is of a schema that this version does not read.
-    """
-    value = read_object(text)
-    if "schema_version" not in value or not isinstance(value.get("job"), dict):
-        raise UnreadableError("it is damaged: it is not a record")
-    schema = value["schema_version"]
-    if type(schema) is not int or schema not in READABLE_SCHEMAS:
-        raise LaterVersionError(f"it is of schema {brief(schema)}, which this version does not read")
-    return _in_either_notation(_read_record, value, value["job"])
-
-
-def _read_record(value: dict[str, Any]) -> Record:
-    job = value["job"]
-    record = read_as(Record, value, with_digest=value["schema_version"] >= 3)
-    known = digest({name: part for name, part in job.items() if name != "settings"})
-    if record.key != known and record.key != record.job.key:
-        raise UnreadableError("it was altered: its key does not belong to its job")
-    return record
-
-
-def _in_either_notation(read: Callable[[dict[str, Any]], Schema], value: dict[str, Any], job: object) -> Schema:
-    """Return what is read of an object, whichever of a model's numbers lost their ``.0`` to a program that rewrote it.
-
-    A hyper-parameter may be a whole number or any number, and jq or JavaScript write 2.0 as 2. The digests say which
-    it was.
-    """
-    try:
-        return read(value)
-    except UnreadableError as error:
-        altered = error
-    model = job.get("model") if isinstance(job, dict) else None
-    hyper = model.get("hyper") if isinstance(model, dict) else None
-    hyper = hyper if isinstance(hyper, dict) else {}
-    names = [name for name, part in hyper.items() if type(part) is int and abs(part) <= LARGEST_NUMBER]
-    for chosen in _choices(names) if len(names) <= MOST_WHOLE_NUMBERS else ():
-        for name in names:
-            hyper[name] = float(hyper[name]) if name in chosen else int(hyper[name])
-        with suppress(UnreadableError):
-            return read(value)
-    raise altered
-
-
-def _choices(names: list[str]) -> Iterator[tuple[str, ...]]:
-    """Yield every choice of at least one of some names."""
-    for count in range(1, len(names) + 1):
-        yield from combinations(names, count)
-
-
-def job_text(job: Job) -> str:
-    """Return a job as it is written to its directory, with the digest of all of it, its ``settings`` too."""
-    return file_text(job.model_dump(mode="json"), with_digest=True)
-
-
-def read_job(text: str | bytes) -> Job:
-    """Return the job that is written as ``text``; one that was written before there were digests has none.
-
-    Raises:
-        UnreadableError: it is damaged or altered.
-    """
-    value = read_object(text)
-    return _in_either_notation(lambda job: read_as(Job, job, with_digest="digest" in job), value, value)
 
 
 def without_result(job: Job, status: Loss, reason: str) -> Record:

@@ -20,7 +20,7 @@ from asrnn_bench.plain_text import plain
 from asrnn_bench.planning.plan import Plan
 from asrnn_bench.records import Job, Loss, Record, Status, without_result
 from asrnn_bench.results.publishing import BusyError, Published, bring_up_to_date, update_command
-from asrnn_bench.results.store import Found, has_result
+from asrnn_bench.results.store import Found
 from asrnn_bench.running.admission import admit
 from asrnn_bench.running.display import Display
 from asrnn_bench.running.job_directory import JobDirectory
@@ -232,7 +232,7 @@ def publish(places: Places, records: Iterable[Record]) -> Published:
 
 def found_in(directory: JobDirectory, record: Record) -> Found:
     """Return a record of a job directory with the file that holds it; one of a job without a result has none."""
-    return Found(record, directory.result_file() if has_result(record) else None)
+    return Found(record, directory.result_file() if record.is_result else None)
 
 
 def records_of(

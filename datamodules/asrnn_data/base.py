@@ -1,6 +1,7 @@
 """The data module that all tasks share: whole sets in memory, batches as a pure function of (seed, step)."""
 
 from abc import ABC, abstractmethod
+from hashlib import sha256
 from operator import index
 from pathlib import Path
 from typing import Any, ClassVar
@@ -160,6 +161,16 @@ class SequenceDataModule(LightningDataModule, ABC):
         """Return the classes `[N]` of ``"train"``, ``"val"`` or ``"test"``, in the order of its samples."""
         chosen = self._loaded(part)
         return self._sources[self._parts[part].source].labels[chosen]
+
+    def sample_order(self, part: str) -> str:
+        """Return the sha256 of which samples ``"train"``, ``"val"`` or ``"test"`` has, in which order.
+
+        It is that of the image set's digest, the name of the source and a line break each, then of the samples' indices
+        in that source as little-endian int64.
+        """
+        chosen = split_images(self.image_set)[part]
+        head = f"{self.image_set.digest()}\n{chosen.source}\n".encode()
+        return sha256(head + chosen.indices.astype("<i8").tobytes()).hexdigest()
 
     def protocol(self) -> dict[str, str]:
         """Return name and digest of every protocol asset in use."""

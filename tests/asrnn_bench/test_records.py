@@ -9,8 +9,10 @@ from bench_support import done
 from pydantic import ValidationError
 
 from asrnn_bench import records
+from asrnn_bench.bits import pack
 from asrnn_bench.reading import UnreadableError
-from asrnn_bench.records import Job, LaterVersionError, Record, job_text, read_job, read_record
+from asrnn_bench.record_texts import LaterVersionError, job_text, read_job, read_record
+from asrnn_bench.records import Job, Record, without_result
 
 
 def test_the_digests_of_a_job_are_computed_once(jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,6 +61,63 @@ def test_a_training_that_contradicts_itself_is_refused(
     value[part] |= update | ({"max_steps": 250} if "rung" in update else {})
     with pytest.raises(ValidationError, match=message):
         Job.model_validate(value)
+
+
+@pytest.mark.parametrize(
+    ("update", "message"),
+    [
+        ({"test_bits": pack([True] * 251 + [False] * 249)}, "count 251 samples"),
+        ({"test_bits": pack([True] * 250)}, "not the bits of 500 samples"),
+        ({"test_bits": None}, "come together"),
+        ({"test_order": "ab"}, "test_order"),
+    ],
+)
+def test_bits_that_contradict_the_score_are_refused(jobs: list[Job], update: dict[str, Any], message: str) -> None:
+    value = done(jobs[2], 0.5).model_dump()
+    value["scores"] |= update
+    with pytest.raises(ValidationError, match=message):
+        Record.model_validate(value)
+
+
+@pytest.mark.parametrize("file", ["../attempts/001/weights.safetensors", "/etc/passwd", "attempts/001/other"])
+def test_weights_lie_in_the_job_directory(jobs: list[Job], file: str) -> None:
+    value = done(jobs[2], 0.5).model_dump()
+    value["weights"]["file"] = file
+    with pytest.raises(ValidationError, match=r"weights\.file"):
+        Record.model_validate(value)
+
+
+def less(record: Record, schema: int) -> Record:
+    """The record as an older version would have written it."""
+    value = record.model_copy(update={"schema_version": schema}).model_dump(mode="json")
+    return Record.model_validate(value)
+
+
+def test_a_record_holds_more_than_one_of_an_older_schema_or_with_less_in_it(jobs: list[Job]) -> None:
+    whole = done(jobs[2], 0.5)
+    bare = whole.model_copy(update={"weights": None})
+    older = [less(whole, schema) for schema in (1, 3, 4)]
+    assert older[0].scores is not None
+    assert older[0].scores.test_bits is None
+    ordered = [*older, bare, whole]
+    for place, record in enumerate(ordered):
+        assert [record.holds_more(other) for other in ordered] == [other < place for other in range(len(ordered))]
+    assert [record.is_whole for record in ordered] == [False] * 4 + [True]
+    other_machine = whole.model_copy(update={"environment": {}, "curve": []})
+    assert not whole.holds_more(other_machine)
+    assert not other_machine.holds_more(whole)
+
+
+def test_what_lacks_something_never_holds_more_whatever_its_schema(jobs: list[Job]) -> None:
+    whole = done(jobs[2], 0.5)
+    assert whole.cost is not None
+    older = less(whole, 4)
+    timeless = whole.model_copy(update={"cost": whole.cost.model_copy(update={"step_seconds": None})})
+    assert not timeless.holds_more(older)
+    diverged = Record(key=whole.key, job=whole.job, status="diverged", reason="nan", cost=whole.cost)
+    lost = without_result(whole.job, "failed", "why")
+    assert not any(record.holds_more(older) for record in (diverged, lost))
+    assert not whole.holds_more(diverged)
 
 
 def test_a_rung_has_a_key_of_its_own_and_its_checkpoints_the_one_of_the_whole(jobs: list[Job]) -> None:

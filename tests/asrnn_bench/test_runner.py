@@ -23,7 +23,7 @@ from asrnn_bench.cli import invoke
 from asrnn_bench.locking import hold
 from asrnn_bench.planning.plan import Plan, Request, make_plan
 from asrnn_bench.planning.spec import load_suite
-from asrnn_bench.records import Record
+from asrnn_bench.records import SCHEMA_VERSION, Record
 from asrnn_bench.runner import Machine, Places, execute, prepare, publish, record_of, records_of
 from asrnn_bench.running import policy, supervision
 from asrnn_bench.running.job_directory import JobDirectory
@@ -156,7 +156,9 @@ def test_a_damaged_result_is_put_aside_when_failed_jobs_are_tried_again(plan: Pl
     for directory, job in zip(directories, plan.jobs, strict=True):
         directory.write_job(job)
         directory.publish(done(job, 0.5), directory.claim())
-    later = done(plan.jobs[1], 0.5).text().replace('"schema_version": 4', '"schema_version": 99').encode()
+    later = (
+        done(plan.jobs[1], 0.5).text().replace(f'"schema_version": {SCHEMA_VERSION}', '"schema_version": 99').encode()
+    )
     contents = [b"{}", later, directories[2].result_file().read_bytes()]
     for directory, content in zip(directories, contents, strict=True):
         directory.result_file().unlink()

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from bench_support import done
 
-from asrnn_bench.records import Job, read_record
+from asrnn_bench.record_texts import read_record
+from asrnn_bench.records import Job
 from asrnn_bench.written import indented
 
 LEAVES = [

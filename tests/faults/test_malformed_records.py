@@ -15,7 +15,8 @@ from malformed import NO_FILES, altered, malform_path, malformed, nested, normal
 from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.spec import load_suite
 from asrnn_bench.reading import UnreadableError
-from asrnn_bench.records import SCHEMA_VERSION, Record, read_record, without_result
+from asrnn_bench.record_texts import read_record
+from asrnn_bench.records import SCHEMA_VERSION, Record, without_result
 from asrnn_bench.results.boards import boards
 from asrnn_bench.results.leaderboard import csv_text
 from asrnn_bench.results.store import merge, path_of, read_records, write_records
@@ -125,6 +126,7 @@ def test_a_bit_that_turned_anywhere_in_a_record_is_noticed() -> None:
         ('"settings": "long-range.trials.csv, pixel-mnist"', '"settings": "tuned"'),
         (SCHEMA, '"schema_version": 2'),
         (SCHEMA, '"schema_version": 3'),
+        (SCHEMA, '"schema_version": 4'),
         ('"best_step": 200', '"best_step": 200, "best_step": 300'),
         ('"loop"', '"triton"'),
         ('"parameters_total": 200', '"parameters_total": 200.0'),
@@ -172,7 +174,7 @@ def test_what_is_wrong_is_said_in_words(content: bytes, reason: str) -> None:
         (("scores", "test_accuracy"), 1.5),
         (("job", "model", "hidden_size"), 2**64),
         (("job", "seed"), "0"),
-        (("job", "schema_version"), 3),
+        (("job", "schema_version"), 4),
         (("job", "suite"), "../x"),
         (("curve",), [{"step": 1}]),
     ],
@@ -234,7 +236,7 @@ def test_what_is_no_file_is_put_aside(folder: Path, how: str) -> None:
 
 def test_a_record_of_a_later_version_is_not_lost_to_an_earlier_one(folder: Path) -> None:
     target = path_of(folder, RECORDS[0])
-    later = TEXT.replace(SCHEMA, '"schema_version": 5')
+    later = TEXT.replace(SCHEMA, f'"schema_version": {SCHEMA_VERSION + 1}')
     target.write_text(later)
     standing, _ = read_records(folder)
     for _ in range(2):

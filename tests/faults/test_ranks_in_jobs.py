@@ -55,3 +55,7 @@ def test_two_ranks_come_to_the_scores_of_one(bench: Bench, tmp_path: Path) -> No
     assert together.scores.test_loss == pytest.approx(alone.scores.test_loss, abs=1e-5)
     assert [p.train_loss for p in together.curve] == pytest.approx([p.train_loss for p in alone.curve], abs=1e-5)
     assert together.environment["processes"] == 2
+    assert together.scores.test_order == alone.scores.test_order
+    both = list(zip(alone.scores.correct or [], together.scores.correct or [], strict=True))
+    assert len(both) == 500
+    assert sum(one != two for one, two in both) <= 5  # those whose two best logits are within the float error above

@@ -19,7 +19,7 @@ from asrnn_bench.records import Record, without_result
 from asrnn_bench.results.boards import Board, boards
 from asrnn_bench.results.comparison import difference
 from asrnn_bench.results.publishing import Published, bring_up_to_date, update_command
-from asrnn_bench.results.store import Found, Source, by_short_key, has_result, merge, read_records, without_curve
+from asrnn_bench.results.store import Found, Source, by_short_key, merge, read_records, without_curve
 from asrnn_bench.results.tables import board_files, board_table
 from asrnn_bench.runner import found_in, how_it_was_lost, make_writable
 from asrnn_bench.running.job_directory import JobDirectory
@@ -129,7 +129,7 @@ def _source(directory: Path, target: Path, faults: list[str], *, read_all: bool)
         yield from found
         for job in jobs:
             known = standing.get(job.short_key)
-            if read_all or known is None or not has_result(known):
+            if read_all or known is None or not known.is_whole:
                 yield from _found_in(job, known, faults)
 
     return read

@@ -23,7 +23,7 @@ NAME = ".index"
 FORMAT = f"records of schema {SCHEMA_VERSION}, index 1\n".encode()
 
 LARGEST = 2 << 30
-"""Bytes of an index, which takes 2 KiB a record."""
+"""Bytes of an index, which takes 2 to 4 KiB a record."""
 
 FINE_NS, COARSE_NS = 50_000_000, 2_000_000_000
 """How far the times of two changes of a file may be apart and look the same: Linux counts in ticks of up to 10 ms, and

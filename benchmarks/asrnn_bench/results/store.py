@@ -17,7 +17,8 @@ from asrnn.errors import UsageError
 from asrnn_bench.atomic import replace, sync_file_system
 from asrnn_bench.disk_errors import is_passing, wait_out
 from asrnn_bench.reading import UnreadableError, read_file
-from asrnn_bench.records import Record, read_record
+from asrnn_bench.record_texts import read_record
+from asrnn_bench.records import Record
 from asrnn_bench.results.index import Index, Stamp, stamp_of
 from asrnn_bench.written import canonical_json, digest
 
@@ -108,31 +109,29 @@ def _listed(folder: Path | str) -> list["os.DirEntry[str]"]:
 def merge(standing: Iterable[Record], new: Iterable[Record]) -> list[Record]:
     """Return the records that stand after ``new`` ones came to ``standing`` ones, in the order of their names.
 
-    A result that stands is never replaced. A record without a result gives way to a newer one that differs from it
-    in nothing but the code of its model: what failed was mended.
+    A result that stands is replaced only by one of the same job that holds more (:meth:`Record.holds_more`). A record
+    without a result gives way to a newer one that differs from it in nothing but the code of its model: what failed
+    was mended.
     """
     records = {record.key: record for record in standing}
     lost: dict[str, list[str]] = {}  # the keys of those without a result, by all but the code of their models
     for record in records.values():
-        if not has_result(record):
+        if not record.is_result:
             lost.setdefault(_all_but_code(record), []).append(record.key)
     for record in new:
         known = records.get(record.key)
-        if known is not None and has_result(known):
+        if known is not None and known.is_result:
+            if record.holds_more(known):
+                records[record.key] = record
             continue
-        if lost or not has_result(record):
+        if lost or not record.is_result:
             same = _all_but_code(record)
             for key in lost.pop(same, []):
                 del records[key]
-            if not has_result(record):
+            if not record.is_result:
                 lost[same] = [record.key]
         records[record.key] = known if known == record else record
     return sorted(records.values(), key=name_of)
-
-
-def has_result(record: Record) -> bool:
-    """Return whether the job came to a result; that it diverged is one."""
-    return record.status in ("done", "diverged")
 
 
 def write_records(
@@ -241,7 +240,7 @@ def name_of(record: Record) -> str:
 
 
 def _write(path: Path, record: Record, copied: bytes | None) -> Stamp | None:
-    """Write a record and return the file's stamp; ``None`` where it or a result of its job stands already.
+    """Write a record and return the file's stamp; ``None`` where it or a result of its job that holds no less stands.
 
     Args:
         path: where.
@@ -250,9 +249,11 @@ def _write(path: Path, record: Record, copied: bytes | None) -> Stamp | None:
     """
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
-    if os.path.lexists(path) and not _makes_way(path, record):
+    stands = os.path.lexists(path)
+    if stands and not _makes_way(path, record):
         return None
-    replace(path, record.text() if copied is None else copied, durable=False)
+    # What takes a result's place is on the disk before that is gone.
+    replace(path, record.text() if copied is None else copied, durable=stands)
     return stamp_of(path.stat())
 
 
@@ -277,7 +278,7 @@ def _makes_way(path: Path, record: Record) -> bool:
     try:
         there = read_record(read_file(path))
         if there.key == record.key:
-            return not has_result(there) and there != record
+            return record.holds_more(there) if there.is_result else there != record
     except UnreadableError:
         pass
     except OSError as error:

@@ -33,10 +33,14 @@ from asrnn_bench.atomic import holds, is_there, read_object, replace
 from asrnn_bench.disk_errors import is_passing, wait_out
 from asrnn_bench.plain_text import plain
 from asrnn_bench.reading import UnreadableError, read_file
-from asrnn_bench.records import Job, LaterVersionError, Record, Status, job_text, read_job, read_record
+from asrnn_bench.record_texts import LaterVersionError, job_text, read_job, read_record
+from asrnn_bench.records import Job, Record, Status, Weights
 from asrnn_bench.running.attempts import MOST, Attempt, End, Kind, claim_attempt, list_attempts
 from asrnn_bench.running.policy import decide
 from asrnn_bench.running.publication import NAME, publish, published, put_aside
+
+LARGEST_WEIGHTS = 1 << 40
+"""Bytes."""
 
 State = Literal["waiting", "running", "done", "diverged", "failed", "no-data"]
 
@@ -238,6 +242,37 @@ class JobDirectory:
         own = attempt.path / "result.json"
         replace(own, record.text())
         return publish(own, self.path)
+
+    def write_weights(self, attempt: Attempt, content: bytes) -> Weights:
+        """Write the selected weights of an attempt, and return what its record says of them.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        file = attempt.path / "weights.safetensors"
+        replace(file, content)
+        return Weights(file=file.relative_to(self.path).as_posix(), sha256=sha256(content).hexdigest())
+
+    def weights(self, record: Record) -> bytes:
+        """Return the file of the selected weights that a record names, after a look at its digest.
+
+        Raises:
+            UsageError: the record names none, or they are missing or not those that were tested.
+            OSError: the file system fails in a way that passes.
+        """
+        if record.weights is None:
+            raise UsageError(f"{self.path}: its record names no weights; it is diverged, or of an older version")
+        file = self.path / record.weights.file
+        try:
+            content = read_file(file, LARGEST_WEIGHTS)
+        except OSError as error:
+            if is_passing(error):
+                raise
+            raise UsageError(f"{file} cannot be read: {error.strerror}") from error
+        found = sha256(content).hexdigest()
+        if found != record.weights.sha256:
+            raise UsageError(f"{file} is damaged: its sha256 is {found[:12]}, not {record.weights.sha256[:12]}")
+        return content
 
     def result_file(self) -> Path:
         """Return where the published result is, or would be."""

@@ -21,7 +21,7 @@ from asrnn.errors import DamagedDataError, ModelError
 from asrnn.models import RecurrentModel, assemble
 from asrnn.registry import ModelSource
 from asrnn.training import SequenceClassifier
-from asrnn_bench.atomic import replace
+from asrnn_bench.bits import pack
 from asrnn_bench.disk_errors import wait_out
 from asrnn_bench.records import Cost, Job, Record, Scores
 from asrnn_bench.running.attempts import Attempt
@@ -36,6 +36,7 @@ from asrnn_bench.running.provenance import environment
 from asrnn_bench.running.ranks import Rank
 from asrnn_bench.running.resuming import Resumption
 from asrnn_bench.running.stopping import StopRequest, SupersededError
+from asrnn_bench.running.verdicts import Verdicts
 from asrnn_data.base import SequenceDataModule
 from asrnn_data.tasks import find_task
 
@@ -123,7 +124,8 @@ def train(
     selection = Selection(attempt.path / "metrics.jsonl" if first else None)
     resumption = Resumption(directory, attempt, checkpoints, options, stop, job.training.rung)
     loggers = make_loggers(options.loggers, attempt.path, job) if first else []
-    trainer = build_trainer(job, [selection, progress, resumption], options, checkpoints, loggers)
+    verdicts = Verdicts()
+    trainer = build_trainer(job, [selection, progress, verdicts, resumption], options, checkpoints, loggers)
     stop.check()
     reason = None
     try:
@@ -142,12 +144,13 @@ def train(
         parameters_recurrent=model.num_recurrent_parameters(),
         parameters_total=model.num_parameters(),
     )
-    scores = _scores(job, trainer, module, data, selection) if reason is None else None
+    scores = _scores(job, trainer, module, data, selection, verdicts) if reason is None else None
     if not first:
         return None
+    weights = None
     if scores is not None:
         content = save(selection.tensors())
-        wait_out(lambda: replace(attempt.path / "weights.safetensors", content))
+        weights = wait_out(lambda: directory.write_weights(attempt, content))
     return Record(
         key=job.key,
         job=job,
@@ -157,6 +160,7 @@ def train(
         scores=scores,
         curve=selection.curve,
         cost=cost,
+        weights=weights,
         scan_backend=model.scan_backend,
         environment=environment(options.world_size),
     )
@@ -261,7 +265,12 @@ def build_trainer(
 
 
 def _scores(
-    job: Job, trainer: Trainer, module: SequenceClassifier, data: SequenceDataModule, selection: Selection
+    job: Job,
+    trainer: Trainer,
+    module: SequenceClassifier,
+    data: SequenceDataModule,
+    selection: Selection,
+    verdicts: Verdicts,
 ) -> Scores:
     """Return what the selected weights score; they are tested once, on every sample of the test set."""
     best = selection.best
@@ -275,10 +284,14 @@ def _scores(
     samples = int(measured["test/samples"])
     if samples != data.num_test:
         raise RuntimeError(f"{samples} test samples were counted, not {data.num_test}")
-    loss = measured["test/loss"]
-    found = {
-        "test_accuracy": exact_share(measured["test/accuracy"], samples),
-        "test_loss": loss if math.isfinite(loss) else None,
-        "test_samples": samples,
-    }
-    return scores.model_copy(update=found)
+    loss, correct = measured["test/loss"], verdicts.gathered()
+    if len(correct) != samples:
+        raise RuntimeError(f"{len(correct)} verdicts came of {samples} test samples")
+    return Scores(
+        **scores.model_dump(include={"best_step", "val_accuracy", "val_samples"}),
+        test_accuracy=exact_share(measured["test/accuracy"], samples),
+        test_loss=loss if math.isfinite(loss) else None,
+        test_samples=samples,
+        test_bits=pack(correct),
+        test_order=data.sample_order("test"),
+    )

@@ -5,9 +5,10 @@ from pathlib import Path
 from unittest.mock import patch
 
 from asrnn.registry import list_models
+from asrnn_bench.bits import pack
 from asrnn_bench.planning.plan import Plan, Request, make_plan
 from asrnn_bench.planning.spec import NOT_RECURRENT, load_suite
-from asrnn_bench.records import Cost, CurvePoint, Job, Record, Scores
+from asrnn_bench.records import Cost, CurvePoint, Job, Record, Scores, Weights
 from asrnn_bench.running.attempts import Attempt
 from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_data.tasks import TASKS
@@ -119,6 +120,8 @@ def _record(job: Job, attempt: int, curve: list[CurvePoint], *, is_done: bool) -
         test_accuracy=right / 500,
         test_loss=1.5,
         test_samples=500,
+        test_bits=pack(place < right for place in range(500)),
+        test_order="0" * 64,
     )
     return Record(
         key=job.key,
@@ -135,6 +138,7 @@ def _record(job: Job, attempt: int, curve: list[CurvePoint], *, is_done: bool) -
             parameters_recurrent=16640,
             parameters_total=17930,
         ),
+        weights=Weights(file=f"attempts/{attempt:03d}/weights.safetensors", sha256="0" * 64),
         scan_backend="compiled",
         environment=_ENVIRONMENT,
     )

@@ -10,7 +10,8 @@ from bench_support import done
 from failing_disk import FailingDisk
 
 from asrnn_bench import disk_errors
-from asrnn_bench.records import READABLE_SCHEMAS, SCHEMA_VERSION, Job, Record, read_record, without_result
+from asrnn_bench.record_texts import read_record
+from asrnn_bench.records import READABLE_SCHEMAS, SCHEMA_VERSION, Job, Record, without_result
 from asrnn_bench.results import store
 from asrnn_bench.results.store import Found, add_records, merge, read_records, write_records
 
@@ -175,13 +176,62 @@ def test_a_record_of_every_schema_is_still_read(schema: int) -> None:
     """And written again as it was, byte for byte: its key is the digest of what it has."""
     text = (Path(__file__).parent / "records" / f"schema-{schema}.json").read_text()
     record = read_record(text)
-    assert (record.schema_version, record.job.schema_version) == (schema, min(schema, 2))
+    assert (record.schema_version, record.job.schema_version) == (schema, 3 if schema >= 5 else min(schema, 2))
     assert record.job.key == record.key
     assert record.status == "done"
     assert record.test_accuracy == 0.5
     assert record.cost is not None
     assert (record.cost.step_cpu_seconds is not None) == (schema >= 4)
+    assert record.scores is not None
+    for part in (record.scores.test_bits, record.scores.test_order, record.weights):
+        assert (part is not None) == (schema >= 5)
     assert record.text() == text
+
+
+def as_of_schema_4(record: Record) -> Record:
+    return Record.model_validate(record.model_copy(update={"schema_version": 4}).model_dump(mode="json"))
+
+
+def test_a_record_that_holds_more_replaces_one_that_holds_less(tmp_path: Path, jobs: list[Job]) -> None:
+    newer = [done(job, 0.5) for job in jobs[:4]]
+    older = [as_of_schema_4(record) for record in newer]
+    add_records(tmp_path, [older[0], newer[1], older[2]])
+    found, faults = add_records(tmp_path, [newer[0], older[1], older[2], older[3]])
+    assert faults == []
+    assert [record.schema_version for record in sorted(found, key=lambda r: r.job.model.name)] == [
+        {jobs[0].key: 5, jobs[1].key: 5, jobs[2].key: 4, jobs[3].key: 4}[record.key]
+        for record in sorted(found, key=lambda r: r.job.model.name)
+    ]
+    texts = {path.read_text() for path in tmp_path.rglob("*.json")}
+    assert texts == {newer[0].text(), newer[1].text(), older[2].text(), older[3].text()}
+    before = {path: path.stat().st_ino for path in tmp_path.rglob("*.json")}
+    add_records(tmp_path, [*newer[:2], *older])
+    assert {path: path.stat().st_ino for path in tmp_path.rglob("*.json")} == before
+    assert not list(tmp_path.rglob("*.damaged*"))
+
+
+def test_what_replaces_a_record_is_written_whole_before_that_is_gone(
+    tmp_path: Path, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = done(jobs[0], 0.5)
+    older = as_of_schema_4(newer)
+    add_records(tmp_path, [older])
+    (path,) = tmp_path.rglob("*.json")
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def stop(descriptor: int) -> None:
+        synced.append(path.read_text())
+        fsync(descriptor)
+        raise OSError(errno.EIO, "the power went")
+
+    monkeypatch.setattr(os, "fsync", stop)
+    with pytest.raises(OSError, match="the power went"):
+        add_records(tmp_path, [newer])
+    assert synced == [older.text()] == [path.read_text()]
+    monkeypatch.undo()
+    add_records(tmp_path, [newer])
+    assert path.read_text() == newer.text()
 
 
 @pytest.mark.parametrize("number", [errno.ESTALE, errno.EACCES], ids=os.strerror)
