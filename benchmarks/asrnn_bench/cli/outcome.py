@@ -1,5 +1,6 @@
 """What a run says before it starts and after it has ended."""
 
+import shlex
 from contextlib import suppress
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from rich.console import Console
 
 from asrnn_bench.plain_text import plain
 from asrnn_bench.planning.plan import Plan
+from asrnn_bench.records import Record
 from asrnn_bench.results.tables import terminal_table
 from asrnn_bench.runner import Machine, Outcome, Places, is_known_to_be_done
 from asrnn_bench.running.display import dry_run_table
@@ -60,7 +62,7 @@ def print_outcome(outcome: Outcome, places: Places, console: Console) -> None:
     for fault in outcome.faults:
         console.print(f"warning: {plain(fault)}", soft_wrap=True)
     if outcome.records:
-        console.print(terminal_table(outcome.records, console.width))
+        console.print(terminal_table(outcome.records, console.width, without_data=_without_data(outcome, places)))
     for reason, labels in _reasons(outcome).items():
         console.print(f"{_some(labels)}: {reason}", soft_wrap=True)
     failed = [record.job for record in outcome.records if record.status == "failed"]
@@ -89,12 +91,27 @@ def _some(labels: list[str]) -> str:
     return ", ".join(labels[:MOST_SHOWN]) + more
 
 
+def _without_data(outcome: Outcome, places: Places) -> str | None:
+    """Return a line of the tasks without data that can be fetched, and the command; ``None`` where there are none."""
+    tasks = dict.fromkeys(record.job.task.name for record in outcome.records if _can_be_fetched(record))
+    words = ["asrnn-bench", "prepare", *(["--data-dir", str(places.data_dir)] if places.data_dir else [])]
+    return f"No data: {', '.join(sorted(tasks))}; {shlex.join(words)} fetches it." if tasks else None
+
+
+def _can_be_fetched(record: Record) -> bool:
+    images = IMAGE_SETS.get(record.job.task.images)
+    return record.status == "no-data" and images is not None and images.package is None
+
+
 def _reasons(outcome: Outcome) -> dict[str, list[str]]:
-    """Return each reason why jobs have no score, with the jobs it holds for; data are named by their task alone."""
+    """Return each reason why jobs have no score, with the jobs it holds for; data are named by their task alone.
+
+    Of data that can be fetched the table says it in a few words.
+    """
     reasons: dict[str, dict[str, None]] = {}
     for record in outcome.records:
-        if record.reason:
-            job = record.job
+        job = record.job
+        if record.reason and not _can_be_fetched(record):
             what = f"no data, {job.task.name}" if record.status == "no-data" else f"{record.status}, {job.label}"
             reasons.setdefault(record.reason, {})[what] = None
     return {reason: list(labels) for reason, labels in reasons.items()}

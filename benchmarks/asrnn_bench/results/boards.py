@@ -53,8 +53,14 @@ class Board:
 
     @cached_property
     def tasks(self) -> list[str]:
-        """Its columns."""
-        return list(dict.fromkeys(row["task"] for row in self.rows))
+        """Its columns: the tasks that somebody had the data for."""
+        return list(dict.fromkeys(row["task"] for row in self.rows if not _lacks_data(row)))
+
+    @cached_property
+    def without_data(self) -> str:
+        """The tasks that nobody had the data for, in a line; empty where there is none."""
+        lacking = dict.fromkeys(row["task"] for row in self.rows if row["task"] not in self.tasks)
+        return f"No data: {', '.join(lacking)}." if lacking else ""
 
     @cached_property
     def cells(self) -> dict[tuple[str, str], Row]:
@@ -87,7 +93,7 @@ class Board:
             f"Order: the mean of the ranks on {many}. On each, the best mean accuracy has rank 1; a seed that diverged "
             f"or failed counts as 0, and an entry without a score as the last, rank {len(placed)}."
             + (f" {LENDING}" if lenders(self.rows) else "")
-            + (f" Without data for anybody, and not counted: {', '.join(left_out)}." if left_out else "")
+            + (f" Nothing recurrent had the data for {', '.join(left_out)}." if left_out else "")
         )
 
 
@@ -110,6 +116,10 @@ def boards(records: Iterable[Record]) -> list[Board]:
         for key, versions in sorted(found.items())
         for version in sorted(versions, reverse=True)
     ]
+
+
+def _lacks_data(row: Row) -> bool:
+    return bool(row["n_no_data"]) and not row["n_seeds"] + row["n_diverged"] + row["n_failed"]
 
 
 def _names(found: dict[tuple[str, str], list[int]]) -> dict[tuple[str, str, int], str]:

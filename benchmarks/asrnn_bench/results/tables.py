@@ -1,7 +1,7 @@
 """Show a leaderboard to people, on a terminal and as Markdown, and write the files of each."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from asrnn_bench.results.boards import UNIT, Board, boards
 from asrnn_bench.results.leaderboard import csv_of
 from asrnn_bench.results.ranking import Row
 
-UNRANKED = "Not ranked, because they train nothing recurrent:"
+UNRANKED = "Below the rule stands what trains nothing recurrent; it is not ranked."
+RULE = "───"
 FIRST, MEAN_RANK = "test accuracy, %", "mean rank"
 LEAST_WIDTH = 20
 """Of the column of models, where the tasks leave it less than the longest name takes."""
@@ -33,36 +34,37 @@ _DETAILS = (
 )
 
 
-def terminal_table(records: Iterable[Record], width: int = 80) -> Group:
+def terminal_table(records: Iterable[Record], width: int = 80, *, without_data: str | None = None) -> Group:
     """Return the newest leaderboard among records as :func:`board_table` shows it."""
-    return board_table(boards(records)[0], width)
+    return board_table(boards(records)[0], width, without_data=without_data)
 
 
-def board_table(board: Board, width: int) -> Group:
+def board_table(board: Board, width: int, *, without_data: str | None = None) -> Group:
     """Return models down and tasks across: test accuracy in per cent, with half the width of its 95 % interval.
 
-    Where the tasks are too many for the width there is a table below the other. Models that train nothing recurrent
-    stand below a rule. A score is never broken; a name that is too long takes several lines.
+    Models that train nothing recurrent stand below a rule. A score is never broken; a name that is too long takes
+    several lines. Where the tasks are still too many for the width there is a table below the other.
 
     Args:
         board: the leaderboard.
         width: the letters of a line.
+        without_data: what is said of the tasks that nobody had the data for; their names by default.
     """
+    without_data = board.without_data if without_data is None else without_data
     ranked, unranked = board.entries(ranked=True), board.entries(ranked=False)
     entries = [*ranked, *unranked]
     texts = {(task, entry): _cell(row) for (task, entry), row in board.cells.items()}
     texts |= {(MEAN_RANK, row["entry"]): _mean_rank(row) for row in board.rows}
     names = [*([MEAN_RANK] if ranked else []), *board.tasks]
     cells = {name: max(len(texts.get((name, entry), "")) for entry in entries) for name in names}
-    longest = max(map(len, [FIRST, *entries]))
-    first = min(longest, max(LEAST_WIDTH, width - GAP - max(max(cells[name], len(name)) for name in names)))
-    widths = {name: max(cells[name], min(len(name), width - first - GAP)) for name in names}
+    first, widths = _widths(cells, max(map(len, [FIRST, *entries])), width)
     parts: list[RenderableType] = [Text(board.title, style="bold"), Text(board.order)]
-    for block in column_blocks(widths, first, width):
+    for block in column_blocks(widths, first, width) if board.tasks else []:
         table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
-        table.add_column(FIRST, width=first, overflow="fold")
+        table.add_column(FIRST, width=first, overflow="fold", vertical="bottom")
         for name in block:
-            table.add_column(name, width=widths[name], justify="right", overflow="fold")
+            head = "\n".join(_broken(name, widths[name]))
+            table.add_column(head, width=widths[name], justify="right", overflow="fold", vertical="bottom")
         for entry in ranked:
             table.add_row(entry, *(texts.get((name, entry), "") for name in block))
         if ranked and unranked:
@@ -70,24 +72,63 @@ def board_table(board: Board, width: int) -> Group:
         for entry in unranked:
             table.add_row(entry, *(texts.get((name, entry), "") for name in block))
         parts += [Text(), table]
-    return Group(*parts, Text(), Text(UNIT))
+    return Group(*parts, Text(), *([Text(without_data)] if without_data else []), Text(UNIT))
+
+
+def _widths(cells: Mapping[str, int], longest: int, width: int) -> tuple[int, dict[str, int]]:
+    """Return the width of the column of models, and of each other column.
+
+    Names of columns are whole where all columns then stand side by side, else broken; then names of models are broken
+    too. Where that is not enough either, and there will be several tables, each name is as whole as a line allows.
+
+    Args:
+        cells: the widest score of each column.
+        longest: the longest name of a model.
+        width: the letters of a line.
+    """
+    whole = {name: max(cell, len(name)) for name, cell in cells.items()}
+    broken = {name: max(cell, *map(len, _broken(name, cell))) for name, cell in cells.items()}
+    least = min(longest, LEAST_WIDTH)
+    for first, widths in ((longest, whole), (longest, broken), (least, broken)):
+        used = sum(widths.values()) + GAP * len(widths)
+        if first + used <= width:
+            return min(longest, width - used), widths
+    first = min(longest, max(LEAST_WIDTH, width - GAP - max(whole.values())))
+    return first, {name: max(cell, min(len(name), width - first - GAP)) for name, cell in cells.items()}
+
+
+def _broken(name: str, width: int) -> list[str]:
+    """Return the lines of a column's name: whole where it fits, else broken after hyphens and spaces."""
+    if len(name) <= width:
+        return [name]
+    lines = [""]
+    for piece in re.findall(r"[^- ]+[- ]?|[- ]", name):
+        if lines[-1] and len((lines[-1] + piece).rstrip()) > width:
+            lines.append("")
+        lines[-1] += piece
+    return [line.rstrip() for line in lines]
 
 
 def board_markdown(board: Board) -> str:
     """Return a leaderboard as Markdown: the table of models and tasks, then each task in full."""
     ranked, unranked = board.entries(ranked=True), board.entries(ranked=False)
     lines = [f"# {board.title}", "", UNIT, "", *_paragraph(board.order)]
-    if ranked:
-        mean_ranks = {row["entry"]: _mean_rank(row) for row in board.rows}
-        body = [[entry, mean_ranks[entry], *_scores(board, entry)] for entry in ranked]
-        lines += _markdown_table(["model", MEAN_RANK, *board.tasks], body)
-    if unranked:
-        lines += ["", *_paragraph(UNRANKED)] if ranked else []
-        lines += _markdown_table(["model", *board.tasks], [[entry, *_scores(board, entry)] for entry in unranked])
+    if board.without_data:
+        lines += _paragraph(board.without_data)
+    if board.tasks:
+        lines += _paragraph(UNRANKED) if ranked and unranked else []
+        mean_ranks = {row["entry"]: [_mean_rank(row)] for row in board.rows} if ranked else {}
+        body = [
+            [[entry, *mean_ranks.get(entry, []), *_scores(board, entry)] for entry in each]
+            for each in (ranked, unranked)
+        ]
+        head = ["model", *([MEAN_RANK] if ranked else []), *board.tasks]
+        lines += _markdown_table(head, _with_rule(*body))
     for task in board.tasks:
-        lines += ["", f"## {_plain_markdown(task)}", ""]
-        lines += _markdown_table(_DETAILS, [_details(row) for row in board.rows if row["task"] == task])
-    return "\n".join(lines) + "\n"
+        own = [row for row in board.rows if row["task"] == task]
+        body = [[_details(row) for row in own if row["is_ranked"] == each] for each in (True, False)]
+        lines += ["", f"## {_plain_markdown(task)}", "", *_markdown_table(_DETAILS, _with_rule(*body))]
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def write_leaderboards(leaderboards: Path, records: Iterable[Record]) -> list[Board]:
@@ -158,6 +199,11 @@ def _details(row: Row) -> list[str]:
 
 def _paragraph(text: str) -> list[str]:
     return [_plain_markdown(text), ""]
+
+
+def _with_rule(above: list[list[str]], below: list[list[str]]) -> list[list[str]]:
+    """Return the lines of a table with a rule between those that are ranked and those that are not."""
+    return [*above, *([[RULE] * len(above[0])] if above and below else []), *below]
 
 
 def _markdown_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
