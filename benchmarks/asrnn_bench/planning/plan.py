@@ -71,7 +71,7 @@ def _plan(suite: SuiteSpec, request: Request) -> Plan:
     if request.max_steps is not None:
         budget_name = f"{budget_name}-{request.max_steps}-steps"
     tasks = [_task(suite, name) for name in dict.fromkeys(request.tasks or suite.tasks)]
-    names = [name for name in request.models or suite.models if name not in NOT_RECURRENT]
+    names = [name for name in request.models or budget.models or suite.models if name not in NOT_RECURRENT]
     sources = list(dict.fromkeys(_find(suite, name) for name in names))
     _names_differ(sources)
     _settings_are_meant(suite, [source.name for source in sources])

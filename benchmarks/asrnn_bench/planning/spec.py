@@ -58,7 +58,8 @@ class Budget(Scheduled):
     """How long every job trains, in optimiser steps, and on what.
 
     ``images`` maps a full image set (``mnist``, ``cifar10``) to the one that this budget takes in its place. Its
-    schedule is that of all settings that name none; without one their learning rate is constant.
+    schedule is that of all settings that name none; without one their learning rate is constant. ``models`` are those
+    that it trains unless a run names others: some of the suite's, by default all.
     """
 
     summary: Words
@@ -67,6 +68,7 @@ class Budget(Scheduled):
     batch_size: Size
     hidden_size: Size
     seeds: list[Count] = Field(min_length=1)
+    models: list[Reference] = []
     images: dict[Slug, Slug] = {}
     tasks: dict[Slug, TaskBudget] = {}
 
@@ -200,6 +202,7 @@ class SuiteSpec(Strict):
         _require(f"task of suite {self.name}", tasks, self.tasks)
         for budget in self.budgets.values():
             _require("image set", [*budget.images, *budget.images.values()], IMAGE_SETS)
+            _require(f"model of suite {self.name}", budget.models, self.models)
         _rows_agree(self.rows, self.models)
         models = [model for settings in self.settings.values() for model in settings]
         models += [m for b in self.budgets.values() for task in b.tasks.values() for m in task.hidden_size]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from asrnn.errors import ModelError, UnknownNameError, UsageError
 from asrnn_bench.planning.plan import Request, make_plan
-from asrnn_bench.planning.spec import load_suite
+from asrnn_bench.planning.spec import NOT_RECURRENT, load_suite, shipped_suites
 from asrnn_bench.records import Job
 from asrnn_bench.written import canonical_json
 from asrnn_data.tasks import find_task
@@ -30,9 +30,29 @@ def test_the_quick_plan_has_every_task_every_model_and_two_rows_that_are_not_rec
     pairs = {(job.task.name, job.model.name) for job in jobs}
     assert len(jobs) == len(pairs) == 5 * (8 + 2)
     assert {model for _, model in pairs} == {*suite.names, "chance", "logistic-regression"}
-    assert {job.task.images for job in jobs} == {"mnist-5k-v1", "cifar10-5k-v1"}
+    assert {job.task.images for job in jobs} == {"mnist-5k-v2", "cifar10-5k-v2"}
     assert len({job.key for job in jobs}) == len(jobs)
-    assert len({job.training.max_steps for job in jobs}) == 1
+
+
+@pytest.mark.parametrize("name", shipped_suites())
+def test_quick_trains_every_model_for_the_same_steps_and_every_rate_decays(name: str) -> None:
+    suite = load_suite(name)
+    for budget in suite.budgets:
+        trainings = [job.training for job in make_plan(suite, Request(budget=budget)).jobs]
+        assert {training.schedule for training in trainings} == {"cosine"}
+        if budget == "quick":
+            assert {(training.max_steps, training.batch_size) for training in trainings} == {(1_000, 64)}
+
+
+def test_a_budget_trains_models_of_its_own_unless_a_run_names_others(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY.replace('["rnn"]', '["rnn", "lstm"]').replace("seeds = [0]", 'seeds = [0]\nmodels = ["lstm"]'))
+    for request, models in ((Request(), ["lstm"]), (Request(models=["rnn", "gru"]), ["rnn", "gru"])):
+        jobs = make_plan(load_suite(str(path)), request).jobs
+        assert [job.model.name for job in jobs if job.model.name not in NOT_RECURRENT] == models
+    path.write_text(TINY.replace("seeds = [0]", 'seeds = [0]\nmodels = ["rn"]'))
+    with pytest.raises(UsageError, match="unknown model of suite tiny 'rn'; did you mean 'rnn'"):
+        load_suite(str(path))
 
 
 def test_the_paper_plan_has_the_papers_sizes_and_steps() -> None:

@@ -130,17 +130,19 @@ def test_no_text_cell_is_a_formula(text: str) -> None:
 
 def test_budgets_and_suites_have_files_of_their_own_and_versions_do_not_mix(jobs: list[Job]) -> None:
     job = jobs[2]
-    newer = job.model_copy(update={"suite_version": 2})
+    newer = job.model_copy(update={"suite_version": job.suite_version + 1})
     longer = job.model_copy(update={"budget": "short"})
     files = board_files(Path("x"), boards([done(job, 0.25), done(newer, 0.5), done(longer, 0.75)]))
     assert sorted(path.name for path in files) == [
         "long-range.quick.csv",
         "long-range.quick.md",
+        f"long-range.quick.v{job.suite_version}.csv",
+        f"long-range.quick.v{job.suite_version}.md",
         "long-range.short.csv",
         "long-range.short.md",
     ]
     text = files[Path("x/long-range.quick.md")]
-    assert "version 2" in text
+    assert f"version {newer.suite_version}" in text
     assert "50.0" in text
     assert "25.0" not in text
 

@@ -102,7 +102,7 @@ def test_what_a_run_waits_for_is_shown_at_once_and_in_place_of_the_time_to_go(jo
     clock, console = Clock(), Console(file=io.StringIO(), width=100)
     job = next(job for job in jobs if job.model.hidden_size)
     observer = Slow(clock, 0.0, [job])
-    observer.shown = [JobView(job, "running", None, {"steps_per_second": 1.0})]
+    observer.shown = [JobView(job, "running", None, {"steps_per_second": job.training.max_steps / 240})]
     with Display(observer, console, 2, clock).open() as display:
         display.refresh()
         display.refresh("saving 1 job, up to 30 s; again: ends at once")

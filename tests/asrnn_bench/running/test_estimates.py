@@ -29,7 +29,11 @@ def view(job: Job, state: State, **progress: float) -> JobView:
 
 @pytest.fixture
 def recurrent(jobs: list[Job]) -> list[Job]:
-    return [job for job in jobs if job.model.hidden_size is not None and job.seed == 0]
+    return [
+        job.model_copy(update={"training": job.training.model_copy(update={"max_steps": 250})})
+        for job in jobs
+        if job.model.hidden_size is not None and job.seed == 0
+    ]
 
 
 def finished(output: Path, job: Job, took: float) -> JobDirectory:

@@ -20,7 +20,7 @@ def many(job: Job, tasks: int, models: int, states: list[State]) -> list[JobView
             named = job.model.model_copy(update={"name": f"model-{model}"})
             for seed, state in enumerate(states):
                 own = job.model_copy(update={"task": config, "model": named, "seed": seed})
-                progress = {"step": 5, "phase": "training"} if state == "running" else {}
+                progress = {"step": job.training.max_steps // 50, "phase": "training"} if state == "running" else {}
                 found.append(JobView.of(done(own, 0.5)) if state == "done" else JobView(own, state, None, progress))
     return found
 
