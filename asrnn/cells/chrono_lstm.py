@@ -36,7 +36,7 @@ class ChronoLSTM(LSTM):
         ModelError: a hyper-parameter is not in its range.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     family: ClassVar[str] = "gated"
     paper: ClassVar[str] = "Tallec and Ollivier, ICLR 2018, arXiv 1804.11188"
     year: ClassVar[int] = 2018

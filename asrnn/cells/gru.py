@@ -1,4 +1,4 @@
-"""The GRU, scanned by torch's own kernels."""
+"""The GRU, with the parameters of torch's."""
 
 from typing import ClassVar
 
@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from asrnn.cells.base import State
 from asrnn.cells.torch_layer import TorchLayerCell
+from asrnn.ops import Operands, Recurrence
+from asrnn.ops.recurrences.gru import GatedRecurrentUnit
 
 
 class GRU(TorchLayerCell):
@@ -26,11 +28,12 @@ class GRU(TorchLayerCell):
         sigma_w: the entries of W are drawn from N(0, sigma_w^2/H).
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     family: ClassVar[str] = "gated"
     paper: ClassVar[str] = "Cho et al., EMNLP 2014, arXiv 1406.1078"
     year: ClassVar[int] = 2014
     layer_class = nn.GRU
+    recurrence_class: ClassVar[type[Recurrence]] = GatedRecurrentUnit
 
     def step(self, u: Tensor, state: State) -> State:
         """Advance by one time step, ``u`` ``[B, 3 H]`` and h ``[B, H]``."""
@@ -40,3 +43,10 @@ class GRU(TorchLayerCell):
         r, z = torch.sigmoid(u_r + w_r), torch.sigmoid(u_z + w_z)
         n = torch.tanh(u_n + r * w_n)
         return ((1 - z) * n + z * h,)
+
+    def operands(self, x: Tensor, state: State) -> Operands:
+        """Return the input, V, the biases that are added to V x_t, the state, W_r, W_z and W_n, and b_hn."""
+        V, W, b_ih, b_hh = self.layer.all_weights[0]
+        b_hr, b_hz, b_hn = b_hh.chunk(3)
+        bias = b_ih + torch.cat([b_hr, b_hz, torch.zeros_like(b_hn)])
+        return Operands(x, V, bias, state, W.chunk(3), (b_hn,))

@@ -1,4 +1,4 @@
-"""The vanilla RNN, scanned by torch's own kernels."""
+"""The vanilla RNN, with the parameters of torch's."""
 
 from typing import ClassVar
 
@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from asrnn.cells.base import State
 from asrnn.cells.torch_layer import TorchLayerCell
+from asrnn.ops import Operands, Recurrence
+from asrnn.ops.recurrences.activated import Squashed
 
 
 class RNN(TorchLayerCell):
@@ -23,13 +25,19 @@ class RNN(TorchLayerCell):
         sigma_w: the entries of W are drawn from N(0, sigma_w^2/H).
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     family: ClassVar[str] = "vanilla"
     paper: ClassVar[str] = "Elman, Cognitive Science 14, 1990"
     year: ClassVar[int] = 1990
     layer_class = nn.RNN
+    recurrence_class: ClassVar[type[Recurrence]] = Squashed
 
     def step(self, u: Tensor, state: State) -> State:
         """Advance by one time step, ``u`` and h ``[B, H]``."""
         (h,) = state
         return (torch.tanh(u + self.recur(h)),)
+
+    def operands(self, x: Tensor, state: State) -> Operands:
+        """Return the input, V, the sum of the biases, the state and W."""
+        V, W, b_ih, b_hh = self.layer.all_weights[0]
+        return Operands(x, V, b_ih + b_hh, state, (W,))

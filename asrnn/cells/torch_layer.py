@@ -1,4 +1,4 @@
-"""What the cells that torch scans itself have in common."""
+"""What the cells that ``torch.nn`` has a layer for have in common: torch's kernels, and a fused recurrence."""
 
 from collections.abc import Callable
 from typing import ClassVar
@@ -7,18 +7,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asrnn.cells.base import State
-from asrnn.cells.fast import FastCell
+from asrnn.cells.fused import FusedCell
 from asrnn.cells.initialization import initialize_torch_layer
-from asrnn.ops import takes_scan
+from asrnn.ops import Recurrence, other_takes_scan
 from asrnn.ops.derivatives import under_a_transform
 
 
-class TorchLayerCell(FastCell):
+class TorchLayerCell(FusedCell):
     """One layer of ``torch.nn.RNN``, ``GRU`` or ``LSTM``, whose ``step`` the subclass writes out.
 
-    A subclass that replaces what ``step`` computes without a ``layer_class`` of its own is scanned by the loop; see
-    :class:`asrnn.cells.fast.FastCell`. So are transforms of ``torch.func`` and forward-mode derivatives, which torch's
-    kernels do not have, and a layer whose weights are parametrized, of which they would read the old ones.
+    On the CPU in float32 the fused recurrence runs, in C, unless :meth:`layer_is_faster`; elsewhere torch's kernels do,
+    and where there is no compiler. They also run where the layer has hooks, which only calling it runs. The fused
+    recurrence takes a layer whose weights are parametrized, of which they would read the old ones.
+
+    A subclass that replaces what ``step`` computes without a ``layer_class`` of its own, to which its
+    ``recurrence_class`` belongs, is scanned by the loop; see :class:`asrnn.cells.fast.FastCell`. So are transforms of
+    ``torch.func`` and forward-mode derivatives.
 
     Args:
         input_size: I.
@@ -27,8 +31,7 @@ class TorchLayerCell(FastCell):
     """
 
     fast_attribute: ClassVar[str] = "layer_class"
-    fast_reads: ClassVar[tuple[str, ...]] = ("layer",)
-    usual_backend: ClassVar[str] = "torch"
+    fast_reads: ClassVar[tuple[str, ...]] = ("layer", *FusedCell.fast_reads)
 
     layer_class: ClassVar[Callable[..., nn.RNNBase]]
 
@@ -47,14 +50,29 @@ class TorchLayerCell(FastCell):
         _, W, _, b_hh = self.layer.all_weights[0]
         return F.linear(h, W, b_hh)
 
+    def recurrence(self) -> Recurrence:
+        """Return the recurrence, which has no constants."""
+        return self.recurrence_class()
+
+    def layer_is_faster(self) -> bool:
+        """Return whether torch's kernels are faster on this CPU than steps in C are, as was measured once."""
+        return False
+
     def scan_fast(self, x: Tensor, state: State, *, return_sequence: bool) -> tuple[str, Tensor, State] | None:
-        """Run torch's layer; see :meth:`FastCell.scan_fast`."""
-        if not takes_scan("torch", type(self).__name__, why_not=self._why_not()):
-            return None
+        """Run the fused recurrence or torch's layer; see :meth:`FastCell.scan_fast`."""
+        preferred, why_not = self.layer_is_faster() or self._is_hooked(), self._why_not()
+        operands = self.operands(x, state)
+        if not other_takes_scan("torch", self.recurrence(), operands, preferred=preferred, why_not=why_not):
+            return super().scan_fast(x, state, return_sequence=return_sequence)
         start = tuple(part.unsqueeze(0) for part in state)
         sequence, last = self.layer(x, start if len(start) > 1 else start[0])
         final = tuple(part[0] for part in (last if isinstance(last, tuple) else (last,)))
         return "torch", sequence if return_sequence else final[0], final
+
+    def _is_hooked(self) -> bool:
+        """Whether something is to happen when the layer is called, such as the pruning of a weight."""
+        layer = self.layer
+        return any((layer._forward_pre_hooks, layer._forward_hooks, layer._backward_pre_hooks, layer._backward_hooks))
 
     def _why_not(self) -> str | None:
         """Say in a sentence why torch's kernels cannot run a scan, if so."""

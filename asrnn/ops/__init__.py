@@ -1,6 +1,6 @@
 """Fused scans of recurrences: the same numbers as the loop over ``step``, several times faster."""
 
-from asrnn.ops.backends import parallel_takes_scan as parallel_takes_scan
+from asrnn.ops.backends import other_takes_scan as other_takes_scan
 from asrnn.ops.backends import require_loop as require_loop
 from asrnn.ops.backends import runner_for as runner_for
 from asrnn.ops.backends import scan_with as scan_with

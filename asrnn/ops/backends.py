@@ -87,23 +87,35 @@ def takes_scan(name: str, cell: str, *, why_not: str | None = None) -> bool:
     return asked != "loop" and why_not is None
 
 
-def parallel_takes_scan(recurrence: Recurrence, operands: Operands) -> bool:
-    """Return whether the parallel scan of a cell that has a fused recurrence too takes a scan, or :func:`runner_for`.
+def other_takes_scan(
+    name: str, recurrence: Recurrence, operands: Operands, *, preferred: bool = False, why_not: str | None = None
+) -> bool:
+    """Return whether what a cell has beside its fused recurrence and the loop takes a scan, or :func:`runner_for`.
 
-    The compiled steps are the fastest, and the parallel scan is where they cannot run.
+    The compiled steps are the fastest, unless the other is preferred; where they cannot run, it does.
 
     Args:
+        name: what the other back end is called.
         recurrence: what a step is.
         operands: what the scan reads.
+        preferred: it is to take the scan wherever it can.
+        why_not: why it cannot, if so.
+
+    Raises:
+        ModelError: :func:`scan_with` names it, and it cannot.
     """
     asked, state = _asked.get(), operands.state[0]
+    if why_not is not None:
+        if asked == name:
+            _only(None, asked, why_not)
+        return False
     if asked != "auto":
-        return asked == "parallel"
-    if state.device.type != "cpu" or state.dtype != torch.float32 or _why_loop(recurrence, operands):
+        return asked == name
+    if preferred or state.device.type != "cpu" or state.dtype != torch.float32 or _why_loop(recurrence, operands):
         return True
     found = _compiled(recurrence, state.shape[1], state.device, state.dtype)
     if isinstance(found, str):
-        _warn_once(found)
+        _warn_once(found, *(["torch's layers scan, slower than it could be"] if name == "torch" else []))
     return isinstance(found, str)
 
 
@@ -158,8 +170,8 @@ def _why_loop(recurrence: Recurrence, operands: Operands) -> str | None:
 
 
 @functools.cache
-def _warn_once(reason: str) -> None:
-    warnings.warn(f"scans run in Python, several times slower than they could: {reason}", RuntimeWarning, stacklevel=3)
+def _warn_once(reason: str, what: str = "scans run in Python, several times slower than they could") -> None:
+    warnings.warn(f"{what}: {reason}", RuntimeWarning, stacklevel=3)
 
 
 def _only(substitute: Runner | None, asked: str, reason: str) -> Runner | None:

@@ -512,7 +512,7 @@ def test_scan_backends() -> None:
     assert model.scan_backend == "loop"
     model.double()(torch.zeros(1, 2, SIZES["input_size"], dtype=torch.float64))
     assert model.scan_backend == "fused"
-    assert build_model("lstm", **SIZES).scan_backend == "torch"
+    assert build_model("lstm", **SIZES, dtype=torch.float64).scan_backend == "torch"
 
 
 def test_a_model_is_a_module_like_any_other() -> None:

@@ -9,6 +9,7 @@ from asrnn.cells.complex_cell import ComplexCell
 from asrnn.cells.fused import FusedCell
 from asrnn.cells.modrelu_cell import ModReLUCell
 from asrnn.cells.parallel import ParallelCell
+from asrnn.cells.rnn import RNN
 from asrnn.compiling import compiler
 from asrnn.ops.compiled import compiled_runner
 from asrnn.ops.recurrence import Recurrence
@@ -32,6 +33,8 @@ def random_cell(name: str, input_size: int, hidden_size: int, dtype=torch.float6
                 continue  # as large as they start, or their product grows beyond all numbers in 70 steps
             # Above 0, a bias of modReLU makes a jump at 0, around which a rounding becomes as large as the bias.
             scale = -0.05 if parameter_name == "bias" and isinstance(cell, ModReLUCell | ComplexCell) else 0.7
+            if parameter_name == "layer.weight_hh_l0" and isinstance(cell, RNN):
+                scale /= hidden_size**0.5  # with a larger W it is chaotic, and enlarges a rounding 10^6 times
             values = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
             parameter.copy_(scale * (values if scale > 0 else values.abs()))
     return cell

@@ -204,7 +204,7 @@ def test_scan_backends() -> None:
 
     assert Sum(3, 3).scan_backend == "loop"
     assert Own(3, 3).scan_backend == "custom"
-    assert build_cell("gru", 3, 3).scan_backend == "torch"
+    assert build_cell("gru", 3, 3).scan_backend == "auto"
 
 
 class ComplexState(RecurrentCell):

@@ -5,9 +5,9 @@ from functools import partial, wraps
 
 import pytest
 import torch
-from scan_support import SOURCES, fold
+from scan_support import SOURCES, fold, needs_compiler
 from torch import nn
-from torch.nn.utils import parametrize
+from torch.nn.utils import parametrize, prune
 
 from asrnn import RecurrentCell, build_cell, load_model
 from asrnn.cells.antisymmetric import Antisymmetric
@@ -289,25 +289,50 @@ def test_a_parametrized_weight_of_torchs_layer(name: str) -> None:
     torch.manual_seed(0)
     cell = build_cell(name, 3, 4)
     parametrize.register_parametrization(cell.layer, "weight_hh_l0", Half())
-    assert_scanned_as_stepped(cell, "loop")
+    assert_scanned_as_stepped(cell, "fused")
     with scan_with("torch"), pytest.raises(ModelError, match="a weight of its layer is parametrized$"):
         cell.scan(torch.zeros(2, 5, 3, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "chrono-lstm"])
 def test_back_ends_of_torchs_layers(name: str) -> None:
+    needs_compiler(name)
     cell, x = build_cell(name, 3, 4), torch.ones(2, 5, 3)
-    assert cell.scan_backend == "torch"
+    assert cell.scan_backend == "auto"
     expected, _ = cell.scan(x)
-    with scan_with("loop"):
-        torch.testing.assert_close(cell.scan(x)[0], expected)  # float32, sums in another order: torch's default
-    assert cell.scan_backend == "loop"
-    with scan_with("torch"):
+    usual = cell.scan_backend
+    assert usual in ("compiled", "torch")
+    for backend in ("loop", "fused", "compiled", "torch"):
+        with scan_with(backend):
+            torch.testing.assert_close(cell.scan(x)[0], expected)  # float32, sums in another order: torch's default
+            assert cell.scan_backend == backend
+    with scan_with(usual):
         assert torch.equal(cell.scan(x)[0], expected)
-    assert cell.scan_backend == "torch"
-    message = f"the scan back end 'compiled' cannot run this scan: {type(cell).__name__} has torch and loop"
-    with scan_with("compiled"), pytest.raises(ModelError, match=f"^{message}$"):
+    with scan_with("parallel"), pytest.raises(ModelError, match="its step is not linear in the state$"):
         cell.scan(x)
+    cell.double().scan(x.double())
+    assert cell.scan_backend == "torch"
+    cell.to(torch.bfloat16).scan(x.to(torch.bfloat16))
+    assert cell.scan_backend == "torch"
+
+
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
+def test_a_pruned_weight_of_torchs_layer(name: str) -> None:
+    """Pruning makes the weight anew before each call of the layer, and nowhere else."""
+    cell, x = build_cell(name, 3, 4), torch.ones(2, 5, 3)
+    prune.random_unstructured(cell.layer, "weight_hh_l0", amount=0.5)
+    for _ in range(2):
+        found, _ = cell.scan(x)
+        found.sum().backward()
+        assert cell.scan_backend == "torch"
+        with torch.no_grad():
+            cell.layer.weight_hh_l0_orig += 1
+    plain = build_cell(name, 3, 4)
+    with torch.no_grad():
+        weights = (cell.layer.weight_ih_l0, cell.layer.weight_hh_l0, cell.layer.bias_ih_l0, cell.layer.bias_hh_l0)
+        for own, weight in zip(plain.parameters(), weights, strict=True):
+            own.copy_(weight)
+    torch.testing.assert_close(plain.scan(x)[0], found)  # float32, sums in another order: torch's default
 
 
 def test_a_cell_that_has_the_loop_alone() -> None:

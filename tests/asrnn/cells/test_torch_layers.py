@@ -2,9 +2,13 @@
 
 import pytest
 import torch
+from scan_support import needs_compiler
 from torch import nn
 
 from asrnn import RecurrentCell, build_cell
+from asrnn.ops import backends, compiled, scan_with
+from asrnn.ops.compiled import compiled_runner
+from asrnn.ops.recurrences.lstm import LongShortTermMemory
 
 LAYERS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 B, T, M, N = 3, 11, 4, 7
@@ -36,12 +40,16 @@ def folded(cell: RecurrentCell, x, state):
     return torch.stack(outputs, 1), state
 
 
-@pytest.mark.parametrize("how", ["step", "scan"])
+def scanned(cell: RecurrentCell, x, state, backend: str):
+    with scan_with(backend):
+        return cell.scan(x, state, return_sequence=True)
+
+
+@pytest.mark.parametrize("how", ["step", "auto", "fused", "torch"])
 @pytest.mark.parametrize("name", LAYERS)
 def test_agrees_with_torch(name: str, how: str) -> None:
     cell, layer, x, state = pair(name)
-    run = folded if how == "step" else lambda cell, x, state: cell.scan(x, state, return_sequence=True)
-    ours, our_final = run(cell, x, state)
+    ours, our_final = folded(cell, x, state) if how == "step" else scanned(cell, x, state, how)
     hx = tuple(part.unsqueeze(0) for part in state)
     theirs, their_final = layer(x, hx if name == "lstm" else hx[0])
     their_final = tuple(part[0] for part in (their_final if name == "lstm" else (their_final,)))
@@ -64,9 +72,58 @@ def test_agrees_with_torch(name: str, how: str) -> None:
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_the_last_output_is_that_of_the_sequence(name: str) -> None:
+@pytest.mark.parametrize("backend", ["fused", "torch"])
+def test_the_last_output_is_that_of_the_sequence(name: str, backend: str) -> None:
     cell, _, x, state = pair(name)
-    sequence, final = cell.scan(x, state, return_sequence=True)
-    last, final_too = cell.scan(x, state)
+    sequence, final = scanned(cell, x, state, backend)
+    with scan_with(backend):
+        last, final_too = cell.scan(x, state)
     assert torch.equal(last, sequence[:, -1])
     assert all(torch.equal(a, b) for a, b in zip(final, final_too, strict=True))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_derivatives_of_derivatives(name: str) -> None:
+    """Of the fused recurrence, which float64 takes only where it is asked for by name."""
+    cell, _, x, state = pair(name)
+    x, state = x[:2, :3].detach().requires_grad_(), tuple(part[:2] for part in state)
+
+    def run(x, *state):
+        output, final = scanned(cell, x, state, "fused")
+        return output, *final
+
+    # torch's defaults for float64: differences of 1e-6, agreement to 1e-5.
+    assert torch.autograd.gradcheck(run, (x, *state), check_batched_grad=True)
+    assert torch.autograd.gradgradcheck(run, (x, *state))
+
+
+@pytest.mark.parametrize("name", ["lstm", "chrono-lstm"])
+@pytest.mark.parametrize(
+    ("capability", "size", "backend"),
+    [("AVX512", 96, "compiled"), ("AVX512", 97, "torch"), ("AVX2", 97, "compiled")],
+)
+def test_what_scans_an_lstm_goes_by_its_size_and_the_processor(
+    monkeypatch: pytest.MonkeyPatch, name: str, capability: str, size: int, backend: str
+) -> None:
+    needs_compiler(name)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    compiled_runner(LongShortTermMemory)  # for the processor that there is
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    cell = build_cell(name, 1, size)
+    cell.scan(torch.zeros(2, 3, 1))
+    assert cell.scan_backend == backend
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_without_a_compiler_torchs_layers_scan(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "load_library", lambda *_: "this test has no C compiler")
+    compiled_runner.cache_clear()
+    backends._warn_once.cache_clear()
+    cell, x = build_cell(name, 3, 5), torch.zeros(2, 4, 3)
+    try:
+        with pytest.warns(RuntimeWarning, match=r"^torch's layers scan, slower than it could be: this test has no"):
+            cell.scan(x)
+    finally:
+        compiled_runner.cache_clear()
+        backends._warn_once.cache_clear()
+    assert cell.scan_backend == "torch"

@@ -1,0 +1,49 @@
+"""The recurrence of the GRU, in the form in which the reset gate acts on a product."""
+
+from pathlib import Path
+
+import torch
+
+from asrnn.ops.recurrence import Product, Recurrence, Step
+
+_aten = torch.ops.aten
+
+
+class GatedRecurrentUnit(Recurrence):
+    """h_t = (1 - z) * n + z * h_{t-1}, n = tanh(u_n + r * p), p = W_n h_{t-1} + b.
+
+    r = sigmoid(W_r h_{t-1} + u_r) and z = sigmoid(W_z h_{t-1} + u_z); b is the vector. It keeps r, z, n and p, of which
+    the first three are the inputs; the weights are W_r, W_z and W_n, ``[H, H]`` each.
+    """
+
+    num_inputs = 3
+    num_slots = 4
+    num_vectors = 1
+    num_scratch = 2
+    products = (Product(weight=0, slot=0), Product(weight=1, slot=1), Product(weight=2, slot=3))
+    compiled = Path(__file__).with_name("gru.c")
+
+    def forward(self, at: Step) -> None:
+        """See :meth:`Recurrence.forward`."""
+        (h,), (W_r, W_z, W_n), (b,) = at.before, at.weights, at.vectors
+        r, z, n, p = at.u.chunk(4, dim=1)
+        r.addmm_(h, W_r.t()).sigmoid_()
+        z.addmm_(h, W_z.t()).sigmoid_()
+        torch.mm(h, W_n.t(), out=p).add_(b)
+        n.addcmul_(r, p).tanh_()
+        torch.addcmul(n, z, torch.sub(h, n, out=at.scratch[0]), out=at.after[0])
+
+    def backward(self, at: Step) -> None:
+        """See :meth:`Recurrence.backward`: the fourth slot gets the gradient towards p, r times that towards u_n."""
+        (h,), (g,), (W_r, W_z, W_n) = at.before, at.grads, at.weights
+        (through_gate, through_n), (r, z, n, p) = at.scratch, at.u.chunk(4, dim=1)
+        torch.sub(h, n, out=through_gate).mul_(g)
+        torch.addcmul(g, g, z, value=-1, out=through_n)
+        g.mul_(z)
+        _aten.sigmoid_backward.grad_input(through_gate, z, grad_input=z)
+        _aten.tanh_backward.grad_input(through_n, n, grad_input=n)
+        torch.mul(n, p, out=through_gate)
+        torch.mul(n, r, out=p)
+        _aten.sigmoid_backward.grad_input(through_gate, r, grad_input=r)
+        at.vector_grads[0].add_(p)
+        g.addmm_(r, W_r).addmm_(z, W_z).addmm_(p, W_n)

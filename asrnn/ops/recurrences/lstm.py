@@ -1,0 +1,55 @@
+"""The recurrence of the LSTM with a forget gate."""
+
+from pathlib import Path
+
+import torch
+
+from asrnn.ops.recurrence import Product, Recurrence, Step
+
+_aten = torch.ops.aten
+
+
+class LongShortTermMemory(Recurrence):
+    """c_t = f * c_{t-1} + i * g, h_t = o * tanh(c_t).
+
+    i, f and o = sigmoid(W h_{t-1} + u), g = tanh(W h_{t-1} + u), each with its own W ``[H, H]`` and u; they are kept,
+    in the order i, f, g, o, which is that of the inputs and of the weights too. The state is (h, c).
+    """
+
+    num_states = 2
+    num_inputs = 4
+    num_scratch = 2
+    products = tuple(Product(weight=gate, slot=gate) for gate in range(4))
+    compiled = Path(__file__).with_name("lstm.c")
+
+    def forward(self, at: Step) -> None:
+        """See :meth:`Recurrence.forward`."""
+        (h, c), (new_h, new_c) = at.before, at.after
+        i, f, g, o = at.u.chunk(4, dim=1)
+        for gate, W in zip((i, f, g, o), at.weights, strict=True):
+            gate.addmm_(h, W.t())
+        i.sigmoid_()
+        f.sigmoid_()
+        g.tanh_()
+        o.sigmoid_()
+        torch.mul(f, c, out=new_c).addcmul_(i, g)
+        torch.tanh(new_c, out=new_h).mul_(o)
+
+    def backward(self, at: Step) -> None:
+        """See :meth:`Recurrence.backward`."""
+        (_, c), (_, new_c), (g_h, g_c), (first, second) = at.before, at.after, at.grads, at.scratch
+        i, f, g, o = at.u.chunk(4, dim=1)
+        torch.tanh(new_c, out=first)
+        torch.mul(g_h, first, out=second)
+        g_c.add_(_aten.tanh_backward.grad_input(g_h.mul_(o), first, grad_input=first))
+        _aten.sigmoid_backward.grad_input(second, o, grad_input=o)
+        torch.mul(g_c, g, out=first)
+        torch.mul(g_c, i, out=second)
+        _aten.sigmoid_backward.grad_input(first, i, grad_input=i)
+        _aten.tanh_backward.grad_input(second, g, grad_input=g)
+        torch.mul(g_c, c, out=first)
+        g_c.mul_(f)
+        _aten.sigmoid_backward.grad_input(first, f, grad_input=f)
+        torch.mm(i, at.weights[0], out=g_h)
+        for gate, W in zip((f, g, o), at.weights[1:], strict=True):
+            g_h.addmm_(gate, W)
