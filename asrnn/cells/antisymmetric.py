@@ -41,7 +41,7 @@ class Antisymmetric(EulerCell):
     Shapes: ``weight_ih`` V ``[H, I]``, ``weight_hh`` U ``[H (H - 1) / 2]``, ``bias`` b ``[H]``.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     family: ClassVar[str] = "ode"
     paper: ClassVar[str] = "Chang et al., ICLR 2019, arXiv 1902.09689"
     year: ClassVar[int] = 2019

@@ -28,7 +28,7 @@ class AntisymmetricGated(GatedStep, Antisymmetric):
     ``[2 H]``.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     family: ClassVar[str] = "ode"
     paper: ClassVar[str] = "Chang et al., ICLR 2019, arXiv 1902.09689"
     year: ClassVar[int] = 2019

@@ -37,7 +37,7 @@ class CoRNN(FusedCell):
     Shapes: ``weight_ih`` V ``[H, I]``, ``weight_hy`` W and ``weight_hz`` W_z ``[H, H]``, ``bias`` b ``[H]``.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     family: ClassVar[str] = "ode"
     paper: ClassVar[str] = "Rusch and Mishra, ICLR 2021, arXiv 2010.00951"
     year: ClassVar[int] = 2021

@@ -35,7 +35,7 @@ class ExpRNN(ModReLUCell):
         ModelError: there is no such ``init``.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     family: ClassVar[str] = "orthogonal"
     paper: ClassVar[str] = "Lezcano-Casado and Martinez-Rubio, ICML 2019, arXiv 1901.08428"
     year: ClassVar[int] = 2019

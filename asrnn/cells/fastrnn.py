@@ -33,7 +33,7 @@ class FastRNN(FusedCell):
     Shapes: ``weight_ih`` V ``[H, I]``, ``weight_hh`` W ``[H, H]``, ``bias`` b ``[H]``, ``alpha`` and ``beta`` ``[1]``.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     family: ClassVar[str] = "gated"
     paper: ClassVar[str] = "Kusupati et al., NeurIPS 2018, arXiv 1901.02358"
     year: ClassVar[int] = 2018

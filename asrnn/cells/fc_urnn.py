@@ -29,7 +29,7 @@ class FCURNN(ComplexCell):
     (:func:`asrnn.cells.orthogonal.skew_hermitian`), ``bias`` b ``[N]``, ``initial_h`` h_0 ``[2 N]``.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     family: ClassVar[str] = "unitary"
     paper: ClassVar[str] = "Wisdom et al., NeurIPS 2016, arXiv 1611.00035"
     year: ClassVar[int] = 2016

@@ -45,7 +45,7 @@ class IndRNN(FusedCell):
         ModelError: a hyper-parameter is not in its range.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     family: ClassVar[str] = "elementwise"
     paper: ClassVar[str] = "Li et al., CVPR 2018, arXiv 1803.04831"
     year: ClassVar[int] = 2018

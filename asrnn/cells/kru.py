@@ -35,7 +35,7 @@ class KRU(ComplexCell):
     ``bias`` b ``[N]``.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     family: ClassVar[str] = "Kronecker"
     paper: ClassVar[str] = "Jose, Cisse and Fleuret, ICML 2018, arXiv 1705.10142"
     year: ClassVar[int] = 2018

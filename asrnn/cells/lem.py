@@ -43,7 +43,7 @@ class LEM(FusedCell):
         ModelError: dt is not in its range.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     family: ClassVar[str] = "ode"
     paper: ClassVar[str] = "Rusch et al., ICLR 2022, arXiv 2110.04744"
     year: ClassVar[int] = 2022

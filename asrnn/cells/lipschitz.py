@@ -48,7 +48,7 @@ class Lipschitz(FusedCell):
         ModelError: a hyper-parameter is not in its range.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     family: ClassVar[str] = "ode"
     paper: ClassVar[str] = "Erichson et al., ICLR 2021, arXiv 2006.12070"
     year: ClassVar[int] = 2021

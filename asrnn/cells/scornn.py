@@ -35,7 +35,7 @@ class ScoRNN(ModReLUCell):
         ModelError: ``rho`` is not from 0 to 1.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     family: ClassVar[str] = "orthogonal"
     paper: ClassVar[str] = "Helfrich, Willmott and Ye, ICML 2018, arXiv 1707.09520"
     year: ClassVar[int] = 2018

@@ -52,7 +52,7 @@ class SoftOrthogonal(FusedCell):
         ModelError: a hyper-parameter is not in its range.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     family: ClassVar[str] = "orthogonal"
     paper: ClassVar[str] = "Vorontsov et al., ICML 2017, arXiv 1702.00071"
     year: ClassVar[int] = 2017

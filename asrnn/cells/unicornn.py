@@ -38,7 +38,7 @@ class UnICORNN(FusedCell):
     Shapes: ``weight_ih`` V ``[H, I]``, ``weight_hh`` w ``[H]``, ``c`` ``[H]``, ``bias`` b ``[H]``.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     family: ClassVar[str] = "ode"
     paper: ClassVar[str] = "Rusch and Mishra, ICML 2021, arXiv 2103.05487"
     year: ClassVar[int] = 2021

@@ -32,7 +32,7 @@ class UnstructuredGated(GatedStep):
     Shapes: ``weight_ih`` (V_z, V_h) ``[2 H, I]``, ``weight_hh`` W ``[H, H]``, ``bias`` (b_z, b_h) ``[2 H]``.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     family: ClassVar[str] = "ode"
     paper: ClassVar[str] = "Chang et al., ICLR 2019, arXiv 1902.09689"
     year: ClassVar[int] = 2019

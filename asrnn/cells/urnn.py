@@ -28,7 +28,7 @@ class URNN(ComplexCell):
     ``[2, N, 2]``, ``bias`` b ``[N]``, ``initial_h`` h_0 ``[2 N]``.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     family: ClassVar[str] = "unitary"
     paper: ClassVar[str] = "Arjovsky, Shah and Bengio, ICML 2016, arXiv 1511.06464"
     year: ClassVar[int] = 2016

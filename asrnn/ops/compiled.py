@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from asrnn.compiling import load_library
+from asrnn.ops.operands import Operands
 from asrnn.ops.recurrence import Recurrence, Tensors
-from asrnn.ops.runner import Backward, Forward, Runner
+from asrnn.ops.runner import Backward, Forward, Project, Runner
 
-_SCAN = Path(__file__).with_name("scan.c")
+_SCAN, _PRODUCTS = (Path(__file__).with_name(name) for name in ("scan.c", "products.c"))
 # Floats in a vector, rows whose sums fit the registers, and the compiler's flags, by what torch calls the processor.
 _PROCESSORS: dict[str, tuple[int, int, tuple[str, ...]]] = {
     "AVX512": (16, 12, ("-mavx512f", "-mavx512dq", "-mavx512vl", "-mfma")),
@@ -39,7 +40,11 @@ class CompiledRunner(Runner):
         self._backward.argtypes = [size] * 3 + [pointer] * 10
         self._replay = library.scan_replay
         self._replay.argtypes = [size] * 3 + [pointer] * 4
-        self._forward.restype = self._backward.restype = self._replay.restype = None
+        self._project, self._sum = library.project, library.sum_over_rows
+        self._project.argtypes = [*[size] * 4, pointer, size, size, *[pointer] * 3, size]
+        self._sum.argtypes = [*[size] * 4, pointer, size, size, pointer, size, pointer]
+        for function in (self._forward, self._backward, self._replay, self._project, self._sum):
+            function.restype = None
 
     def width(self, hidden_size: int) -> int:
         """Return H, rounded up to whole panels."""
@@ -48,6 +53,34 @@ class CompiledRunner(Runner):
     def stretch(self, state: Tensor, num_steps: int) -> int:
         """Return so many steps that a stretch stays in a core's cache between its passes."""
         return max(1, min(num_steps, _STRETCH // state.numel()))
+
+    def project(self, operands: Operands) -> Project:
+        """See :meth:`Runner.project`."""
+        packed, bias = self._pack(operands.weight_ih.t()), operands.bias.contiguous()
+
+        def run(x: Tensor, u: Tensor) -> None:
+            x = _whole_rows(x)
+            batch, steps, inputs = x.shape
+            where = (x.data_ptr(), x.stride(1), x.stride(0), packed.data_ptr(), bias.data_ptr(), u.data_ptr())
+            self._project(steps, batch, inputs, len(bias), *where, u.stride(1))
+
+        return run
+
+    def towards_input_weights(self, x: Tensor, inputs: Tensor, towards_u: Tensor) -> Tensor:
+        """See :meth:`Runner.towards_input_weights`."""
+        x, (steps, batch, outputs) = _whole_rows(x), towards_u.shape
+        size = x.shape[2]
+        found, one = towards_u.new_zeros(size + 1, outputs), towards_u.new_ones(1)
+        y = (towards_u.data_ptr(), towards_u.stride(1))
+        self._sum(steps, batch, size, outputs, x.data_ptr(), x.stride(1), x.stride(0), *y, found.data_ptr())
+        self._sum(steps, batch, 1, outputs, one.data_ptr(), 0, 0, *y, found[size:].data_ptr())
+        return found
+
+    def add_product(self, left: Tensor, right: Tensor, out: Tensor) -> None:
+        """See :meth:`Runner.add_product`."""
+        rows, x, y = len(left), left.stride(0), right.stride(0)
+        sizes = (1, rows, left.shape[1], right.shape[1])
+        self._sum(*sizes, left.data_ptr(), 0, x, right.data_ptr(), y, out.data_ptr())
 
     def forward(self, recurrence: Recurrence, weights: Tensors, vectors: Tensors) -> Forward:
         """See :meth:`Runner.forward`."""
@@ -101,8 +134,13 @@ class CompiledRunner(Runner):
         return run
 
     def _pack(self, matrix: Tensor) -> Tensor:
-        """Cut a matrix ``[W, W]`` that rows are multiplied by into panels of columns, ``[W / P, W, P]``."""
+        """Cut a matrix ``[K, W]`` that rows are multiplied by into panels of columns, ``[W / P, K, P]``."""
         return matrix.reshape(len(matrix), -1, self.panel).transpose(0, 1).contiguous()
+
+
+def _whole_rows(x: Tensor) -> Tensor:
+    """Return an input whose numbers of one step lie side by side, whatever the order of samples and steps."""
+    return x if x.shape[2] == 1 or x.stride(2) == 1 else x.contiguous()
 
 
 def _pointers(tensors: Tensors) -> ctypes.Array[ctypes.c_void_p]:
@@ -135,5 +173,5 @@ def compiled_runner(recurrence: type[Recurrence]) -> CompiledRunner | str:
     # Without the flag, the compiler takes one square root at a time, to set errno.
     flags = (*flags, "-fno-math-errno", *(f"-D{name}={value}" for name, value in defines.items()))
     name = f"{recurrence.compiled.stem}-{recurrence.__name__.lower()}"
-    library = load_library(name, _SCAN, flags, [recurrence.compiled])
+    library = load_library(name, _SCAN, flags, [_PRODUCTS, recurrence.compiled])
     return library if isinstance(library, str) else CompiledRunner(library, panel=2 * lanes, rows=rows)

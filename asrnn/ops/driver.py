@@ -50,12 +50,16 @@ def scan_forward(
         the state after the last step, ``[B, W]`` each, and the trace.
     """
     trace = Trace(runner, recurrence, operands, keep=keep)
-    run = runner.forward(recurrence, operands.weights, operands.vectors)
+    run, project = runner.forward(recurrence, operands.weights, operands.vectors), runner.project(operands)
     last = list(operands.state)
     for steps in stretches(operands.x.shape[1], trace.length):
         trace.begin(steps, last)
         u, states = trace.stretch(steps)
-        _project(operands.x[:, steps], operands, u)
+        x = operands.x[:, steps]
+        if _same_for_all(x):
+            _project_once(x, operands, u)
+        else:
+            project(x, u)
         run(u, states)
         last = [part[-1] for part in states]
         if sequence.shape[1]:
@@ -108,9 +112,9 @@ def scan_backward(
         run(u, states, grads, here, more, vector_grads)
         for vector_sum, grad in zip(vector_sums, vector_grads, strict=True):
             vector_sum.add(grad)
-        _accumulate(recurrence, weight_grads, u, here, states)
+        _accumulate(runner, recurrence, weight_grads, u, here, states)
         towards_u = u[:, :, : len(operands.bias)]
-        input_weights.add(_towards_input_weights(x[:, steps], inputs[: len(u)], towards_u))
+        input_weights.add(_towards_input_weights(runner, x[:, steps], inputs[: len(u)], towards_u))
         if input_grad is not None:
             input_grad[:, steps].copy_((towards_u.flatten(0, 1) @ weight_ih).view(*u.shape[:2], -1).transpose(0, 1))
     scratch.end()
@@ -125,29 +129,24 @@ def scan_backward(
     )
 
 
-def _towards_input_weights(x: Tensor, inputs: Tensor, towards_u: Tensor) -> Tensor:
-    """Return the gradients of V and, as the last row, b, ``[I + 1, G H]``, transposed as that form is the fastest.
-
-    Args:
-        x: a stretch of the input, ``[B, m, I]``.
-        inputs: where it goes, ``[m, B, I + 1]``, with ones behind it.
-        towards_u: the gradient of what the products with it gave, ``[m, B, G H]``.
-    """
+def _towards_input_weights(runner: Runner, x: Tensor, inputs: Tensor, towards_u: Tensor) -> Tensor:
+    """Return what :meth:`Runner.towards_input_weights` does, from one product where all samples have one input."""
     if _same_for_all(x):
         inputs, towards_u = inputs[:, 0], towards_u.sum(1)
         inputs[:, :-1].copy_(x[0])
         return product_over_rows(inputs, towards_u)
-    inputs[:, :, :-1].copy_(x.transpose(0, 1))
-    return product_over_rows(inputs.flatten(0, 1), towards_u.flatten(0, 1))
+    return runner.towards_input_weights(x, inputs, towards_u)
 
 
-def _accumulate(recurrence: Recurrence, grads: Sequence[Tensor], u: Tensor, delta: Tensor, states: Tensors) -> None:
+def _accumulate(
+    runner: Runner, recurrence: Recurrence, grads: Sequence[Tensor], u: Tensor, delta: Tensor, states: Tensors
+) -> None:
     """Add what a stretch contributes to the recurrent weights' gradients, as one product for each product."""
     slots = [*u.flatten(0, 1).chunk(recurrence.num_slots, dim=1), delta.flatten(0, 1)]
     for product in recurrence.products:
         state = states[product.state]
         rows = (state[1:] if product.after else state[:-1]).flatten(0, 1)
-        grads[product.weight].addmm_(slots[product.slot].t(), rows)
+        runner.add_product(slots[product.slot], rows, grads[product.weight])
 
 
 def _outputs(recurrence: Recurrence, sequence: Tensor) -> tuple[Tensor, ...]:
@@ -155,15 +154,10 @@ def _outputs(recurrence: Recurrence, sequence: Tensor) -> tuple[Tensor, ...]:
     return sequence.chunk(recurrence.num_outputs, dim=2)
 
 
-def _project(x: Tensor, operands: Operands, u: Tensor) -> None:
-    """Write V x + b of a stretch, ``[B, m, I]``, into the first slots of u, ``[m, B, S W]``."""
-    if _same_for_all(x):
-        shared = torch.addmm(operands.bias, x[0], operands.weight_ih.t())
-        u[:, :, : len(operands.bias)].copy_(shared.unsqueeze(1))
-    else:
-        rows = u.flatten(0, 1)[:, : len(operands.bias)]
-        time_major = x.transpose(0, 1).reshape(-1, x.shape[2])
-        torch.addmm(operands.bias, time_major, operands.weight_ih.t(), out=rows)
+def _project_once(x: Tensor, operands: Operands, u: Tensor) -> None:
+    """Write V x + b of a stretch in which all samples have one input into the first slots of u, ``[m, B, S W]``."""
+    shared = torch.addmm(operands.bias, x[0], operands.weight_ih.t())
+    u[:, :, : len(operands.bias)].copy_(shared.unsqueeze(1))
 
 
 def _same_for_all(x: Tensor) -> bool:

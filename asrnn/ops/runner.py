@@ -7,7 +7,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from asrnn.ops.operands import Operands
 from asrnn.ops.recurrence import Recurrence, Step, Tensors
+from asrnn.ops.sums import product_over_rows
+
+Project = Callable[[Tensor, Tensor], None]
+"""Writes V x + b of a stretch of the input, ``[B, m, I]``, into the first slots of u, ``[m, B, S W]``."""
 
 Forward = Callable[[Tensor, Tensors], None]
 """Steps forward: u ``[m, B, S W]`` of S slots, and the states ``[m + 1, B, W]`` each, whose first row is given."""
@@ -43,6 +48,31 @@ class Runner(ABC):
     def as_kept(self, weight: Tensor) -> Tensor:
         """Return a recurrent weight as it is multiplied by, where that is rounded."""
         return weight
+
+    def project(self, operands: Operands) -> Project:
+        """Prepare V and b once, and return what projects a stretch of the input."""
+
+        def run(x: Tensor, u: Tensor) -> None:
+            rows = u.flatten(0, 1)[:, : len(operands.bias)]
+            time_major = x.transpose(0, 1).reshape(-1, x.shape[2])
+            torch.addmm(operands.bias, time_major, operands.weight_ih.t(), out=rows)
+
+        return run
+
+    def towards_input_weights(self, x: Tensor, inputs: Tensor, towards_u: Tensor) -> Tensor:
+        """Return the gradients of V and, as the last row, b, ``[I + 1, G W]``, transposed as that form is the fastest.
+
+        Args:
+            x: a stretch of the input, ``[B, m, I]``.
+            inputs: where it may go, ``[m, B, I + 1]``, with ones behind it.
+            towards_u: the gradient of what the products with it gave, ``[m, B, G W]``.
+        """
+        inputs[:, :, :-1].copy_(x.transpose(0, 1))
+        return product_over_rows(inputs.flatten(0, 1), towards_u.flatten(0, 1))
+
+    def add_product(self, left: Tensor, right: Tensor, out: Tensor) -> None:
+        """Add to ``out``, ``[P, Q]``, the product over their many rows of ``[n, P]`` and ``[n, Q]``."""
+        out.addmm_(left.t(), right)
 
     @abstractmethod
     def forward(self, recurrence: Recurrence, weights: Tensors, vectors: Tensors) -> Forward:

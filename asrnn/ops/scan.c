@@ -25,7 +25,6 @@ typedef int mask __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 #define PANEL (2 * LANES)
 #define BLOCK (VECTORS ? 16 : 1) /* rows whose terms of a sum are added up first; without sums, rows go in their order */
 #define BLOCKS 32                /* such blocks that are added up then */
-#define MOST 12 /* the largest ROWS there is: AVX-512 and ARM have 32 registers, AVX2 has 16 */
 
 INLINE vec load(const float *from) { return *(const vec *)from; }
 INLINE void store(float *to, vec value) { *(vec *)to = value; }
@@ -82,35 +81,7 @@ static const struct {
 #define NUM_PRODUCTS ((int)(sizeof products / sizeof *products))
 #define EACH_PRODUCT _Pragma("GCC unroll 8") for (int k = 0; k < NUM_PRODUCTS; k++)
 
-/* out [rows][PANEL]: rows of x, `stride` apart, times one panel of a weight, added to what is there or not: a function for
- * each number of rows, so that the sums stay in registers, and not inlined, so that nothing else takes the registers from
- * them. */
-typedef vec sums[MOST][2];
-#define PRODUCT(rows)                                                                                                  \
-    static __attribute__((noinline)) void product_##rows(const float *x, long stride, long width, const float *panel,  \
-                                                         sums out, int add) {                                          \
-        vec sum[rows][2];                                                                                              \
-        _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++) sum[i][0] = sum[i][1] = constant(0.0f);                \
-        for (long k = 0; k < width; k++) {                                                                             \
-            vec left = load(panel + k * PANEL), right = load(panel + k * PANEL + LANES);                               \
-            _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++) {                                                  \
-                float value = x[i * stride + k];                                                                       \
-                sum[i][0] += value * left;                                                                             \
-                sum[i][1] += value * right;                                                                            \
-            }                                                                                                          \
-        }                                                                                                              \
-        if (add) {                                                                                                     \
-            _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++) out[i][0] += sum[i][0], out[i][1] += sum[i][1];    \
-        } else {                                                                                                       \
-            _Pragma("GCC unroll 12") for (int i = 0; i < rows; i++) out[i][0] = sum[i][0], out[i][1] = sum[i][1];      \
-        }                                                                                                              \
-    }
-PRODUCT(1) PRODUCT(2) PRODUCT(3) PRODUCT(4) PRODUCT(5) PRODUCT(6)
-PRODUCT(7) PRODUCT(8) PRODUCT(9) PRODUCT(10) PRODUCT(11) PRODUCT(12)
-
-static void (*const product[])(const float *, long, long, const float *, sums, int) = {
-    0, product_1, product_2, product_3, product_4, product_5, product_6,
-    product_7, product_8, product_9, product_10, product_11, product_12};
+#include "products.c"
 
 /* Vectors of units, one of each of several arrays. */
 #define GATHER(count, name, from)                                                                                      \
