@@ -20,7 +20,7 @@ from asrnn_bench.running.provenance import environment
 from asrnn_bench.speed.contenders import Contender
 from asrnn_bench.speed.rounds import failure, time_rounds
 from asrnn_bench.speed.sizes import Size
-from asrnn_bench.speed.training_step import TrainingStep, make_batch
+from asrnn_bench.speed.training_step import JaxTraining, TrainingStep, make_batch, make_step
 
 Answer = dict[str, Any]
 Tell = Callable[[Answer], None]
@@ -49,14 +49,15 @@ def time_size(request: Answer, tell: Tell) -> Answer:
     x, y = make_batch(size, device)
     steps: dict[str, Callable[[], None]] = {}
     reasons: dict[str, str] = {}
-    built: dict[str, TrainingStep] = {}
+    built: dict[str, TrainingStep | JaxTraining] = {}
     if request["square"]:
         steps[PRODUCT] = _product(request["square"], device)
         steps[PRODUCT]()
     for contender in (Contender(**fields) for fields in request["contenders"]):
         try:
-            built[contender.name] = TrainingStep(contender, size, device)
-            built[contender.name](x[:, : max(1, size.num_steps // WARM_UP_SHARE)], y)
+            step = built[contender.name] = make_step(contender, size, device, request["threads"])
+            # XLA compiles for one length.
+            step(x if contender.kind == "jax" else x[:, : max(1, size.num_steps // WARM_UP_SHARE)], y)
             steps[contender.name] = partial(built[contender.name], x, y)
         except Exception as error:  # whatever a model does, the others are timed
             reasons[contender.name] = _reason(error)
@@ -73,9 +74,12 @@ def measure_memory(request: Answer, tell: Tell) -> Answer:
     """Measure the peak memory of one training step: ``device``, ``threads``, ``size``, ``contender``."""
     size, device = Size(*request["size"]), request["device"]
     torch.set_num_threads(request["threads"])
+    contender = Contender(**request["contender"])
+    if contender.kind == "jax":
+        return {}  # its first step also compiles, and what that leaves would be missing from the peak of a second
     x, y = make_batch(size, device)
     try:
-        step = TrainingStep(Contender(**request["contender"]), size, device)
+        step = TrainingStep(contender, size, device)
         step(x[:, :WARM_UP_STEPS], y)
         return {"peak_mib": peak_mib(partial(step, x, y), device)}
     except Exception as error:  # whatever a model does, it has a row that says so

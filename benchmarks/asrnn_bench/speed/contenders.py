@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Literal
 
 from asrnn.errors import UnknownNameError, UsageError
@@ -16,17 +17,26 @@ class Contender:
 
     Args:
         name: what it is called in tables.
-        kind: a model that ``asrnn.build_model`` makes, or a layer of a peer, taken raw as its users take it.
+        kind: a model that ``asrnn.build_model`` makes, a layer of a peer, taken raw as its users take it, or a
+            recurrence in JAX.
         target: what ``build_model`` takes, or ``module:Class``.
         package: where its code comes from, with the version.
         backend: what runs its scans, as :func:`asrnn.ops.scan_with` names it.
+        setting: what else differs from all others: the default settings of the C library's ``malloc`` in place of those
+            that workers have, or bfloat16 by autocast.
     """
 
     name: str
-    kind: Literal["model", "layer"]
+    kind: Literal["model", "layer", "jax"]
     target: str
     package: str
     backend: str = "auto"
+    setting: Literal["", "malloc", "bfloat16"] = ""
+
+    @property
+    def own_process(self) -> bool:
+        """Whether it is timed in a process of its own: for another allocator, or for the threads of another library."""
+        return self.kind == "jax" or self.setting == "malloc"
 
 
 SUITE = "long-range"
@@ -43,7 +53,19 @@ PEERS = {
     "torchrecurrent.GatedAntisymmetricRNN": "torchrecurrent:GatedAntisymmetricRNN",
     "torchrecurrent.LEM": "torchrecurrent:LEM",
     "torchrecurrent.UnICORNN": "torchrecurrent:UnICORNN",
+    "jax.AntisymmetricRNN": "jax:antisymmetric",
+    "jax.LSTM": "jax:lstm",
+    "nn.LSTM-malloc": "torch.nn:LSTM",
+    "nn.LSTM-bfloat16": "torch.nn:LSTM",
 }
+"""Those that are timed where their package is installed.
+
+``nn.LSTM-malloc`` is ``nn.LSTM`` without the settings by which workers keep memory. ``nn.LSTM-bfloat16`` runs under
+autocast, where the processor multiplies such numbers.
+"""
+
+BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")
+"""What Linux calls a processor's products of bfloat16."""
 
 
 def choose_contenders(names: Sequence[str]) -> tuple[Contender, ...]:
@@ -70,16 +92,27 @@ def choose_contenders(names: Sequence[str]) -> tuple[Contender, ...]:
 
 def installed_peers() -> list[Contender]:
     """Return the peers whose package is installed."""
-    return [_peer(name) for name in PEERS if _version(PEERS[name]) is not None]
+    return [_peer(name) for name in PEERS if _why_not(name) is None]
 
 
 def missing_peers() -> list[str]:
-    """Return a line for each package of peers that is not installed: who is missing, and what to install."""
+    """Return a line for each package of peers that is not installed, and for what this processor does not have."""
     missing: dict[str, list[str]] = {}
     for name, target in PEERS.items():
         if _version(target) is None:
             missing.setdefault(_package(target), []).append(name)
-    return [f"not installed, so not timed: {', '.join(peers)}; pip install {name}" for name, peers in missing.items()]
+    lines = [f"not installed, so not timed: {', '.join(peers)}; pip install {name}" for name, peers in missing.items()]
+    reason = why_no_bfloat16()
+    return lines + ([f"not timed: nn.LSTM-bfloat16; {reason}"] if reason else [])
+
+
+def why_no_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> str | None:
+    """Say why products of bfloat16 are not timed on this processor, if so; Linux says what a processor has."""
+    try:
+        flags = cpuinfo.read_text(encoding="utf-8", errors="replace").partition("\nflags")[2].partition("\n")[0].split()
+    except OSError:
+        flags = []
+    return None if set(BFLOAT16_FLAGS) & set(flags) else "this processor has neither AVX512-BF16 nor AMX"
 
 
 def _contender(reference: str) -> Contender:
@@ -92,8 +125,9 @@ def _contender(reference: str) -> Contender:
     name = reference
     peer = next((peer for peer, target in PEERS.items() if name in (peer, target)), None)
     if peer is not None:
-        if _version(PEERS[peer]) is None:
-            raise UsageError(f"{peer} is not installed; pip install {_package(PEERS[peer])}")
+        reason = _why_not(peer)
+        if reason:
+            raise UsageError(reason)
         return _peer(peer)
     try:
         return _model(find_model(name))
@@ -114,8 +148,20 @@ def _code(source: ModelSource) -> str:
 
 
 def _peer(name: str) -> Contender:
-    target = PEERS[name]
-    return Contender(name, "layer", target, f"{_package(target)} {_version(target)}")
+    target, package = PEERS[name], _package(PEERS[name])
+    code = f"{package} {_version(target)}"
+    if package == "jax":
+        return Contender(name, "jax", target, code)
+    settings: dict[str, Literal["malloc", "bfloat16"]] = {"nn.LSTM-malloc": "malloc", "nn.LSTM-bfloat16": "bfloat16"}
+    return Contender(name, "layer", target, code, setting=settings.get(name, ""))
+
+
+def _why_not(name: str) -> str | None:
+    """Say why a peer cannot be timed here, if so."""
+    if _version(PEERS[name]) is None:
+        return f"{name} is not installed; pip install {_package(PEERS[name])}"
+    reason = why_no_bfloat16() if name == "nn.LSTM-bfloat16" else None
+    return f"{name} is not timed: {reason}" if reason else None
 
 
 def _package(target: str) -> str:

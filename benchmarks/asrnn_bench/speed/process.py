@@ -25,8 +25,17 @@ class ChildError(AsrnnError):
     """The process ended without an answer: killed for its memory, say; the message is one line."""
 
 
-def ask(question: str, threads: int, request: Answer, on_round: Callable[[int], None] = lambda number: None) -> Answer:
+def ask(
+    question: str,
+    threads: int,
+    request: Answer,
+    on_round: Callable[[int], None] = lambda number: None,
+    *,
+    keep_buffers: bool = True,
+) -> Answer:
     """Start a process with so many threads, put it a question of ``child.ANSWERS``, and return its answer.
+
+    It has the allocator's settings that a job has, or the default ones where ``keep_buffers`` is not asked for.
 
     Raises:
         ChildError: it ended without one.
@@ -39,7 +48,7 @@ def ask(question: str, threads: int, request: Answer, on_round: Callable[[int], 
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
-            env=child_environment(os.environ, threads),
+            env=child_environment(os.environ, threads, keep_buffers=keep_buffers),
             process_group=0,  # an interrupt is for this process, which ends its child
         ) as process,
     ):
@@ -55,9 +64,12 @@ def ask(question: str, threads: int, request: Answer, on_round: Callable[[int], 
         return answer
 
 
-def child_environment(own: "os._Environ[str] | dict[str, str]", threads: int) -> dict[str, str]:
-    """Return this environment with the threads set, and with the allocator's settings that a job has."""
-    return {**KEEP_BUFFERS, **own} | dict.fromkeys(THREAD_VARIABLES, str(threads))
+def child_environment(
+    own: "os._Environ[str] | dict[str, str]", threads: int, *, keep_buffers: bool = True
+) -> dict[str, str]:
+    """Return this environment with the threads set, and with the allocator's settings that a job has, or without."""
+    variables = {**KEEP_BUFFERS, **own} if keep_buffers else {k: v for k, v in own.items() if k not in KEEP_BUFFERS}
+    return variables | dict.fromkeys(THREAD_VARIABLES, str(threads))
 
 
 def _listen(lines: Iterable[bytes], on_round: Callable[[int], None]) -> Answer | None:

@@ -15,6 +15,7 @@ INPUT_PROJECTIONS = {
     "scornn": 1,
     "unstructured-gated": 2,
     "nn.RNN": 1,
+    "jax.AntisymmetricRNN": 1,
     "torchrecurrent.AntisymmetricRNN": 1,
     "torchrecurrent.GatedAntisymmetricRNN": 2,
 }

@@ -72,7 +72,7 @@ COLUMNS = {
     "num_steps": "T, time steps",
     "input_size": "I, inputs a step",
     "hidden_size": "H, hidden units",
-    "model": "a registered model, or a peer: `nn.*` of torch, `torchrecurrent.*`",
+    "model": "a registered model, or a peer: `nn.*` of torch, `torchrecurrent.*`, `jax.*`",
     "package": "where its code comes from, and the version",
     "scan_backend": "what ran the recurrence: `torch`'s kernels, a foreign `module`, or as the model calls it",
     "rounds": "how often it was timed",

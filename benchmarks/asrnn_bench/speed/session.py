@@ -30,6 +30,8 @@ class Session:
         self.rows: list[Row] = []
         self.grown: list[Row] = []
         self.machine = Machine.described(ask("describe", plan.threads[-1], {"on_cpu": plan.on_cpu}))
+        on_cpu = self.machine.device == "cpu"
+        self.contenders = [one for one in plan.contenders if on_cpu or not one.own_process]  # others are the CPU's
 
     @property
     def failures(self) -> list[Row]:
@@ -41,9 +43,9 @@ class Session:
         threads = self.plan.threads if self.machine.device == "cpu" else self.plan.threads[-1:]
         for size in self.plan.sizes:
             for number in threads:
-                rows = self._timed(size, number, self.plan.contenders, self.plan.square)
+                rows = self._timed(size, number, self.contenders, self.plan.square)
                 if number == threads[-1]:
-                    rows = with_memory(rows, {one.name: self._memory(size, one) for one in self.plan.contenders})
+                    rows = with_memory(rows, {one.name: self._memory(size, one) for one in self.contenders})
                 self.rows += rows
                 self._write("speed.csv", COLUMNS, map(as_mapping, self.rows))
                 yield rows
@@ -58,22 +60,43 @@ class Session:
         where = f"{threads} thread{'s' * (threads > 1)}" if self.machine.device == "cpu" else self.machine.device
         stage = f"timing {size.label}, {where}"
         self.say(stage, "warming up")
+        together = [one for one in contenders if not one.own_process]
+        try:
+            timed = self._ask_for_times(stage, size, threads, together, square)
+        except ChildError as error:
+            return failed_rows(self.machine, threads, size, contenders, str(error))
+        for one in contenders:
+            if one.own_process:
+                try:
+                    alone = self._ask_for_times(f"{stage}: {one.name}", size, threads, [one], 0)
+                except ChildError as error:
+                    alone = {"seconds": {}, "scan_backends": {}, "reasons": {one.name: str(error)}}
+                for part in ("seconds", "scan_backends", "reasons"):
+                    timed[part] = timed[part] | alone[part]
+        return make_rows(self.machine, threads, size, contenders, timed, square)
+
+    def _ask_for_times(
+        self, stage: str, size: Size, threads: int, contenders: Sequence[Contender], square: int
+    ) -> dict[str, Any]:
+        """Time contenders in one process."""
         request = self._request(size) | {
             "contenders": [asdict(one) for one in contenders],
             "rounds": self.plan.rounds,
             "square": square,
         }
-        try:
-            timed = ask("time", threads, request, lambda n: self.say(stage, f"{n} of {self.plan.rounds} rounds done"))
-        except ChildError as error:
-            return failed_rows(self.machine, threads, size, contenders, str(error))
-        return make_rows(self.machine, threads, size, contenders, timed, square)
+
+        def on_round(number: int) -> None:
+            self.say(stage, f"{number} of {self.plan.rounds} rounds done")
+
+        kept = all(one.setting != "malloc" for one in contenders)
+        return ask("time", threads, request, on_round, keep_buffers=kept)
 
     def _memory(self, size: Size, contender: Contender) -> dict[str, Any]:
         """Measure the peak memory of one contender, in a process of its own."""
         self.say(f"peak memory at {size.label}", contender.name)
         try:
-            return ask("memory", self.plan.threads[-1], self._request(size) | {"contender": asdict(contender)})
+            request = self._request(size) | {"contender": asdict(contender)}
+            return ask("memory", self.plan.threads[-1], request, keep_buffers=contender.setting != "malloc")
         except ChildError as error:
             return {"reason": str(error)}
 

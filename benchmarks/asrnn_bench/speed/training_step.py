@@ -49,8 +49,9 @@ class TrainingStep:
     def __call__(self, x: Tensor, y: Tensor) -> None:
         """Train on inputs ``[B, T, I]`` with labels ``[B]``."""
         self.optimizer.zero_grad()
-        with scan_with(self.contender.backend):
-            loss = F.cross_entropy(self.model(x), y)
+        rounded = torch.autocast(self.device, torch.bfloat16, enabled=self.contender.setting == "bfloat16")
+        with scan_with(self.contender.backend), rounded:
+            loss = F.cross_entropy(self.model(x).float(), y)
         torch.autograd.backward(loss)
         self.optimizer.step()
         if self.device == "cuda":
@@ -65,11 +66,31 @@ class TrainingStep:
 
 
 def make_batch(size: Size, device: str) -> tuple[Tensor, Tensor]:
-    """Return inputs ``[B, T, I]`` of normal numbers, and labels ``[B]``."""
+    """Return inputs ``[B, T, I]`` of normal numbers, in memory ``[T, B, I]`` as tasks make them, and labels ``[B]``."""
     generator = torch.Generator().manual_seed(SEED)
-    x = torch.randn(size.batch_size, size.num_steps, size.input_size, generator=generator)
+    x = torch.randn(size.num_steps, size.batch_size, size.input_size, generator=generator).transpose(0, 1)
     y = torch.randint(NUM_CLASSES, (size.batch_size,), generator=generator)
     return x.to(device), y.to(device)
+
+
+def make_step(contender: Contender, size: Size, device: str, threads: int) -> "TrainingStep | JaxTraining":
+    """Return what takes a contender's training steps, in torch or in JAX."""
+    return JaxTraining(contender, size, threads) if contender.kind == "jax" else TrainingStep(contender, size, device)
+
+
+class JaxTraining:
+    """The same step in JAX, on the CPU, with batches that torch made."""
+
+    scan_backend = "xla"
+
+    def __init__(self, contender: Contender, size: Size, threads: int) -> None:
+        from asrnn_bench.speed.jax_peers import JaxStep  # jax may not be there, and takes a second to import
+
+        self._step = JaxStep(contender.target.partition(":")[2], size, NUM_CLASSES, threads)
+
+    def __call__(self, x: Tensor, y: Tensor) -> None:
+        """Train on inputs ``[B, T, I]`` with labels ``[B]``."""
+        self._step(x.transpose(0, 1).contiguous().numpy(), y.numpy())
 
 
 def _build(contender: Contender, size: Size) -> RecurrentModel | LastState:

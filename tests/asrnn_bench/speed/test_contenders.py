@@ -1,5 +1,7 @@
 """Who is timed, and who is missing."""
 
+from pathlib import Path
+
 import pytest
 
 from asrnn.errors import UnknownNameError, UsageError
@@ -9,7 +11,8 @@ from asrnn_bench.speed.contenders import PEERS, choose_contenders, missing_peers
 
 @pytest.fixture
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing but torch is installed."""
+    """Nothing but torch is installed, on a processor that does not multiply bfloat16."""
+    monkeypatch.setattr(contenders, "why_no_bfloat16", lambda: "this processor has neither AVX512-BF16 nor AMX")
     monkeypatch.setattr(
         contenders, "_version", lambda target: "1.0" if target.startswith(("torch.", "asrnn")) else None
     )
@@ -18,6 +21,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def _all_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contenders, "_version", lambda target: "1.0")
+    monkeypatch.setattr(contenders, "why_no_bfloat16", lambda: None)
 
 
 @pytest.mark.usefixtures("_all_installed")
@@ -32,8 +36,10 @@ def test_without_names_the_suites_models_and_every_peer_are_timed() -> None:
 @pytest.mark.usefixtures("_alone")
 def test_a_missing_peer_is_one_line_that_says_what_to_install() -> None:
     chosen = [one.name for one in choose_contenders([])]
-    assert [name for name in chosen if name in PEERS] == ["nn.RNN", "nn.GRU", "nn.LSTM"]
-    (line,) = missing_peers()
+    assert [name for name in chosen if name in PEERS] == ["nn.RNN", "nn.GRU", "nn.LSTM", "nn.LSTM-malloc"]
+    line, jax, processor = missing_peers()
+    assert jax == "not installed, so not timed: jax.AntisymmetricRNN, jax.LSTM; pip install jax"
+    assert processor == "not timed: nn.LSTM-bfloat16; this processor has neither AVX512-BF16 nor AMX"
     assert "torchrecurrent.LEM" in line
     assert "torchrecurrent.AntisymmetricRNN" in line
     assert "pip install torchrecurrent" in line
@@ -77,3 +83,31 @@ def test_another_layer_of_a_peers_package_is_timed_as_the_model_that_suites_trai
 def test_an_unknown_name_is_told_the_nearest_of_models_and_peers() -> None:
     with pytest.raises(UnknownNameError, match=r"unknown model 'nn.LSTN'; did you mean 'nn.LSTM'\?"):
         choose_contenders(["nn.LSTN"])
+
+
+@pytest.mark.usefixtures("_all_installed")
+def test_what_another_library_or_allocator_runs_has_a_process_of_its_own() -> None:
+    apart = [one.name for one in choose_contenders([]) if one.own_process]
+    assert apart == ["jax.AntisymmetricRNN", "jax.LSTM", "nn.LSTM-malloc"]
+
+
+@pytest.mark.usefixtures("_alone")
+def test_bfloat16_that_was_asked_for_and_that_the_processor_does_not_multiply_is_refused() -> None:
+    with pytest.raises(UsageError, match="nn.LSTM-bfloat16 is not timed: this processor has neither AVX512-BF16 nor"):
+        choose_contenders(["nn.LSTM-bfloat16"])
+
+
+@pytest.mark.parametrize(
+    ("text", "has"),
+    [
+        ("processor\t: 0\nflags\t\t: fpu avx2 avx512_bf16\nbugs\t: x\n", True),
+        ("processor\t: 0\nflags\t\t: fpu amx_bf16 amx_tile\n", True),
+        ("processor\t: 0\nflags\t\t: fpu avx512f\nbugs\t\t: avx512_bf16\n", False),
+        (None, False),
+    ],
+)
+def test_the_processors_flags_say_whether_it_multiplies_bfloat16(tmp_path: Path, text: str | None, has: bool) -> None:
+    path = tmp_path / "cpuinfo"
+    if text is not None:
+        path.write_text(text)
+    assert contenders.why_no_bfloat16(path) == (None if has else "this processor has neither AVX512-BF16 nor AMX")

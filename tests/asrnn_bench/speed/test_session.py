@@ -8,7 +8,7 @@ import pytest
 from speed_support import contender, timed
 
 from asrnn_bench.speed import session
-from asrnn_bench.speed.contenders import choose_contenders
+from asrnn_bench.speed.contenders import Contender, choose_contenders
 from asrnn_bench.speed.growth import GROWTH_COLUMNS
 from asrnn_bench.speed.plan import SpeedPlan
 from asrnn_bench.speed.plot import write_plot
@@ -27,9 +27,14 @@ class Children:
     def __init__(self, device: str = "cpu", killed_at: Size | None = None) -> None:
         self.device, self.killed_at = device, killed_at
         self.asked: list[tuple[str, int, Any]] = []
+        self.together: list[tuple[list[str], bool]] = []
 
-    def __call__(self, question: str, threads: int, request: dict[str, Any], on_round: Any = None) -> dict[str, Any]:
+    def __call__(
+        self, question: str, threads: int, request: dict[str, Any], on_round: Any = None, *, keep_buffers: bool = True
+    ) -> dict[str, Any]:
         self.asked.append((question, threads, request.get("size")))
+        if question == "time":
+            self.together.append(([one["name"] for one in request["contenders"]], keep_buffers))
         if question == "describe":
             return {"device": self.device, "environment": FACTS}
         if self.killed_at is not None and Size(*request["size"]) == self.killed_at:
@@ -71,6 +76,21 @@ def test_each_size_is_timed_with_each_number_of_threads_and_written_at_once(
         ("memory", 2, large),
     ]
     assert [row["peak_mib"] for row in read(tmp_path / "speed.csv")] == ["", "", "10", "10"] * 2
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_another_library_and_another_allocator_are_timed_apart_and_on_the_cpu_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, device: str
+) -> None:
+    children = Children(device)
+    monkeypatch.setattr(session, "ask", children)
+    peers = [Contender("jax.LSTM", "jax", "jax:lstm", "jax 1.0")]
+    peers.append(Contender("nn.LSTM-malloc", "layer", "torch.nn:LSTM", "torch 2.9.0", setting="malloc"))
+    plan = SpeedPlan([*peers, contender("nn.LSTM")], [SMALL], threads=[1], rounds=2, square=8)
+    (rows,) = Session(plan, tmp_path, lambda stage, detail: None).time_sizes()
+    apart = [(["jax.LSTM"], True), (["nn.LSTM-malloc"], False)] if device == "cpu" else []
+    assert children.together == [(["nn.LSTM"], True), *apart]
+    assert [row.median_ms for row in rows] == [10.0] * (1 + len(apart))
 
 
 def test_growth_is_timed_once_where_axes_cross_and_written_with_its_slopes(
