@@ -149,7 +149,7 @@ def run_jobs(plan: Plan, places: Places, machine: Machine, console: Console) -> 
     if not all(map(is_known_to_be_done, directories)):
         launch.check()
     make_writable(places.output, "--output")
-    with _alone(places.output, console, join=machine.join):
+    with alone(places.output, console, join=machine.join):
         waiting = prepare(plan, directories, places, machine)
         options = _options(plan, places, machine.options)
         if machine.launcher != "local":
@@ -357,7 +357,7 @@ def _check_images(name: str, data_dir: Path | None) -> None:
 
 
 @contextmanager
-def _alone(output: Path, console: Console, *, join: bool) -> Iterator[None]:
+def alone(output: Path, console: Console, *, join: bool) -> Iterator[None]:
     """Keep a second runner out, unless it was told to join; no result depends on it."""
     if join:
         yield

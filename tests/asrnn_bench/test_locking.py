@@ -125,7 +125,7 @@ def test_a_run_goes_on_where_its_folder_cannot_be_locked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _refuse(monkeypatch, OSError(errno.EIO, os.strerror(errno.EIO)))
-    with runner._alone(tmp_path, Console(highlight=False), join=False):
+    with runner.alone(tmp_path, Console(highlight=False), join=False):
         pass
     assert "cannot be locked (Input/output error); start no second run in it" in capsys.readouterr().out
 

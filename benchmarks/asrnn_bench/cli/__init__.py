@@ -14,14 +14,14 @@ from typing import Any
 import typer
 
 from asrnn.errors import AsrnnError, DataError, DeviceError
-from asrnn_bench.cli import check, doctor, leaderboard, listing, prepare, run, speed, status, tune
+from asrnn_bench.cli import check, doctor, leaderboard, listing, prepare, run, search, speed, status
 from asrnn_bench.cli.app import app
 from asrnn_bench.cli.misuse import unknown_flag
 from asrnn_bench.plain_text import plain
 from asrnn_bench.running.stopping import ENDING_SIGNALS
 
 # Each module entered its verb when it was imported.
-VERBS = (run, listing, check, prepare, doctor, status, leaderboard, tune, speed)
+VERBS = (run, listing, check, prepare, doctor, status, leaderboard, search, speed)
 
 # Typer's own base of wrong usage, which it does not export.
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]

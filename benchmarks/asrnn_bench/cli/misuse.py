@@ -15,7 +15,7 @@ MEANT = {
     **dict.fromkeys(("bench", "benchmark", "evaluate", "run", "start", "train"), ""),
     **dict.fromkeys(("models", "suites", "tasks"), "list"),
     **dict.fromkeys(("download", "fetch", "data"), "prepare"),
-    **dict.fromkeys(("search", "hyper"), "tune"),
+    **dict.fromkeys(("hyper", "sweep", "tune"), "search"),
     **dict.fromkeys(("show", "watch", "progress", "ps"), "status"),
     **dict.fromkeys(("time", "timing"), "speed"),
     **dict.fromkeys(("help", "version"), "--"),

@@ -1,6 +1,7 @@
 """What a run says before it starts and after it has ended."""
 
 import shlex
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -62,10 +63,18 @@ def print_outcome(outcome: Outcome, places: Places, console: Console) -> None:
     for fault in outcome.faults:
         console.print(f"warning: {plain(fault)}", soft_wrap=True)
     if outcome.records:
-        console.print(terminal_table(outcome.records, console.width, without_data=_without_data(outcome, places)))
-    for reason, labels in _reasons(outcome).items():
+        lacking = without_data(outcome.records, places)
+        console.print(terminal_table(outcome.records, console.width, without_data=lacking))
+    print_reasons(outcome.records, places, console)
+    where = "" if outcome.leaderboard is None else f" Leaderboard: {outcome.leaderboard}"
+    console.print(f"{outcome.started} of {len(outcome.plan.jobs)} jobs were started now.{where}", soft_wrap=True)
+
+
+def print_reasons(records: Sequence[Record], places: Places, console: Console) -> None:
+    """Print why jobs have no score, where the logs of those are that failed, and what tries them again."""
+    for reason, labels in _reasons(records).items():
         console.print(f"{_some(labels)}: {reason}", soft_wrap=True)
-    failed = [record.job for record in outcome.records if record.status == "failed"]
+    failed = [record.job for record in records if record.status == "failed"]
     for job in failed[:MOST_SHOWN]:
         log = _last_log(JobDirectory.of(places.output, job))
         if log is not None:
@@ -74,8 +83,6 @@ def print_outcome(outcome: Outcome, places: Places, console: Console) -> None:
         console.print(f"and {len(failed) - MOST_SHOWN} more failed: asrnn-bench status {places.output}", soft_wrap=True)
     if failed:
         console.print("the same command with --retry-failed tries failed jobs again, from their checkpoints")
-    where = "" if outcome.leaderboard is None else f" Leaderboard: {outcome.leaderboard}"
-    console.print(f"{outcome.started} of {len(outcome.plan.jobs)} jobs were started now.{where}", soft_wrap=True)
 
 
 def _last_log(directory: JobDirectory) -> Path | None:
@@ -91,9 +98,9 @@ def _some(labels: list[str]) -> str:
     return ", ".join(labels[:MOST_SHOWN]) + more
 
 
-def _without_data(outcome: Outcome, places: Places) -> str | None:
+def without_data(records: Iterable[Record], places: Places) -> str | None:
     """Return a line of the tasks without data that can be fetched, and the command; ``None`` where there are none."""
-    tasks = dict.fromkeys(record.job.task.name for record in outcome.records if _can_be_fetched(record))
+    tasks = dict.fromkeys(record.job.task.name for record in records if _can_be_fetched(record))
     words = ["asrnn-bench", "prepare", *(["--data-dir", str(places.data_dir)] if places.data_dir else [])]
     return f"No data: {', '.join(sorted(tasks))}; {shlex.join(words)} fetches it." if tasks else None
 
@@ -103,13 +110,13 @@ def _can_be_fetched(record: Record) -> bool:
     return record.status == "no-data" and images is not None and images.package is None
 
 
-def _reasons(outcome: Outcome) -> dict[str, list[str]]:
+def _reasons(records: Iterable[Record]) -> dict[str, list[str]]:
     """Return each reason why jobs have no score, with the jobs it holds for; data are named by their task alone.
 
-    Of data that can be fetched the table says it in a few words.
+    Data that can be fetched have a line of their own.
     """
     reasons: dict[str, dict[str, None]] = {}
-    for record in outcome.records:
+    for record in records:
         job = record.job
         if record.reason and not _can_be_fetched(record):
             what = f"no data, {job.task.name}" if record.status == "no-data" else f"{record.status}, {job.label}"

@@ -14,6 +14,9 @@ from asrnn_bench.planning.spec import Search, Settings, SuiteSpec, settings_of
 FIRST_AXES = ("optimizer", "learning_rate", "gradient_clip_norm")
 """The axes that take the first dimensions of the sequence, which are the most evenly spread; the others follow."""
 
+DRAWN = "drawn"
+"""The origin of settings from a space; those that were published have their own."""
+
 POINTS_A_TRIAL = 100
 """How many points are looked at for each trial before a space counts as one with too few different settings."""
 
@@ -65,4 +68,4 @@ def _points(search: Search, model: str, space: Space) -> Iterator[Settings]:
             for name, share in zip(names, point, strict=True):
                 values[name] = choose(space[name], share, optimizer)
                 optimizer = str(values.get("optimizer", optimizer))
-            yield settings_of(values, "a trial")
+            yield settings_of(values, DRAWN)

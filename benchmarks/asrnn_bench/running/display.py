@@ -176,7 +176,7 @@ def render(
 def dry_run_table(
     jobs: Sequence[Job], done: Sequence[bool], paces: dict[Kind, Pace], images: set[str], width: int
 ) -> RenderableType:
-    """Return the plan as a table: a row for each task and model, with its seeds and the time of one job.
+    """Return the plan as a table: a row for each task and model, with its seeds or trials and the time of one job.
 
     Args:
         jobs: the plan.
@@ -194,9 +194,10 @@ def dry_run_table(
     if wide:
         table.add_column("settings", overflow="fold", min_width=8)
     origins: dict[str, dict[str, list[str]]] = {}
-    groups: dict[str, list[int]] = {}
+    groups: dict[tuple[str, ...], list[int]] = {}
     for index, job in enumerate(jobs):
-        groups.setdefault(job.config, []).append(index)
+        together = (job.config,) if job.tested else (job.task.name, job.model.name)
+        groups.setdefault(together, []).append(index)
     task = ""
     for group in groups.values():
         job = jobs[group[0]]
@@ -205,19 +206,19 @@ def dry_run_table(
             if not wide:
                 table.add_row(Text(task, style="bold"))
         seconds = job_seconds(job, paces)
-        settings = "" if job.model.name == "chance" else job.settings
-        if settings:
+        settings = "" if job.model.name == "chance" else job.settings if job.tested else f"{len(group)} trials"
+        if settings and job.tested:
             origins.setdefault(settings, {}).setdefault(task, []).append(job.model.name)
         table.add_row(
             *([task, job.model.name] if wide else [f"  {job.model.name}"]),
             str(job.model.hidden_size or ""),
             str(job.training.steps),
-            ranges([jobs[index].seed for index in group]),
+            ranges(sorted({jobs[index].seed for index in group})),
             str(sum(done[index] for index in group)),
             "no data" if job.task.images not in images else "unknown" if seconds is None else duration(seconds),
             *([settings] if wide else []),
         )
-    return table if wide else Group(table, "", _settings_table(origins))
+    return Group(table, "", _settings_table(origins)) if origins and not wide else table
 
 
 def _settings_table(origins: dict[str, dict[str, list[str]]]) -> Table:

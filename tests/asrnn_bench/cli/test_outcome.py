@@ -34,7 +34,7 @@ def test_the_dry_run_shows_the_plan(tiny_suite: Path, capfd: pytest.CaptureFixtu
 @pytest.mark.usefixtures("failing")
 @pytest.mark.parametrize(
     ("words", "module", "name"),
-    [(["--suite", "long-range"], "run", "execute"), (["tune"], "tune", "run_jobs")],
+    [(["--suite", "long-range"], "run", "execute"), (["search"], "search", "climb")],
 )
 def test_an_interrupt_is_said_and_gives_its_own_status(
     words: list[str], module: str, name: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]

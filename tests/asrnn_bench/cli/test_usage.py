@@ -159,7 +159,7 @@ def test_the_doctor_says_what_launchers_and_loggers_need(capfd: pytest.CaptureFi
         assert name in said
 
 
-@pytest.mark.parametrize("verb", ["", "check", "doctor", "leaderboard", "list", "prepare", "speed", "status", "tune"])
+@pytest.mark.parametrize("verb", ["", "check", "doctor", "leaderboard", "list", "prepare", "search", "speed", "status"])
 def test_the_help_is_whole_at_80_columns(
     verb: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ from asrnn.errors import ModelError, UnknownNameError, UsageError
 from asrnn.registry import find_model
 from asrnn_bench.planning.plan import Plan, Request, make_plan
 from asrnn_bench.planning.spec import load_suite
-from asrnn_bench.tuning import plan_trials
+from asrnn_bench.search.halving import plan_search
 
 MODELS = 'models = ["rnn"]'
 ROWS = TINY.replace(MODELS, 'models = ["rnn", "wide", "narrow", "torch.nn:GRU"]')
@@ -37,7 +37,7 @@ learning_rate = 0.02
 
 [search]
 trials = 2
-rungs = [0.5]
+rungs = [0.5, 1.0]
 budget = "tiny"
 tasks = ["permuted-mnist"]
 
@@ -99,10 +99,8 @@ def test_a_row_of_a_layer_has_the_rows_name(tmp_path: Path) -> None:
 
 
 def test_trials_draw_from_the_space_of_the_row(tmp_path: Path) -> None:
-    trials = plan_trials(load_suite(suite_of(tmp_path, ROWS)), ["wide", "narrow"], [], threads=1)
-    rates: dict[str, set[float]] = {}
-    for job in trials.plan.jobs:
-        rates.setdefault(job.model.name, set()).add(job.training.learning_rate)
+    found = plan_search(load_suite(suite_of(tmp_path, ROWS)), Request(models=["wide", "narrow"]))
+    rates = {group.model: {trial.whole.training.learning_rate for trial in group.trials} for group in found.groups}
     assert (rates["wide"], rates["narrow"]) == ({0.1, 0.2}, {0.3, 0.4})
 
 

@@ -31,7 +31,7 @@ def search_in(default: dict[str, Any], trials: int = 3, **more: Any) -> Search:
     )
 
 
-def settings(origin: str = "a trial", **values: Any) -> Settings:
+def settings(origin: str = "drawn", **values: Any) -> Settings:
     return Settings.model_validate({"origin": origin, **values})
 
 
@@ -98,7 +98,7 @@ def test_published_settings_are_the_first_trial_and_no_later_one() -> None:
     assert on_it[0] == settings("authors", learning_rate=0.4)
     assert sorted(trial.learning_rate for trial in on_it) == [0.1, 0.2, 0.3, 0.4]
     elsewhere = draw(search, "lstm", "pixel-mnist")
-    assert all(trial.origin == "a trial" for trial in elsewhere)
+    assert all(trial.origin == "drawn" for trial in elsewhere)
 
 
 def test_every_setting_of_a_small_space_is_drawn_once_and_no_more_are_promised() -> None:

@@ -152,3 +152,18 @@ def test_the_plan_is_whole_on_a_terminal_of_any_width(jobs: list[Job], width: in
     for job in plan:
         if job.model.name != "chance":
             assert set(job.settings.split()) <= set(written(console).split())
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_trials_of_a_model_are_one_row_of_the_plan(jobs: list[Job], width: int) -> None:
+    trials = [
+        job.model_copy(update={"tested": False, "seed": 1000, "settings": f"trial {number}"})
+        for job in jobs
+        if job.seed == 0 and job.model.name in ("lstm", "gru")
+        for number in range(1, 13)
+    ]
+    console = Console(file=io.StringIO(), width=width)
+    console.print(dry_run_table(trials, [False] * len(trials), {}, set(), width))
+    rows = [line for line in written(console).splitlines() if " 1000 " in line]
+    assert len(rows) == 2 * len({job.task.name for job in trials})
+    assert all(row.endswith("12 trials") for row in (line.rstrip() for line in rows)) == (width >= 120)

@@ -1,0 +1,191 @@
+"""``asrnn-bench search``: the search for hyper-parameters that a suite describes, and what it came to."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from asrnn_bench.atomic import replace
+from asrnn_bench.cli.app import app
+from asrnn_bench.cli.console import open_console
+from asrnn_bench.cli.flags import (
+    FOLDERS,
+    WHAT,
+    CheckpointEvery,
+    DataDir,
+    Devices,
+    DevicesPerJob,
+    DryRun,
+    HangAfter,
+    JobsPerDevice,
+    Join,
+    KeepCheckpoints,
+    LauncherName,
+    LoggerNames,
+    MaxSteps,
+    Models,
+    NodesPerJob,
+    Output,
+    RayAddress,
+    Retries,
+    RetryFailed,
+    SlurmOption,
+    Strict,
+    Tasks,
+    Threads,
+    TimeLimit,
+    machine_of,
+)
+from asrnn_bench.cli.outcome import print_plan, print_reasons, without_data
+from asrnn_bench.cli.quantities import names
+from asrnn_bench.paths import expanded
+from asrnn_bench.planning.plan import Request
+from asrnn_bench.planning.spec import load_suite
+from asrnn_bench.planning.trials import search_of
+from asrnn_bench.runner import Places, is_known_to_be_done, make_writable, require_writable
+from asrnn_bench.running.job_directory import JobDirectory
+from asrnn_bench.search.climbing import Climb, climb, look
+from asrnn_bench.search.expected_best import curves, curves_csv
+from asrnn_bench.search.halving import SearchPlan, plan_search
+from asrnn_bench.search.outcome import best, settings_found, settings_toml, trials_csv
+from asrnn_data.image_sets import resolve_data_dir
+
+
+@app.command()
+def search(
+    context: typer.Context,
+    suite: Annotated[
+        str,
+        typer.Option(metavar="NAME|FILE", rich_help_panel=WHAT, help="The suite that describes the search."),
+    ] = "long-range",
+    budget: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", rich_help_panel=WHAT, help="The budget of trials, in place of the search's."),
+    ] = None,
+    models: Models = None,
+    tasks: Tasks = None,
+    max_steps: MaxSteps = None,
+    launcher: LauncherName = "local",
+    devices: Devices = None,
+    jobs_per_device: JobsPerDevice = 1,
+    devices_per_job: DevicesPerJob = 1,
+    nodes_per_job: NodesPerJob = 1,
+    threads: Threads = 1,
+    slurm_option: SlurmOption = None,
+    ray_address: RayAddress = None,
+    time_limit: TimeLimit = None,
+    hang_after: HangAfter = "10min",
+    checkpoint_every: CheckpointEvery = "5min",
+    keep_checkpoints: KeepCheckpoints = False,
+    retries: Retries = 2,
+    retry_failed: RetryFailed = False,
+    join: Join = False,
+    logger: LoggerNames = None,
+    output: Output = Path("runs/search"),
+    leaderboards: Annotated[
+        Path,
+        typer.Option(metavar="DIR", parser=expanded, rich_help_panel=FOLDERS, help="Picture of equal tuning."),
+    ] = Path("leaderboards"),
+    data_dir: DataDir = None,
+    dry_run: DryRun = False,
+    strict: Strict = False,
+) -> int:
+    """Give every model the same number of trials, and write the settings that did best on validation."""
+    spec = load_suite(suite)
+    found = search_of(spec)
+    asked, on = names("--models", models), names("--tasks", tasks)
+    plan = plan_search(spec, Request(budget, asked, on, (), max_steps, threads))
+    places = Places(output, leaderboards, resolve_data_dir(data_dir))
+    machine = machine_of(context.params)
+    console = open_console()
+    console.print(_size_of(plan), soft_wrap=True)
+    if dry_run:
+        print_plan(plan.of(look(plan, places).jobs), places, machine, console)
+        return 0
+    require_writable(places.leaderboards, "--leaderboards")
+    try:
+        ended = climb(plan, places, machine, console)
+    except KeyboardInterrupt:
+        at = look(plan, places)
+        done = sum(is_known_to_be_done(JobDirectory.of(output, job)) for job in at.jobs)
+        many = f"{done} of {len(at.jobs)} trials of rung {at.rung + 1}"
+        console.print(f"interrupted: {many} have their result; run the same command to go on", soft_wrap=True)
+        return 130
+    records = [result.record for result in ended.results]
+    if lacking := without_data(records, places):
+        console.print(lacking, soft_wrap=True)
+    print_reasons(records, places, console)
+    if ended.unsettled:
+        many = f"{len(ended.unsettled)} trial{'s' * (len(ended.unsettled) != 1)}"
+        console.print(f"{many} came to no end; run the same command to go on", soft_wrap=True)
+        return 1
+    console.print(_table(ended))
+    _say_who_was_lost(ended, console)
+    parts = [spec.name, *([] if plan.plan.budget == found.budget else [plan.plan.budget]), *asked, *on]
+    name = ".".join(parts).replace("/", "-").replace(":", "-")
+    for path in _write(ended, places, name, found.same_as):
+        console.print(f"written: {path}", soft_wrap=True)
+    statuses = {record.status for record in records}
+    return 1 if "failed" in statuses or (strict and "no-data" in statuses) else 0
+
+
+def _size_of(plan: SearchPlan) -> str:
+    """Say how large a search is: the trials of each model and task at each rung, and the steps of all of them."""
+    first = plan.groups[0]
+    counts = [first.places(rung) for rung in range(plan.rungs)]
+    steps = 0
+    for group in plan.groups:
+        before = 0
+        for rung, until in enumerate(group.rungs):
+            steps += group.places(rung) * (until - before)
+            before = until
+    words = ", then ".join(map(str, counts))
+    return f"search: {words} trials of each of {len(plan.groups)} pairs of a task and a model, {steps:,} steps in all"
+
+
+def _table(ended: Climb) -> Table:
+    """Return the best trial of each task and model."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("task", "model"):
+        table.add_column(column, overflow="fold")
+    for column in ("best trial", "until step", "val. accuracy, %"):
+        table.add_column(column, justify="right")
+    found = best(ended.results)
+    for group in ended.plan.groups:
+        result = found.get(group)
+        if result is None or result.record.scores is None:
+            table.add_row(group.task, group.model, "none", "", "")
+            continue
+        accuracy = f"{100 * result.record.scores.val_accuracy:.1f}"
+        table.add_row(group.task, group.model, str(result.trial.number), f"{result.steps:,}", accuracy)
+    return table
+
+
+def _say_who_was_lost(ended: Climb, console: Console) -> None:
+    """Say where fewer trials came to a score than were to go on, so that a model had less training than the others."""
+    for group in ended.plan.groups:
+        for rung, until in enumerate(group.rungs):
+            took_part = [result for result in ended.results if result.group == group and result.steps == until]
+            lost = [result for result in took_part if result.record.scores is None]
+            if lost or len(took_part) < group.places(rung):
+                console.print(
+                    f"{group.task} / {group.model}: until step {until:,} {len(took_part)} of {group.places(rung)} "
+                    f"trials ran, and {len(lost)} came to no score",
+                    soft_wrap=True,
+                )
+
+
+def _write(ended: Climb, places: Places, name: str, same_as: dict[str, str]) -> list[Path]:
+    """Write the trials and the settings beside the jobs, and the curves of equal tuning with the leaderboards."""
+    from asrnn_bench.search.picture import write_picture  # matplotlib takes half a second to import
+
+    make_writable(places.leaderboards, "--leaderboards")
+    table, settings = places.output / f"{name}.trials.csv", places.output / f"{name}.settings.toml"
+    found = curves(ended.results)
+    expected = places.leaderboards / f"{name}.equal-tuning.csv"
+    replace(table, trials_csv(ended.results))
+    replace(settings, settings_toml(settings_found(ended.results, table.name, same_as)))
+    replace(expected, curves_csv(found))
+    return [table, settings, expected, *write_picture(expected, found)]

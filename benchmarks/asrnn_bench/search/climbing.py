@@ -1,0 +1,142 @@
+"""The search at work: rung after rung, each a run of ordinary jobs that go on from the checkpoints of the one before.
+
+A rung ends when all of its jobs have. Everything is read back from the job directories, so that the same command goes
+on wherever it was killed, and several runners may climb together.
+"""
+
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from rich.console import Console
+
+from asrnn_bench.records import Job, Record
+from asrnn_bench.runner import Machine, Places, alone, make_writable, record_of, run_jobs
+from asrnn_bench.running.job_directory import JobDirectory
+from asrnn_bench.search.halving import Group, SearchPlan, Trial
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a trial came to at a rung."""
+
+    group: Group
+    trial: Trial
+    steps: int
+    record: Record
+
+
+@dataclass
+class Climb:
+    """What a search came to so far: the trials that are at a rung, the results, and the jobs that have no end yet."""
+
+    plan: SearchPlan
+    rung: int = 0
+    alive: list[tuple[Group, list[Trial]]] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+    unsettled: list[Job] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.alive = [(group, list(group.trials)) for group in self.plan.groups]
+
+    @property
+    def jobs(self) -> list[Job]:
+        """The jobs of the rung."""
+        return [job for group, trials in self.alive for job in group.jobs(self.rung, trials)]
+
+    def go_on(self, ended: dict[str, Record]) -> None:
+        """Take in the records of the rung, by their keys, and step up; a group with a job that has no end stays."""
+        above: list[tuple[Group, list[Trial]]] = []
+        for group, trials in self.alive:
+            jobs = group.jobs(self.rung, trials)
+            records = {t.number: ended[j.key] for t, j in zip(trials, jobs, strict=True) if j.key in ended}
+            steps = group.rungs[self.rung]
+            self.results += [Result(group, t, steps, records[t.number]) for t in trials if t.number in records]
+            unsettled = [job for job in jobs if job.key not in ended]
+            self.unsettled += unsettled
+            if not unsettled and self.rung + 1 < self.plan.rungs:
+                above.append((group, group.going_on(self.rung, records)))
+        self.alive = [(group, trials) for group, trials in above if trials]
+        self.rung += 1
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no trial is to go on."""
+        return not self.alive or self.rung >= self.plan.rungs
+
+
+def climb(plan: SearchPlan, places: Places, machine: Machine, console: Console) -> Climb:
+    """Run a search, or what is left of it, and return what its trials came to.
+
+    Raises:
+        UsageError: the output folder cannot be written or is in use, or more devices are asked for than there are.
+        DeviceError: torch cannot compute on the GPUs that are named.
+    """
+    found = Climb(plan)
+    make_writable(places.output, "--output")
+    with alone(places.output, console, join=machine.join):
+        while not found.is_over:
+            jobs = found.jobs
+            console.print(_heading(found, len(jobs)), soft_wrap=True)
+            _hand_over(found, places)
+            outcome = run_jobs(plan.of(jobs), places, replace(machine, join=True), console)
+            ended = _ended(jobs, outcome.records, places)
+            found.go_on(ended)
+    if not found.unsettled and not machine.options.keep_checkpoints:
+        for result in found.results:
+            shutil.rmtree(_directory(result.trial.until(result.steps), places).checkpoints, ignore_errors=True)
+    return found
+
+
+def look(plan: SearchPlan, places: Places) -> Climb:
+    """Return how far a search has come, without running anything: up to the first rung with a job that has no end."""
+    found = Climb(plan)
+    while True:
+        records = {job.key: record_if_any(job, places) for job in found.jobs}
+        ended = {key: record for key, record in records.items() if record is not None}
+        if len(ended) < len(records) or found.rung + 1 == plan.rungs:
+            return found
+        found.go_on(ended)
+        if found.is_over:
+            return found
+
+
+def record_if_any(job: Job, places: Places) -> Record | None:
+    """Return the record of a job that has ended, after one look; none of one whose directory cannot be read."""
+    with suppress(OSError):
+        return record_of(_directory(job, places), job)
+    return None
+
+
+def _heading(found: Climb, jobs: int) -> str:
+    steps = sorted({group.rungs[found.rung] for group, _ in found.alive})
+    up_to = " or ".join(f"{count:,}" for count in steps)
+    return f"rung {found.rung + 1} of {found.plan.rungs}: {jobs} trial{'s' * (jobs != 1)} until step {up_to}"
+
+
+def _ended(jobs: Sequence[Job], records: Sequence[Record], places: Places) -> dict[str, Record]:
+    """Return the records of the jobs that have ended: what a runner says of one that has not is no finding."""
+    return {
+        record.key: record
+        for job, record in zip(jobs, records, strict=True)
+        if record.status != "failed" or record_if_any(job, places) is not None
+    }
+
+
+def _hand_over(found: Climb, places: Places) -> None:
+    """Put the checkpoints of the rung before where the jobs of this one begin; one that has none begins anew."""
+    if found.rung == 0:
+        return
+    for group, trials in found.alive:
+        for trial in trials:
+            earlier = _directory(trial.until(group.rungs[found.rung - 1]), places)
+            directory = _directory(trial.until(group.rungs[found.rung]), places)
+            with suppress(OSError):
+                if not directory.is_done() and directory.saved_step() < earlier.saved_step():
+                    directory.path.mkdir(parents=True, exist_ok=True)
+                    directory.take_checkpoint(earlier)
+
+
+def _directory(job: Job, places: Places) -> JobDirectory:
+    return JobDirectory.of(places.output, job)

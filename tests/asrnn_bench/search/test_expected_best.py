@@ -1,0 +1,33 @@
+"""The expected best of k trials, beside all the ways there are to draw them."""
+
+from itertools import product
+from statistics import mean
+
+import pytest
+
+from asrnn_bench.search.expected_best import curves_csv, expected_best
+
+
+@pytest.mark.parametrize("scores", [[0.3], [0.5, 0.1, 0.9], [0.2, 0.2, 0.7, 0.0], [0.11, 0.57, 0.31, 0.57, 0.9]])
+def test_it_is_the_mean_of_the_best_over_all_draws(scores: list[float]) -> None:
+    for k, found in enumerate(expected_best(scores), start=1):
+        exact = mean(max(drawn) for drawn in product(scores, repeat=k))
+        assert found == pytest.approx(exact, rel=1e-13)  # a few roundings of float64
+
+
+def test_it_grows_from_the_mean_towards_the_best() -> None:
+    scores = [0.12, 0.34, 0.1, 0.98, 0.5, 0.5]
+    curve = expected_best(scores)
+    assert curve[0] == pytest.approx(mean(scores), rel=1e-13)
+    assert curve == sorted(curve)
+    assert 0.8 < curve[-1] < 0.98
+
+
+def test_the_csv_has_a_line_for_each_number_of_trials() -> None:
+    lines = curves_csv({("pixel-mnist", "lstm"): [0.1, 0.25], ("a-task", "gru"): [0.5]}).splitlines()
+    assert lines == [
+        "task,model,trials,expected_val_accuracy",
+        "a-task,gru,1,0.5000",
+        "pixel-mnist,lstm,1,0.1000",
+        "pixel-mnist,lstm,2,0.2500",
+    ]
