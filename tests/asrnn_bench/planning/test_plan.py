@@ -75,7 +75,7 @@ def test_the_key_depends_on_all_that_changes_a_result_and_on_nothing_else(jobs: 
     other = job.model_copy(update={"settings": "found elsewhere"})
     assert other.key == job.key
     training = job.training.model_copy(update={"learning_rate": 0.5})
-    model = job.model.model_copy(update={"code": {"version": 2}})
+    model = job.model.model_copy(update={"code": {"version": 99}})
     task = job.task.model_copy(update={"assets": {**job.task.assets, "unit": "0" * 64}})
     changes = [{"seed": 7}, {"threads": 2}, {"training": training}, {"model": model}, {"task": task}, {"tested": False}]
     keys = {job.model_copy(update=change).key for change in changes}
