@@ -65,7 +65,7 @@ def test_the_interval_of_one_seed_is_wilsons(hits: int) -> None:
 
 def test_another_configuration_is_another_row_and_is_told_apart(jobs: list[Job]) -> None:
     job = next(job for job in jobs if job.model.name == "lstm")
-    edited = job.model_copy(update={"model": job.model.model_copy(update={"code": {"version": 2}})})
+    edited = job.model_copy(update={"model": job.model.model_copy(update={"code": {"version": 99}})})
     found = rows([done(job, 0.5), done(edited, 0.6)])
     assert [row["mean"] for row in found] == [0.6, 0.5]
     assert found[0]["config"] != found[1]["config"]
