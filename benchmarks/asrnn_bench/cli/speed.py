@@ -15,6 +15,7 @@ from asrnn_bench.paths import expanded
 from asrnn_bench.runner import make_writable
 from asrnn_bench.speed.column_page import write_column_page
 from asrnn_bench.speed.contenders import missing_peers
+from asrnn_bench.speed.floor_page import write_floor_page
 from asrnn_bench.speed.plan import ROUNDS, SpeedPlan, make_plan
 from asrnn_bench.speed.session import Say, Session
 from asrnn_bench.speed.tables import growth_table, remarks, size_table
@@ -30,8 +31,9 @@ def speed(
         list[str] | None,
         typer.Option(
             metavar="A,B",
-            help="Registered models, FILE.py:Class, package.module:Class, or peers such as nn.GRU or "
-            "torchrecurrent.LEM; by default all there are. nn.LSTM is timed with them always.",
+            help="Registered models, FILE.py:Class, package.module:Class, or peers such as nn.GRU "
+            "or torchrecurrent.LEM; by default the suite's models and all peers. nn.LSTM is timed with them always. "
+            "all: every registered model, its time alone.",
         ),
     ] = None,
     sizes: Annotated[
@@ -78,6 +80,7 @@ def _measure(plan: SpeedPlan, output: Path, console: Console) -> int:
             console.print(growth_table(session.grown, plan.axes))
     from asrnn_bench.speed.plot import write_plot  # matplotlib takes a second to import
 
+    write_floor_page(output / "floors.md", session.rows)
     write_plot(output / "speed", session.rows, session.grown, plan.axes)
     console.print(f"written: {output}/, its README.md says what is in it", soft_wrap=True)
     return len(session.failures)

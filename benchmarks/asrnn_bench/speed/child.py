@@ -18,6 +18,7 @@ from asrnn.errors import AsrnnError
 from asrnn.memory import peak_mib
 from asrnn_bench.running.provenance import environment
 from asrnn_bench.speed.contenders import Contender
+from asrnn_bench.speed.floor import COPIED_FLOATS
 from asrnn_bench.speed.rounds import failure, time_rounds
 from asrnn_bench.speed.sizes import Size
 from asrnn_bench.speed.training_step import JaxTraining, TrainingStep, make_batch, make_step
@@ -26,6 +27,7 @@ Answer = dict[str, Any]
 Tell = Callable[[Answer], None]
 
 PRODUCT = "matrix product"
+COPY = "copy of many floats"
 WARM_UP_SHARE = 8
 """The warm-up of timing takes a step on the first eighth of the sequence: all that runs is loaded, built and chosen."""
 
@@ -42,7 +44,8 @@ def describe(request: Answer, tell: Tell) -> Answer:
 def time_size(request: Answer, tell: Tell) -> Answer:
     """Time the training steps of all contenders at one size, and the square product with them.
 
-    The request: ``device``, ``threads``, ``size``, ``contenders``, ``rounds`` and ``square``, 0 for no product.
+    The request: ``device``, ``threads``, ``size``, ``contenders``, ``rounds`` and ``square``, 0 for no product. A
+    copy of many floats is timed with the product.
     """
     size, device = Size(*request["size"]), request["device"]
     torch.set_num_threads(request["threads"])
@@ -51,8 +54,9 @@ def time_size(request: Answer, tell: Tell) -> Answer:
     reasons: dict[str, str] = {}
     built: dict[str, TrainingStep | JaxTraining] = {}
     if request["square"]:
-        steps[PRODUCT] = _product(request["square"], device)
-        steps[PRODUCT]()
+        steps |= {PRODUCT: _product(request["square"], device), COPY: _copy(device)}
+        for probe in steps.values():
+            probe()
     for contender in (Contender(**fields) for fields in request["contenders"]):
         try:
             step = built[contender.name] = make_step(contender, size, device, request["threads"])
@@ -64,6 +68,7 @@ def time_size(request: Answer, tell: Tell) -> Answer:
     seconds, failed = time_rounds(steps, request["rounds"], after_round=lambda number: tell({"round": number}))
     return {
         "product_seconds": seconds.pop(PRODUCT, []),
+        "copy_seconds": seconds.pop(COPY, []),
         "seconds": seconds,
         "reasons": reasons | failed,
         "scan_backends": {name: built[name].scan_backend for name in seconds},
@@ -116,6 +121,18 @@ def _product(side: int, device: str) -> Callable[[], None]:
             torch.cuda.synchronize()
 
     return multiply
+
+
+def _copy(device: str) -> Callable[[], None]:
+    source = torch.ones(COPIED_FLOATS, device=device)
+    target = torch.zeros_like(source)
+
+    def copy() -> None:
+        target.copy_(source)
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return copy
 
 
 def _reason(error: Exception) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from asrnn.errors import UnknownNameError, UsageError
-from asrnn.registry import ModelSource, find_model
+from asrnn.registry import ModelSource, find_model, list_models
 from asrnn_bench.planning.spec import load_suite
 
 
@@ -68,18 +68,23 @@ BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")
 """What Linux calls a processor's products of bfloat16."""
 
 
+ALL = "all"
+"""In the place of a name: every registered model."""
+
+
 def choose_contenders(names: Sequence[str]) -> tuple[Contender, ...]:
     """Return the contenders under these names, or by default the suite's models and the peers; ``nn.LSTM`` always.
 
-    A peer is known by its name and, as in suites, by its reference: ``nn.GRU`` is ``torch.nn:GRU``. ``lem@loop`` is a
-    model whose scans a certain back end runs.
+    ``all`` stands for every registered model. A peer is known by its name and, as in suites, by its reference:
+    ``nn.GRU`` is ``torch.nn:GRU``. ``lem@loop`` is a model whose scans a certain back end runs.
 
     Raises:
         UnknownNameError: a name is neither a registered model's nor a peer's.
         UsageError: a peer that was asked for is not installed, or two contenders have one name.
         ModelError: a file or module is not there, cannot be parsed, or does not hold the class.
     """
-    chosen = [_contender(name) for name in names or load_suite(SUITE).models]
+    named = [each for name in names for each in (list_models() if name == ALL else [name])]
+    chosen = [_contender(name) for name in named or load_suite(SUITE).models]
     chosen += [] if names else installed_peers()
     if REFERENCE not in [contender.name for contender in chosen]:
         chosen.append(_peer(REFERENCE))

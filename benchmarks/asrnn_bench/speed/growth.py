@@ -17,7 +17,10 @@ GROWTH_COLUMNS = {
         name: meaning
         for name, meaning in COLUMNS.items()
         if name
-        not in ("speedup_over_lstm", "roofline_ms", "roofline_share", "product_gflops", "peak_mib", "peak_over_lstm")
+        not in (
+            *("speedup_over_lstm", "roofline_ms", "roofline_share", "product_gflops", "peak_mib", "peak_over_lstm"),
+            *("floor_ms", "over_floor", "copy_gb"),
+        )
     },
     "slope": "of log time against log axis, by least squares over the rows of this axis and model; 1 is linear",
 }

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from asrnn.errors import UsageError
 from asrnn_bench.running.launchers.capacity import available_cores
-from asrnn_bench.speed.contenders import Contender, choose_contenders
+from asrnn_bench.speed.contenders import ALL, Contender, choose_contenders
 from asrnn_bench.speed.growth import CONTENDERS
 from asrnn_bench.speed.roofline import SQUARE
 from asrnn_bench.speed.sizes import GROWTH, SIZES, Size, parse_sizes
@@ -26,6 +26,7 @@ class SpeedPlan:
         axes: the sizes along which growth is measured, with the last number of threads; empty for none.
         growing: whose growth.
         square: the side of the square product.
+        memory: measure the peak memory too, in a process for each contender and size.
     """
 
     contenders: Sequence[Contender]
@@ -36,6 +37,7 @@ class SpeedPlan:
     axes: Mapping[str, Sequence[Size]] = field(default_factory=dict)
     growing: Sequence[Contender] = ()
     square: int = SQUARE
+    memory: bool = True
 
     @property
     def growth_sizes(self) -> list[Size]:
@@ -62,6 +64,7 @@ def make_plan(
         threads=sorted(set(threads)) or ([cores] if quick else sorted({1, cores})),
         on_cpu=bool(threads),
         rounds=rounds or ROUNDS,
-        axes={} if quick else GROWTH,
+        axes={} if quick or ALL in models else GROWTH,
+        memory=ALL not in models,
         growing=[one for one in contenders if models or one.name in CONTENDERS],
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from asrnn_bench.results.leaderboard import spreadsheet_safe
 from asrnn_bench.speed.contenders import REFERENCE, Contender
+from asrnn_bench.speed.floor import copied_bytes, floor_seconds
 from asrnn_bench.speed.roofline import product_operations, training_operations
 from asrnn_bench.speed.sizes import Size
 
@@ -51,6 +52,9 @@ class Row:
     roofline_ms: float | None = None
     roofline_share: float | None = None
     product_gflops: float | None = None
+    floor_ms: float | None = None
+    over_floor: float | None = None
+    copy_gb: float | None = None
     peak_mib: float | None = None
     peak_over_lstm: float | None = None
     reason: str = ""
@@ -82,6 +86,9 @@ COLUMNS = {
     "roofline_ms": "milliseconds of the matrix products alone, at `product_gflops`; empty where that is not defined",
     "roofline_share": "`roofline_ms` over `median_ms`, in [0, 1]",
     "product_gflops": "10^9 operations a second of a square float32 product, its median in the same rounds",
+    "floor_ms": "milliseconds of the model's own products and bytes, at `product_gflops` and `copy_gb` (docs/speed.md)",
+    "over_floor": "`median_ms` over `floor_ms`",
+    "copy_gb": "10^9 bytes a second, read and written, in a copy of 256 MiB, its median in the same rounds",
     "peak_mib": "MiB of memory in one step above what was in use before it; measured with the most threads alone",
     "peak_over_lstm": "`peak_mib` over that of `nn.LSTM`",
     "reason": "what failed, and why",
@@ -99,13 +106,15 @@ def make_rows(
     seconds: Mapping[str, Sequence[float]] = timed["seconds"]
     gflops = product_operations(side) / median(timed["product_seconds"]) / 1e9 if timed["product_seconds"] else None
     reference = median(seconds[REFERENCE]) * 1e3 if seconds.get(REFERENCE) else None
+    copied = timed.get("copy_seconds")
+    copy_gb = copied_bytes() / median(copied) / 1e9 if copied else None
     rows = []
     for contender in contenders:
         row = _plain_row(machine, threads, size, contender)
         times = seconds.get(contender.name)
         if times:
             row = replace(
-                _compared(row, median(times) * 1e3, reference, gflops),
+                _above_floor(_compared(row, median(times) * 1e3, reference, gflops), copy_gb),
                 min_ms=min(times) * 1e3,
                 rounds=len(times),
                 scan_backend=timed["scan_backends"][contender.name],
@@ -175,6 +184,15 @@ def _compared(row: Row, median_ms: float, reference_ms: float | None, gflops: fl
         roofline_share=roofline_ms / median_ms if roofline_ms is not None else None,
         product_gflops=gflops,
     )
+
+
+def _above_floor(row: Row, copy_gb: float | None) -> Row:
+    if row.median_ms is None or row.product_gflops is None or copy_gb is None:
+        return row
+    seconds = floor_seconds(row.model, row.size, row.product_gflops * 1e9, copy_gb * 1e9)
+    if seconds is None:
+        return row
+    return replace(row, floor_ms=seconds * 1e3, over_floor=row.median_ms / seconds / 1e3, copy_gb=copy_gb)
 
 
 def _cell(value: Any) -> str:

@@ -44,7 +44,7 @@ class Session:
         for size in self.plan.sizes:
             for number in threads:
                 rows = self._timed(size, number, self.contenders, self.plan.square)
-                if number == threads[-1]:
+                if number == threads[-1] and self.plan.memory:
                     rows = with_memory(rows, {one.name: self._memory(size, one) for one in self.contenders})
                 self.rows += rows
                 self._write("speed.csv", COLUMNS, map(as_mapping, self.rows))

@@ -27,21 +27,27 @@ def size_table(rows: Sequence[Row]) -> Table:
     table = _table(f"{first.size.label}, {place(first)}")
     product = next((row.product_gflops for row in rows if row.product_gflops), None)
     if product:
-        table.caption = f"roofline: share of what the matrix products alone need, at {product:,.0f} GFLOP/s"
+        table.caption = (
+            f"roofline: share of what the matrix products alone need, at {product:,.0f} GFLOP/s\n"
+            "times floor: over what the model's own products and bytes need"
+        )
     table.add_column("one training step", overflow="fold")
     table.add_column("back end", overflow="fold", min_width=8)
     has_memory = any(row.peak_mib is not None for row in rows)
+    has_floor = any(row.over_floor is not None for row in rows)
     for name in (
         "ms",
         "least",
         f"speed ({REFERENCE} 1)",
         "roofline",
+        *(("times floor",) if has_floor else ()),
         *(("MiB", f"of {REFERENCE}'s") if has_memory else ()),
     ):
         _add_numbers(table, name)
     for row in sorted(rows, key=lambda row: (row.median_ms is None, row.median_ms, row.model)):
         cells = [number(row.median_ms), number(row.min_ms)]
         cells += ["" if row.speedup_over_lstm is None else f"{row.speedup_over_lstm:.2f}", _share(row.roofline_share)]
+        cells += [number(row.over_floor)] if has_floor else []
         cells += [number(row.peak_mib), _share(row.peak_over_lstm)] if has_memory else []
         table.add_row(row.model, row.scan_backend or "failed", *cells)
     return table
