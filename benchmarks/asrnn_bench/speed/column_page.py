@@ -15,6 +15,9 @@ allocator keeps large buffers, as in a job.
 
 Roofline: 6 B T H² + 4 B T I H g operations, g the projections of the input, at the rate that a 4096-square float32
 product reaches in the same rounds. It is defined for recurrences that multiply the state by one square matrix.
+
+Floor, of every model: the operations of its own products at that rate, and the bytes of what a step keeps for its
+backward and of the input, each written or read twice, at the rate of a copy. `floors.md` sets each model beside it.
 """
 
 

@@ -107,7 +107,7 @@ def test_a_run_ends_with_tables_csv_and_pictures_and_a_model_that_fails_is_a_row
     assert rows["own"]["threads"] == "1"
     assert rows["broken"]["median_ms"] == ""
     names = {path.name for path in (tmp_path / "out" / "a").iterdir()}
-    assert names == {"README.md", "speed.csv", "speed.png", "speed.svg"}
+    assert names == {"README.md", "floors.md", "speed.csv", "speed.png", "speed.svg"}
 
 
 def test_a_missing_peer_is_said_before_anything_is_timed(
