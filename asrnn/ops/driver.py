@@ -100,7 +100,7 @@ def scan_backward(
     inputs = scratch.take(trace.length, batch_size, x.shape[2] + 1)
     inputs[:, :, -1] = 1
     input_grad = torch.empty_like(x, memory_format=torch.contiguous_format) if towards_x else None
-    weight_grads = tuple(torch.zeros_like(weight) for weight in operands.weights)
+    weight_grads = tuple(torch.zeros_like(weight, memory_format=torch.contiguous_format) for weight in operands.weights)
     vector_sums, input_weights = [PairwiseSum() for _ in operands.vectors], PairwiseSum()
     for steps in reversed(stretches(x.shape[1], trace.length)):
         u, states = trace.return_to(steps)

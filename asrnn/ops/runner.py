@@ -71,7 +71,7 @@ class Runner(ABC):
         return product_over_rows(inputs.flatten(0, 1), towards_u.flatten(0, 1))
 
     def add_product(self, left: Tensor, right: Tensor, out: Tensor) -> None:
-        """Add to ``out``, ``[P, Q]``, the product over their many rows of ``[n, P]`` and ``[n, Q]``."""
+        """Add to ``out``, ``[P, Q]`` and contiguous, the product over their many rows of ``[n, P]`` and ``[n, Q]``."""
         out.addmm_(left.t(), right)
 
     @abstractmethod
