@@ -140,6 +140,7 @@ class CompiledRunner(Runner):
 
 def _whole_rows(x: Tensor) -> Tensor:
     """Return an input whose numbers of one step lie side by side, whatever the order of samples and steps."""
+    x = x.resolve_neg()  # a view of a conjugate may be negated only when torch reads it
     return x if x.shape[2] == 1 or x.stride(2) == 1 else x.contiguous()
 
 

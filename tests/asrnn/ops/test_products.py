@@ -11,6 +11,7 @@ ORDERS = {
     "samples first": lambda x: x.contiguous(),
     "steps first": lambda x: x.transpose(0, 1).contiguous().transpose(0, 1),
     "inputs first": lambda x: x.permute(2, 0, 1).contiguous().permute(1, 2, 0),
+    "negated when read": lambda x: torch.complex(torch.zeros_like(x), -x).conj().imag,
     "every second sample": lambda x: torch.stack([x, x], 1).flatten(0, 1)[::2],
 }
 
