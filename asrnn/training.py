@@ -278,9 +278,10 @@ def _schedule_steps(schedule: str, steps: int | Sequence[int] | None) -> int | l
         _check(isinstance(steps, SupportsIndex) and index(steps) > 0, "schedule_steps", "above 0 for 'cosine'", steps)
         return index(steps)  # type: ignore[arg-type]
     if schedule == "steps":
-        found = [index(step) for step in steps] if isinstance(steps, Iterable) else []
+        given = list(steps) if isinstance(steps, Iterable) else []
+        found = [index(step) for step in given if isinstance(step, SupportsIndex)]
         grow = bool(found) and found[0] > 0 and all(first < second for first, second in pairwise(found))
-        _check(grow, "schedule_steps", "growing numbers above 0 for 'steps'", steps)
+        _check(grow and len(found) == len(given), "schedule_steps", "growing numbers above 0 for 'steps'", steps)
         return found
     return None
 

@@ -246,6 +246,11 @@ def test_the_schedule_advances_with_the_steps_of_a_fit() -> None:
         ({"schedule": "cosine"}, UsageError, "schedule_steps must be above 0 for 'cosine', not None"),
         ({"schedule": "steps"}, UsageError, "schedule_steps must be growing numbers above 0 for 'steps', not None"),
         (
+            {"schedule": "steps", "schedule_steps": [4, 8.0], "schedule_factor": 0.1},
+            UsageError,
+            "schedule_steps must be growing numbers above 0 for 'steps', not [4, 8.0]",
+        ),
+        (
             {"schedule": "steps", "schedule_steps": [4, 4], "schedule_factor": 0.1},
             UsageError,
             "schedule_steps must be growing numbers above 0 for 'steps', not [4, 4]",
