@@ -254,7 +254,7 @@ def test_wandb_stays_offline_under_the_job_s_key(tmp_path, jobs, undisturbed, ca
         assert loggers[0].experiment.id == jobs[0].key[:32]
         assert loggers[0].experiment.config["key"] == jobs[0].key
     finally:
-        wandb.finish()
+        wandb.teardown()  # it waits for the process that writes the file; finish alone returns before the last of it
     assert "logger failed" not in capfd.readouterr().err
     (run,) = (tmp_path / "wandb").glob("offline-run-*")
     assert run.name.endswith(jobs[0].key[:32])
