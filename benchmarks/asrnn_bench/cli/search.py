@@ -164,17 +164,21 @@ def _table(ended: Climb) -> Table:
 
 
 def _say_who_was_lost(ended: Climb, console: Console) -> None:
-    """Say where fewer trials came to a score than were to go on, so that a model had less training than the others."""
+    """Say where trials came to no score or were fewer than they should be: a model had less training than the others.
+
+    Those without data are not among them: no model had any.
+    """
     for group in ended.plan.groups:
+        own = [result for result in ended.results if result.group == group]
+        if any(result.record.status == "no-data" for result in own):
+            continue
         for rung, until in enumerate(group.rungs):
-            took_part = [result for result in ended.results if result.group == group and result.steps == until]
-            lost = [result for result in took_part if result.record.scores is None]
+            took_part = [result for result in own if result.steps == until]
+            lost = sum(result.record.scores is None for result in took_part)
             if lost or len(took_part) < group.places(rung):
-                console.print(
-                    f"{group.task} / {group.model}: until step {until:,} {len(took_part)} of {group.places(rung)} "
-                    f"trials ran, and {len(lost)} came to no score",
-                    soft_wrap=True,
-                )
+                ran = f"{len(took_part)} of {group.places(rung)} trials ran until step {until:,}"
+                without = f", {lost} of them came to no score" if lost else ""
+                console.print(f"{group.task} / {group.model}: {ran}{without}", soft_wrap=True)
 
 
 def _write(ended: Climb, places: Places, name: str, same_as: dict[str, str]) -> list[Path]:
@@ -183,9 +187,11 @@ def _write(ended: Climb, places: Places, name: str, same_as: dict[str, str]) -> 
 
     make_writable(places.leaderboards, "--leaderboards")
     table, settings = places.output / f"{name}.trials.csv", places.output / f"{name}.settings.toml"
-    found = curves(ended.results)
-    expected = places.leaderboards / f"{name}.equal-tuning.csv"
     replace(table, trials_csv(ended.results))
     replace(settings, settings_toml(settings_found(ended.results, table.name, same_as)))
+    found = curves(ended.results)
+    if not found:
+        return [table, settings]
+    expected = places.leaderboards / f"{name}.equal-tuning.csv"
     replace(expected, curves_csv(found))
     return [table, settings, expected, *write_picture(expected, found)]

@@ -90,15 +90,19 @@ def climb(plan: SearchPlan, places: Places, machine: Machine, console: Console) 
 
 
 def look(plan: SearchPlan, places: Places) -> Climb:
-    """Return how far a search has come, without running anything: up to the first rung with a job that has no end."""
+    """Return how far a search has come, without running anything.
+
+    That is the first rung with a job that has no end, or else the last one with any job.
+    """
     found = Climb(plan)
     while True:
         records = {job.key: record_if_any(job, places) for job in found.jobs}
         ended = {key: record for key, record in records.items() if record is not None}
-        if len(ended) < len(records) or found.rung + 1 == plan.rungs:
-            return found
-        found.go_on(ended)
-        if found.is_over:
+        here = found.rung, found.alive
+        if len(ended) == len(records):
+            found.go_on(ended)
+        if len(ended) < len(records) or found.is_over:
+            found.rung, found.alive = here
             return found
 
 
@@ -116,12 +120,17 @@ def _heading(found: Climb, jobs: int) -> str:
 
 
 def _ended(jobs: Sequence[Job], records: Sequence[Record], places: Places) -> dict[str, Record]:
-    """Return the records of the jobs that have ended: what a runner says of one that has not is no finding."""
-    return {
-        record.key: record
-        for job, record in zip(jobs, records, strict=True)
-        if record.status != "failed" or record_if_any(job, places) is not None
-    }
+    """Return the records of the jobs that have ended.
+
+    What a runner says of one that came to no result is no finding: the directory says whether it has ended, or has its
+    result by now, from another runner.
+    """
+    found = {}
+    for job, said in zip(jobs, records, strict=True):
+        record = record_if_any(job, places) if said.status == "failed" else said
+        if record is not None:
+            found[job.key] = record
+    return found
 
 
 def _hand_over(found: Climb, places: Places) -> None:

@@ -28,11 +28,11 @@ def expected_best(scores: Sequence[float]) -> list[float]:
 def curves(results: Iterable[Result]) -> Curves:
     """Return the curve of each task and model, from the first rung, the only one that all trials took part in.
 
-    A trial that came to no score counts as 0: whoever draws it is left with nothing.
+    A trial that came to no score counts as 0: whoever draws it is left with nothing. One without data was none.
     """
     found: dict[tuple[str, str], list[float]] = {}
     for result in results:
-        if result.steps == result.group.rungs[0]:
+        if result.steps == result.group.rungs[0] and result.record.status != "no-data":
             scores = result.record.scores
             place = (result.group.task, result.group.model)
             found.setdefault(place, []).append(scores.val_accuracy if scores else 0.0)

@@ -25,9 +25,7 @@ STYLE: Any = {"font.size": 9, "axes.titlesize": 10, "svg.hashsalt": "asrnn-bench
 
 
 def write_picture(path: Path, found: Curves) -> list[Path]:
-    """Write the picture beside ``path`` as PNG and as SVG, and return both; nothing where there are no curves."""
-    if not found:
-        return []
+    """Write the picture beside ``path`` as PNG and as SVG, and return both."""
     paths = [path.with_suffix(".png"), path.with_suffix(".svg")]
     with mpl.rc_context(STYLE):
         figure = draw(found)

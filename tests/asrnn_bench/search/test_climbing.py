@@ -1,6 +1,7 @@
 """The search at work, with workers that are played: what runs at each rung, and what a second start leaves alone."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from search_records import scored
 
 from asrnn.errors import UsageError
 from asrnn_bench.planning.plan import Plan
-from asrnn_bench.records import Job
+from asrnn_bench.records import Job, without_result
 from asrnn_bench.runner import Machine, Outcome, Places, records_of
 from asrnn_bench.running.attempts import End
 from asrnn_bench.running.job_directory import JobDirectory
@@ -174,6 +175,24 @@ def test_only_what_has_ended_decides_who_goes_on(
     assert stage.ran == [[("rnn", 2, 3)], [("rnn", 1, 6), ("rnn", 2, 6)], [("rnn", 1, 12)]]
 
 
+def test_a_result_that_another_runner_publishes_meanwhile_counts(
+    plan: SearchPlan, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This runner saw the job without an end, and its result came before it asked again."""
+
+    class LateToSee(Stage):
+        def __call__(self, plan: Plan, places: Places, machine: Machine, console: Console) -> Outcome:
+            outcome = super().__call__(plan, places, machine, console)
+            unseen = [without_result(record.job, "failed", "ended from outside") for record in outcome.records]
+            return replace(outcome, records=unseen)
+
+    stage = LateToSee(by_number)
+    monkeypatch.setattr(climbing, "run_jobs", stage)
+    found = climb(plan, places, Machine(), QUIET)
+    assert {result.record.status for result in found.results} == {"done"}
+    assert stage.ran[-1] == [("rnn", 5, 12), ("gru", 5, 12)]
+
+
 def test_failed_trials_are_shown_and_the_others_go_on(
     plan: SearchPlan, places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,6 +212,8 @@ def test_a_model_without_any_score_ends_at_its_first_rung(
     found, stage = play(plan, places, monkeypatch, lambda job: None)
     assert len(stage.ran) == 1
     assert {result.record.status for result in found.results} == {"diverged"}
+    at = look(plan, places)
+    assert (at.rung, len(at.jobs), len(at.results)) == (0, 10, 10)
 
 
 def test_a_search_keeps_a_second_one_out_between_its_rungs(

@@ -4,8 +4,12 @@ from itertools import product
 from statistics import mean
 
 import pytest
+from search_records import scored
 
-from asrnn_bench.search.expected_best import curves_csv, expected_best
+from asrnn_bench.records import without_result
+from asrnn_bench.search.climbing import Result
+from asrnn_bench.search.expected_best import curves, curves_csv, expected_best
+from asrnn_bench.search.halving import SearchPlan
 
 
 @pytest.mark.parametrize("scores", [[0.3], [0.5, 0.1, 0.9], [0.2, 0.2, 0.7, 0.0], [0.11, 0.57, 0.31, 0.57, 0.9]])
@@ -21,6 +25,17 @@ def test_it_grows_from_the_mean_towards_the_best() -> None:
     assert curve[0] == pytest.approx(mean(scores), rel=1e-13)
     assert curve == sorted(curve)
     assert 0.8 < curve[-1] < 0.98
+
+
+def test_a_trial_without_a_score_counts_as_nothing_and_one_without_data_does_not_count(plan: SearchPlan) -> None:
+    (rnn, gru), results = plan.groups, []
+    for group in (rnn, gru):
+        for trial, job in zip(group.trials, group.jobs(0, group.trials), strict=True):
+            record = scored(job, None if trial.number > 1 else 0.5)
+            if group is gru:
+                record = without_result(job, "no-data", "not here")
+            results.append(Result(group, trial, 3, record))
+    assert curves(results) == {("permuted-mnist", "rnn"): expected_best([0.5, 0.0, 0.0, 0.0, 0.0])}
 
 
 def test_the_csv_has_a_line_for_each_number_of_trials() -> None:

@@ -70,6 +70,21 @@ def test_equal_tuning_is_drawn_beside_the_leaderboards(searched: tuple[Path, Sai
     assert len((folder / "boards/tiny.equal-tuning.csv").read_text().splitlines()) == 1 + 2 * 5
 
 
+def test_a_task_without_data_takes_a_line(template: Template, tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(SEARCHED.replace("permuted-mnist", "pixel-cifar10"))
+    words = (*WORDS, "--data-dir", "nowhere")
+    said = call_here(template, *words, cwd=tmp_path)
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert [line for line in said.stdout.splitlines() if "No data: pixel-cifar10" in line]
+    assert "no score" not in said.stdout
+    assert "trials ran" not in said.stdout
+    assert {row["status"] for row in rows(tmp_path)} == {"no-data"}
+    assert not list((tmp_path / "boards").glob("*equal-tuning*"))
+    plan = call_here(template, *words, "--dry-run", cwd=tmp_path)
+    assert plan.returncode == 0, plan.stdout + plan.stderr
+    assert "10 jobs, 0 to run" in plan.stdout
+
+
 def test_a_trial_that_climbed_is_bit_equal_to_the_undisturbed_training(
     searched: tuple[Path, Said], tmp_path: Path
 ) -> None:
