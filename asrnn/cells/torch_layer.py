@@ -18,7 +18,7 @@ class TorchLayerCell(FusedCell):
 
     On the CPU in float32 the fused recurrence runs, in C, unless :meth:`layer_is_faster`; elsewhere torch's kernels do,
     and where there is no compiler. They also run where the layer has hooks, which only calling it runs. The fused
-    recurrence takes a layer whose weights are parametrized, of which they would read the old ones.
+    recurrence takes a layer whose weights are parametrized, as torch's kernels would read the old ones.
 
     A subclass that replaces what ``step`` computes without a ``layer_class`` of its own, to which its
     ``recurrence_class`` belongs, is scanned by the loop; see :class:`asrnn.cells.fast.FastCell`. So are transforms of

@@ -21,6 +21,8 @@ from asrnn.ops.triton_runner import triton_runner
 
 BACKENDS = ("auto", "loop", "fused", "compiled", "triton", "parallel", "torch")
 
+_OTHERS = {"torch": "torch's layers scan", "parallel": "the parallel scan runs"}
+
 _asked: ContextVar[str] = ContextVar("asrnn_scan_backend", default="auto")
 
 
@@ -115,7 +117,7 @@ def other_takes_scan(
         return True
     found = _compiled(recurrence, state.shape[1], state.device, state.dtype)
     if isinstance(found, str):
-        _warn_once(found, *(["torch's layers scan, slower than it could be"] if name == "torch" else []))
+        _warn_once(found, f"{_OTHERS[name]}, slower than it could be")
     return isinstance(found, str)
 
 

@@ -5,9 +5,10 @@ import torch
 from scan_support import backends_of
 
 from asrnn import build_cell
+from asrnn.cells.lru import LRU
 from asrnn.cells.min_gru import MinGRU
 from asrnn.errors import ModelError
-from asrnn.ops import scan_with
+from asrnn.ops import backends, scan_with
 
 NAMES = ["lru", "min-gru", "min-lstm", "s4d"]
 EVERY = pytest.mark.parametrize("name", NAMES)
@@ -32,6 +33,28 @@ def test_back_ends(name: str) -> None:
             assert cell.scan_backend == backend
     cell.double().scan(x.double())
     assert cell.scan_backend == "parallel"
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_without_a_compiler_the_parallel_scan_runs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "_compiled", lambda *_: "this test has no C compiler")
+    backends._warn_once.cache_clear()
+    cell = small_cell(name)
+    try:
+        with pytest.warns(RuntimeWarning, match=r"^the parallel scan runs, slower than it could be: this test has no"):
+            cell.scan(torch.ones(2, 5, 3))
+    finally:
+        backends._warn_once.cache_clear()
+    assert cell.scan_backend == "parallel"
+
+
+def test_what_the_lru_derives_from_its_parameters_is_built_once_a_scan(monkeypatch: pytest.MonkeyPatch) -> None:
+    value, built = vars(LRU)["drive_weight"], []
+    build = value.build
+    monkeypatch.setattr(value, "build", lambda cell: built.append(cell) or build(cell))
+    with scan_with("fused"):
+        small_cell("lru").scan(torch.ones(2, 5, 3))
+    assert len(built) == 1
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - set(ELEMENTWISE)))
