@@ -25,10 +25,8 @@ class ElementwiseCell(ParallelCell, FusedCell):
     def scan_fast(self, x: Tensor, state: State, *, return_sequence: bool) -> tuple[str, Tensor, State] | None:
         """Run the fused recurrence or the parallel scan; see :meth:`FastCell.scan_fast`."""
         with scanning():  # the operands are read twice
-            recurrence, replaced = (
-                self.recurrence(),
-                self.replaced_since(FusedCell.fast_attribute, FusedCell.fast_reads),
-            )
+            recurrence = self.recurrence()
+            replaced = self.replaced_since(FusedCell.fast_attribute, FusedCell.fast_reads)
             if replaced or recurrence is None or other_takes_scan("parallel", recurrence, self.operands(x, state)):
                 return ParallelCell.scan_fast(self, x, state, return_sequence=return_sequence)
             return FusedCell.scan_fast(self, x, state, return_sequence=return_sequence)
