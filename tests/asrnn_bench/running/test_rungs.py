@@ -112,6 +112,16 @@ def test_without_the_checkpoint_before_a_rung_trains_from_the_beginning_to_the_s
     assert all(torch.equal(value, same[name]) for name, value in weights.items())
 
 
+def test_a_job_that_was_killed_between_its_rung_and_its_result_trains_no_step_more(whole: Job, tmp_path: Path) -> None:
+    job = at(whole, 4)
+    killed, expected, weights = run(tmp_path / "a", job)
+    directory, record, same = run(tmp_path / "b", job, killed)
+    assert "step 4 " in begun_at(directory)
+    assert (record.curve, record.scores) == (expected.curve, expected.scores)
+    assert all(torch.equal(value, same[name]) for name, value in weights.items())
+    assert directory.saved_step() == 4
+
+
 def test_a_rung_goes_on_from_no_checkpoint_of_a_later_one_and_of_no_other_job(whole: Job, tmp_path: Path) -> None:
     later, *_ = run(tmp_path, at(whole, 8))
     assert Checkpoints(later.checkpoints, whole.key, 8).newest().step == 8
