@@ -72,7 +72,7 @@ def leaderboard(
     if check:
         return _compare(target, shown, again, console) or spoiled
     for board in _chosen(shown, suite_version):
-        console.print(board_table(board, console.width))
+        console.print(board_table(board, console.width), crop=False)
         console.print(f"written: {target / board.name}.csv", soft_wrap=True)
         if board.others:
             console.print(_other_versions(board, directory, leaderboards), soft_wrap=True)

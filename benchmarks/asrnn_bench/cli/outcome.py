@@ -64,7 +64,7 @@ def print_outcome(outcome: Outcome, places: Places, console: Console) -> None:
         console.print(f"warning: {plain(fault)}", soft_wrap=True)
     if outcome.records:
         lacking = without_data(outcome.records, places)
-        console.print(terminal_table(outcome.records, console.width, without_data=lacking))
+        console.print(terminal_table(outcome.records, console.width, without_data=lacking), crop=False)
     print_reasons(outcome.records, places, console)
     where = "" if outcome.leaderboard is None else f" Leaderboard: {outcome.leaderboard}"
     console.print(f"{outcome.started} of {len(outcome.plan.jobs)} jobs were started now.{where}", soft_wrap=True)

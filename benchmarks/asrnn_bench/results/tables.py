@@ -43,7 +43,8 @@ def board_table(board: Board, width: int, *, without_data: str | None = None) ->
     """Return models down and tasks across: test accuracy in per cent, with half the width of its 95 % interval.
 
     Models that train nothing recurrent stand below a rule. A score is never broken; a name that is too long takes
-    several lines. Where the tasks are still too many for the width there is a table below the other.
+    several lines. Where the tasks are still too many for the width there is a table below the other. The line about
+    data is never broken, as it ends in a command: print it with ``crop=False``.
 
     Args:
         board: the leaderboard.
@@ -72,7 +73,9 @@ def board_table(board: Board, width: int, *, without_data: str | None = None) ->
         for entry in unranked:
             table.add_row(entry, *(texts.get((name, entry), "") for name in block))
         parts += [Text(), table]
-    return Group(*parts, Text(), *([Text(without_data)] if without_data else []), Text(UNIT))
+    return Group(
+        *parts, Text(), *([Text(without_data, no_wrap=True, overflow="ignore")] if without_data else []), Text(UNIT)
+    )
 
 
 def _widths(cells: Mapping[str, int], longest: int, width: int) -> tuple[int, dict[str, int]]:
