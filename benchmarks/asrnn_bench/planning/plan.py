@@ -22,7 +22,10 @@ UNTUNED = Settings(origin="default")
 
 @dataclass(frozen=True)
 class Request:
-    """What a run was asked for; an empty choice means all that the suite names."""
+    """What a run was asked for; an empty choice means all that the suite names.
+
+    ``of_search`` says that the jobs are the trials of the suite's search, which alone have its seed.
+    """
 
     budget: str | None = None
     models: Sequence[str] = ()
@@ -30,6 +33,7 @@ class Request:
     seeds: Sequence[int] = ()
     max_steps: int | None = None
     threads: int = 1
+    of_search: bool = False
 
     def __post_init__(self) -> None:
         for name, value in {"threads": self.threads, "max_steps": self.max_steps}.items():
@@ -67,6 +71,10 @@ def make_plan(suite: SuiteSpec, request: Request) -> Plan:
 
 
 def _plan(suite: SuiteSpec, request: Request) -> Plan:
+    if suite.search is not None and suite.search.seed in request.seeds and not request.of_search:
+        raise UsageError(
+            f"seed {suite.search.seed} is that of the trials that chose the settings of {suite.name}; take another"
+        )
     budget_name, budget = suite.budget(request.budget)
     if request.max_steps is not None:
         budget_name = f"{budget_name}-{request.max_steps}-steps"

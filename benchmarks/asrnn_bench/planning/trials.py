@@ -44,10 +44,13 @@ def draw(search: Search, model: str, task: str | None = None) -> list[Settings]:
     if name not in search.space:
         raise UsageError(f"the suite has no [search.space.{model}] and no [search.space.default]")
     found: list[Settings] = []
+    seen: set[str] = set()
     published = search.published.get(task or "", {}).get(model)
     for number, drawn in enumerate(_points(search, model, search.space[name])):
         trial = published if published is not None and number == 0 else drawn
-        if not any(trial.model_copy(update={"origin": each.origin}) == each for each in found):
+        values = trial.model_dump_json(exclude={"origin"})
+        if values not in seen:
+            seen.add(values)
             found.append(trial)
         if len(found) == search.trials:
             return found

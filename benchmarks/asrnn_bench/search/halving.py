@@ -97,7 +97,11 @@ def plan_search(suite: SuiteSpec, request: Request) -> SearchPlan:
     """
     search = search_of(suite)
     asked = replace(
-        request, budget=request.budget or search.budget, tasks=request.tasks or search.tasks, seeds=[search.seed]
+        request,
+        budget=request.budget or search.budget,
+        tasks=request.tasks or search.tasks,
+        seeds=[search.seed],
+        of_search=True,
     )
     plan = make_plan(suite, asked)
     unnamed = {name for name in NOT_RECURRENT if request.models and name not in request.models} | {"chance"}

@@ -6,7 +6,7 @@ import pytest
 from search_records import scored
 
 from asrnn.errors import UsageError
-from asrnn_bench.planning.plan import Request
+from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.spec import load_suite
 from asrnn_bench.records import Record, without_result
 from asrnn_bench.search.halving import Group, SearchPlan, plan_search
@@ -86,3 +86,11 @@ def test_a_budget_of_too_few_steps_is_refused_in_one_line(searched_suite: Path) 
 def test_a_suite_without_a_search_is_refused_in_one_line(tiny_suite: Path) -> None:
     with pytest.raises(UsageError, match=r"suite tiny has no \[search\]"):
         plan_search(load_suite(str(tiny_suite)), Request())
+
+
+def test_a_run_is_refused_the_seed_of_the_trials(searched_suite: Path) -> None:
+    suite = load_suite(str(searched_suite))
+    assert suite.search is not None
+    with pytest.raises(UsageError, match=rf"^seed {suite.search.seed} is that of the trials that chose the settings"):
+        make_plan(suite, Request(seeds=[0, suite.search.seed]))
+    assert make_plan(suite, Request(seeds=[suite.search.seed + 1])).jobs
