@@ -15,7 +15,7 @@ from asrnn_bench.speed import jax_peers
 from asrnn_bench.speed.sizes import Size
 from asrnn_bench.speed.training_step import NUM_CLASSES, LastState, make_batch
 
-pytestmark = pytest.mark.skipif(find_spec("jax") is None, reason="jax is not installed")
+pytestmark = [pytest.mark.peers, pytest.mark.skipif(find_spec("jax") is None, reason="jax is not installed")]
 
 SIZE = Size(4, 12, 3, 5)
 
