@@ -1,4 +1,5 @@
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -6,6 +7,12 @@ from fault_support import CORE
 
 from asrnn_bench.running.launchers.environment import KEEP_BUFFERS
 from asrnn_bench.running.launchers.warm import Template
+
+
+def pytest_configure() -> None:
+    """Let the tests' runs be interrupted: a shell that puts pytest in the background has it ignore SIGINT."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from typing import Any
 from asrnn_bench.plain_text import brief
 from asrnn_bench.reading import UnreadableError
 from asrnn_bench.records import LARGEST_NUMBER, READABLE_SCHEMAS, Job, Record
-from asrnn_bench.written import Schema, digest, file_text, read_as, read_object
+from asrnn_bench.written import Schema, file_text, read_as, read_object
 
 MOST_WHOLE_NUMBERS = 6
 """Of a model's hyper-parameters that may have been written with a point: each doubles what is tried."""
@@ -21,8 +21,8 @@ class LaterVersionError(UnreadableError):
 def read_record(text: str | bytes) -> Record:
     """Return the record that is written as ``text``.
 
-    Its key and its digest are compared with those of what is written, so that a record of an older schema, with fewer
-    fields, keeps its key, and so that no change goes unnoticed.
+    Its key must be that of its job, which has the fields of its own schema, and its digest that of what is written, so
+    that no change goes unnoticed.
 
     Raises:
         UnreadableError: it is damaged or altered; the message says which.
@@ -38,10 +38,8 @@ def read_record(text: str | bytes) -> Record:
 
 
 def _read_record(value: dict[str, Any]) -> Record:
-    job = value["job"]
     record = read_as(Record, value, with_digest=value["schema_version"] >= 3)
-    known = digest({name: part for name, part in job.items() if name != "settings"})
-    if record.key != known and record.key != record.job.key:
+    if record.key != record.job.key:
         raise UnreadableError("it was altered: its key does not belong to its job")
     return record
 

@@ -13,6 +13,7 @@ from asrnn_bench.bits import pack
 from asrnn_bench.reading import UnreadableError
 from asrnn_bench.record_texts import LaterVersionError, job_text, read_job, read_record
 from asrnn_bench.records import Job, Record, without_result
+from asrnn_bench.written import digest
 
 
 def test_the_digests_of_a_job_are_computed_once(jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,6 +184,16 @@ def test_a_number_of_another_kind_is_a_change(record: Record) -> None:
         assert old in record.text()
         with pytest.raises(UnreadableError):
             read_record(record.text().replace(old, new))
+
+
+def test_a_key_of_another_notation_of_the_job_is_refused(record: Record) -> None:
+    """Once read, the record would be written with the job's own notation, and could not be read again."""
+    value = json.loads(record.text())
+    value["job"]["training"]["learning_rate"] = 1
+    value["key"] = digest({name: part for name, part in value["job"].items() if name != "settings"})
+    value["digest"] = digest({name: part for name, part in value.items() if name != "digest"})
+    with pytest.raises(UnreadableError, match="its key does not belong to its job"):
+        read_record(json.dumps(value))
 
 
 def test_a_record_of_a_later_version_is_neither_damaged_nor_altered(record: Record) -> None:
