@@ -123,7 +123,7 @@ def test_a_bit_that_turned_anywhere_in_a_record_is_noticed() -> None:
     ("old", "new"),
     [
         ('"test_accuracy": 0.5', '"test_accuracy": 0.9'),
-        ('"settings": "long-range.trials.csv, pixel-mnist"', '"settings": "tuned"'),
+        (f'"settings": "{JOBS[0].settings}"', '"settings": "tuned"'),
         (SCHEMA, '"schema_version": 2'),
         (SCHEMA, '"schema_version": 3'),
         (SCHEMA, '"schema_version": 4'),
