@@ -1,4 +1,4 @@
-"""What a model is, in the few words and numbers that a list of models shows."""
+"""Describe a model in the few words and numbers that a list of models shows."""
 
 from contextlib import suppress
 from dataclasses import dataclass, replace

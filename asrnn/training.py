@@ -1,4 +1,4 @@
-"""How models learn: one LightningModule for classification."""
+"""Train and test a model that classifies sequences, as a LightningModule."""
 
 import math
 from bisect import bisect_right

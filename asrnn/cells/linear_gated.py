@@ -1,4 +1,4 @@
-"""What minGRU and minLSTM share: gates that see the input alone, so that the cell is a linear recurrence."""
+"""Share between minGRU and minLSTM what gates that see the input alone allow: a linear recurrence."""
 
 from abc import abstractmethod
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""What the cells that ``torch.nn`` has a layer for have in common: torch's kernels, and a fused recurrence."""
+"""Scan the cells that ``torch.nn`` has a layer for, by torch's kernels or by a fused recurrence."""
 
 from collections.abc import Callable
 from typing import ClassVar

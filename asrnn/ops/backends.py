@@ -1,4 +1,4 @@
-"""Which runner takes a scan: the fastest that this device, precision and size allow, and that was seen to be right."""
+"""Choose the runner of a scan: the fastest that device, precision and size allow and that was seen to be right."""
 
 import functools
 import warnings

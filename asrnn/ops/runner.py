@@ -1,4 +1,4 @@
-"""What takes the steps of a fused scan: in Python on any device, in C, or in a kernel on the GPU."""
+"""Take the steps of a fused scan: in Python on any device, in C, or in a kernel on the GPU."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable

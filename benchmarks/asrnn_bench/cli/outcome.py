@@ -1,4 +1,4 @@
-"""What a run says before it starts and after it has ended."""
+"""Print what a run says before it starts and after it has ended."""
 
 import shlex
 from collections.abc import Iterable, Sequence

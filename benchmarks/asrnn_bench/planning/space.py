@@ -1,4 +1,4 @@
-"""What the trials of a search are drawn from: an axis for each setting, a list of choices or a range of numbers."""
+"""Define the spaces that trials are drawn from: an axis for each setting, a list of choices or a range of numbers."""
 
 import math
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""What lets a killed training go on as if nothing had happened: checkpoints between two batches, and stopping there."""
+"""Save a training between two batches, stop it there, and let it go on as if nothing had happened."""
 
 import time
 from typing import Any

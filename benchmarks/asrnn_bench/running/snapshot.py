@@ -1,4 +1,4 @@
-"""Where a run stands, read from its job directories alone, so that every shell sees the same."""
+"""Read where a run stands from its job directories alone, so that every shell sees the same."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""How much more trials would have helped a model: the expected best of k of its trials (Dodge et al., 2019)."""
+"""Compute the expected best of k trials of a model, which shows what more trials would bring (Dodge et al., 2019)."""
 
 import csv
 import io
