@@ -42,8 +42,11 @@ if TYPE_CHECKING:
     import torch
 
 ENTRY_POINT_GROUP = "asrnn.cells"
-MODEL_VERSION = 1
-"""Raised by hand when stacks or readouts give other numbers (:mod:`asrnn.stack`, :mod:`asrnn.models`)."""
+MODEL_VERSION = 2
+"""Raised by hand when stacks, readouts or all scans give other numbers (:mod:`asrnn.stack`, :mod:`asrnn.models`).
+
+2: subnormal numbers count as 0.
+"""
 
 _CELLS = Path(__file__).with_name("cells")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")

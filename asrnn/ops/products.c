@@ -41,6 +41,7 @@ static void (*const product[])(const float *, long, long, const float *, sums, i
 /* u [steps][batch][outputs], whose samples lie `u_stride` apart: V x + b, from packed V [outputs / PANEL][inputs][PANEL]. */
 void project(long steps, long batch, long inputs, long outputs, const float *x, long x_step, long x_sample,
              const float *weight, const float *bias, float *u, long u_stride) {
+    SUBNORMALS_ARE_ZERO;
     for (long t = 0; t < steps; t++, x += x_step, u += batch * u_stride)
         for (long unit = 0; unit < outputs; unit += PANEL)
             for (long row = 0; row < batch; row += ROWS) {
@@ -83,6 +84,7 @@ static void (*const sum_of[])(long, long, const float *, long, long, const float
 /* Add to out [inputs][outputs] the sums of x^T y over all steps and samples: y [steps][batch], samples `y_stride` apart. */
 void sum_over_rows(long steps, long batch, long inputs, long outputs, const float *x, long x_step, long x_sample,
                    const float *y, long y_stride, float *out) {
+    SUBNORMALS_ARE_ZERO;
     float panel[PACKED * PANEL];
     const long most = batch < PACKED ? PACKED / batch : 1;
     for (long t = 0; t < steps; t += most)

@@ -55,8 +55,13 @@ def named_seed(purpose: str, seed: int) -> int:
 
 
 def prepare_torch(threads: int) -> None:
-    """Give torch a job's threads, and the algorithms that give the same numbers every time."""
+    """Give torch a job's threads, the algorithms that give the same numbers every time, and no subnormal numbers.
+
+    What is below 1.2e-38 counts as 0: of gradients that vanish, Intel's processors take a hundred cycles for each such
+    number, and ``nn.LSTM`` took 5 s for a step of 0.8 s at B = 128, T = 784 and 128 units.
+    """
     leave_out_advice()
+    torch.set_flush_denormal(True)  # first: the threads that torch starts later have it from this one
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Or every new tensor is filled with NaN before it is written to: 7 ms of an antisymmetric step's 176, at B = 128,

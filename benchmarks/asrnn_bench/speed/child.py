@@ -107,6 +107,7 @@ def main() -> int:
             output.flush()
 
         request = json.loads(sys.argv[1])
+        torch.set_flush_denormal(request["as_in_jobs"])
         tell({"answer": ANSWERS[request["ask"]](request, tell)})
     return 0
 

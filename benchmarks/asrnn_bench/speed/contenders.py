@@ -22,8 +22,8 @@ class Contender:
         target: what ``build_model`` takes, or ``module:Class``.
         package: where its code comes from, with the version.
         backend: what runs its scans, as :func:`asrnn.ops.scan_with` names it.
-        setting: what else differs from all others: the default settings of the C library's ``malloc`` in place of those
-            that workers have, or bfloat16 by autocast.
+        setting: what else differs from all others: ``plain``, without what workers set for memory and for subnormal
+            numbers, or bfloat16 by autocast.
     """
 
     name: str
@@ -31,12 +31,12 @@ class Contender:
     target: str
     package: str
     backend: str = "auto"
-    setting: Literal["", "malloc", "bfloat16"] = ""
+    setting: Literal["", "plain", "bfloat16"] = ""
 
     @property
     def own_process(self) -> bool:
-        """Whether it is timed in a process of its own: for another allocator, or for the threads of another library."""
-        return self.kind == "jax" or self.setting == "malloc"
+        """Whether it is timed in a process of its own: for its settings, or for the threads of another library."""
+        return self.kind == "jax" or self.setting == "plain"
 
 
 SUITE = "long-range"
@@ -55,13 +55,13 @@ PEERS = {
     "torchrecurrent.UnICORNN": "torchrecurrent:UnICORNN",
     "jax.AntisymmetricRNN": "jax:antisymmetric",
     "jax.LSTM": "jax:lstm",
-    "nn.LSTM-malloc": "torch.nn:LSTM",
+    "nn.LSTM-plain": "torch.nn:LSTM",
     "nn.LSTM-bfloat16": "torch.nn:LSTM",
 }
 """Those that are timed where their package is installed.
 
-``nn.LSTM-malloc`` is ``nn.LSTM`` without the settings by which workers keep memory. ``nn.LSTM-bfloat16`` runs under
-autocast, where the processor multiplies such numbers.
+``nn.LSTM-plain`` is ``nn.LSTM`` as a script has it that sets nothing: workers keep freed memory, and count subnormal
+numbers as 0. ``nn.LSTM-bfloat16`` runs under autocast, where the processor multiplies such numbers.
 """
 
 BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")
@@ -157,7 +157,7 @@ def _peer(name: str) -> Contender:
     code = f"{package} {_version(target)}"
     if package == "jax":
         return Contender(name, "jax", target, code)
-    settings: dict[str, Literal["malloc", "bfloat16"]] = {"nn.LSTM-malloc": "malloc", "nn.LSTM-bfloat16": "bfloat16"}
+    settings: dict[str, Literal["plain", "bfloat16"]] = {"nn.LSTM-plain": "plain", "nn.LSTM-bfloat16": "bfloat16"}
     return Contender(name, "layer", target, code, setting=settings.get(name, ""))
 
 

@@ -31,16 +31,17 @@ def ask(
     request: Answer,
     on_round: Callable[[int], None] = lambda number: None,
     *,
-    keep_buffers: bool = True,
+    as_in_jobs: bool = True,
 ) -> Answer:
     """Start a process with so many threads, put it a question of ``child.ANSWERS``, and return its answer.
 
-    It has the allocator's settings that a job has, or the default ones where ``keep_buffers`` is not asked for.
+    It has the settings of a job, for memory and for subnormal numbers, or where ``as_in_jobs`` is not asked for the
+    default ones.
 
     Raises:
         ChildError: it ended without one.
     """
-    words = {"ask": question, "threads": threads} | request
+    words = {"ask": question, "threads": threads, "as_in_jobs": as_in_jobs} | request
     with (
         tempfile.TemporaryFile() as log,
         subprocess.Popen(
@@ -48,7 +49,7 @@ def ask(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
-            env=child_environment(os.environ, threads, keep_buffers=keep_buffers),
+            env=child_environment(os.environ, threads, as_in_jobs=as_in_jobs),
             process_group=0,  # an interrupt is for this process, which ends its child
         ) as process,
     ):
@@ -65,10 +66,10 @@ def ask(
 
 
 def child_environment(
-    own: "os._Environ[str] | dict[str, str]", threads: int, *, keep_buffers: bool = True
+    own: "os._Environ[str] | dict[str, str]", threads: int, *, as_in_jobs: bool = True
 ) -> dict[str, str]:
     """Return this environment with the threads set, and with the allocator's settings that a job has, or without."""
-    variables = {**KEEP_BUFFERS, **own} if keep_buffers else {k: v for k, v in own.items() if k not in KEEP_BUFFERS}
+    variables = {**KEEP_BUFFERS, **own} if as_in_jobs else {k: v for k, v in own.items() if k not in KEEP_BUFFERS}
     return variables | dict.fromkeys(THREAD_VARIABLES, str(threads))
 
 

@@ -88,15 +88,15 @@ class Session:
         def on_round(number: int) -> None:
             self.say(stage, f"{number} of {self.plan.rounds} rounds done")
 
-        kept = all(one.setting != "malloc" for one in contenders)
-        return ask("time", threads, request, on_round, keep_buffers=kept)
+        plain = any(one.setting == "plain" for one in contenders)
+        return ask("time", threads, request, on_round, as_in_jobs=not plain)
 
     def _memory(self, size: Size, contender: Contender) -> dict[str, Any]:
         """Measure the peak memory of one contender, in a process of its own."""
         self.say(f"peak memory at {size.label}", contender.name)
         try:
             request = self._request(size) | {"contender": asdict(contender)}
-            return ask("memory", self.plan.threads[-1], request, keep_buffers=contender.setting != "malloc")
+            return ask("memory", self.plan.threads[-1], request, as_in_jobs=contender.setting != "plain")
         except ChildError as error:
             return {"reason": str(error)}
 

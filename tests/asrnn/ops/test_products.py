@@ -1,5 +1,7 @@
 """The products of the compiled scans, beside float64: sizes around their blocks, inputs in any order in memory."""
 
+import platform
+
 import pytest
 import torch
 
@@ -59,3 +61,14 @@ def test_a_product_over_rows_is_added(runner, rows: int) -> None:
     expected = out.double() + left.double().t() @ right.double()
     runner.add_product(left, right, out)
     assert_close(out, expected, rows + 1)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="only there are subnormal numbers slow, and counted as 0")
+def test_subnormal_numbers_are_zero_in_c_and_nowhere_else(runner) -> None:
+    rows, width = 20, runner.width(40)
+    small, out = torch.full((rows, width), 1e-39), torch.zeros(width, width)
+    runner.add_product(small, torch.ones(rows, width), out)
+    assert not out.any()
+    runner.add_product(small, torch.full((rows, width), 10.0), out)  # products that would be normal
+    assert not out.any()
+    assert (small * 0.5).all()

@@ -13,15 +13,18 @@ def torch_as_it_was() -> Iterator[None]:
     yield
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(False)
+    torch.set_flush_denormal(False)
     torch.utils.deterministic.fill_uninitialized_memory = fills
 
 
 @pytest.mark.usefixtures("torch_as_it_was")
-def test_a_job_s_torch_is_deterministic_and_fills_no_memory_that_is_written_to_anyway() -> None:
+def test_a_job_s_torch_is_deterministic_without_subnormals_and_fills_no_memory_that_is_written_to_anyway() -> None:
     held = torch.ones(1 << 20)
+    can_flush = torch.set_flush_denormal(False)
     prepare_torch(3)
     assert torch.get_num_threads() == 3
     assert torch.are_deterministic_algorithms_enabled()
+    assert (torch.full((1 << 20,), 1e-39) * 0.5).any() != can_flush  # in all threads of torch's
     assert not held.resize_(1 << 21)[1 << 20 :].isnan().all()
 
 

@@ -36,7 +36,7 @@ def test_without_names_the_suites_models_and_every_peer_are_timed() -> None:
 @pytest.mark.usefixtures("_alone")
 def test_a_missing_peer_is_one_line_that_says_what_to_install() -> None:
     chosen = [one.name for one in choose_contenders([])]
-    assert [name for name in chosen if name in PEERS] == ["nn.RNN", "nn.GRU", "nn.LSTM", "nn.LSTM-malloc"]
+    assert [name for name in chosen if name in PEERS] == ["nn.RNN", "nn.GRU", "nn.LSTM", "nn.LSTM-plain"]
     line, jax, processor = missing_peers()
     assert jax == "not installed, so not timed: jax.AntisymmetricRNN, jax.LSTM; pip install jax"
     assert processor == "not timed: nn.LSTM-bfloat16; this processor has neither AVX512-BF16 nor AMX"
@@ -88,7 +88,7 @@ def test_an_unknown_name_is_told_the_nearest_of_models_and_peers() -> None:
 @pytest.mark.usefixtures("_all_installed")
 def test_what_another_library_or_allocator_runs_has_a_process_of_its_own() -> None:
     apart = [one.name for one in choose_contenders([]) if one.own_process]
-    assert apart == ["jax.AntisymmetricRNN", "jax.LSTM", "nn.LSTM-malloc"]
+    assert apart == ["jax.AntisymmetricRNN", "jax.LSTM", "nn.LSTM-plain"]
 
 
 @pytest.mark.usefixtures("_alone")

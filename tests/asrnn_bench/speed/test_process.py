@@ -23,7 +23,7 @@ def test_a_child_has_its_threads_from_the_start_and_the_allocator_of_a_job() -> 
 
 
 def test_a_child_may_have_the_allocator_s_own_settings() -> None:
-    found = child_environment({"PATH": "/bin", "MALLOC_TRIM_THRESHOLD_": "1"}, 2, keep_buffers=False)
+    found = child_environment({"PATH": "/bin", "MALLOC_TRIM_THRESHOLD_": "1"}, 2, as_in_jobs=False)
     assert [name for name in found if name.startswith("MALLOC")] == []
 
 

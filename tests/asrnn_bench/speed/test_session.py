@@ -30,11 +30,11 @@ class Children:
         self.together: list[tuple[list[str], bool]] = []
 
     def __call__(
-        self, question: str, threads: int, request: dict[str, Any], on_round: Any = None, *, keep_buffers: bool = True
+        self, question: str, threads: int, request: dict[str, Any], on_round: Any = None, *, as_in_jobs: bool = True
     ) -> dict[str, Any]:
         self.asked.append((question, threads, request.get("size")))
         if question == "time":
-            self.together.append(([one["name"] for one in request["contenders"]], keep_buffers))
+            self.together.append(([one["name"] for one in request["contenders"]], as_in_jobs))
         if question == "describe":
             return {"device": self.device, "environment": FACTS}
         if self.killed_at is not None and Size(*request["size"]) == self.killed_at:
@@ -85,10 +85,10 @@ def test_another_library_and_another_allocator_are_timed_apart_and_on_the_cpu_al
     children = Children(device)
     monkeypatch.setattr(session, "ask", children)
     peers = [Contender("jax.LSTM", "jax", "jax:lstm", "jax 1.0")]
-    peers.append(Contender("nn.LSTM-malloc", "layer", "torch.nn:LSTM", "torch 2.9.0", setting="malloc"))
+    peers.append(Contender("nn.LSTM-plain", "layer", "torch.nn:LSTM", "torch 2.9.0", setting="plain"))
     plan = SpeedPlan([*peers, contender("nn.LSTM")], [SMALL], threads=[1], rounds=2, square=8)
     (rows,) = Session(plan, tmp_path, lambda stage, detail: None).time_sizes()
-    apart = [(["jax.LSTM"], True), (["nn.LSTM-malloc"], False)] if device == "cpu" else []
+    apart = [(["jax.LSTM"], True), (["nn.LSTM-plain"], False)] if device == "cpu" else []
     assert children.together == [(["nn.LSTM"], True), *apart]
     assert [row.median_ms for row in rows] == [10.0] * (1 + len(apart))
 
