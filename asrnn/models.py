@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
 from typing import Any
 
 import torch
@@ -17,12 +16,10 @@ from asrnn.construction import construct, model_class_of, names_keyword, one_lin
 from asrnn.errors import ModelError, UnknownNameError
 from asrnn.layers import layer_num_parameters, layer_output_size, layer_scan_backend, num_elements, run_layer
 from asrnn.shapes import check_sequence, positive_size
+from asrnn.signatures import AROUND
 from asrnn.stack import Stack, StackOptions
 
 READOUTS = ("last", "mean")
-
-_AROUND = (*(field.name for field in fields(StackOptions)), "readout")
-"""Hyper-parameters of what stands around a model's layers, where the model's constructor does not have the name."""
 
 
 class RecurrentModel(nn.Module):
@@ -192,7 +189,7 @@ def assemble(
     others = plain({name: value for name, value in hyper.items() if name not in own})
     readout = str(others.pop("readout", "last"))
     options = StackOptions(**others)  # type: ignore[arg-type]
-    around = [name for name in _AROUND if not names_keyword(model_class, name)]
+    around = [name for name in AROUND if not names_keyword(model_class, name)]
 
     def build_layer(size: int) -> nn.Module:
         return construct(model_class, size, hidden_size, own, around)
@@ -216,7 +213,7 @@ def assemble(
 
 def own_hyper(model_class: type[nn.Module], hyper: Mapping[str, object]) -> dict[str, object]:
     """Return those hyper-parameters that are a model's own, not those of a stack of it or of its readout."""
-    return {name: value for name, value in hyper.items() if name not in _AROUND or names_keyword(model_class, name)}
+    return {name: value for name, value in hyper.items() if name not in AROUND or names_keyword(model_class, name)}
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """From a suite to its jobs: a pure function of the suite, of what was asked for, and of the code of the models."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from asrnn.adapters import may_be_a_layer
 from asrnn.errors import UnknownNameError, UsageError
 from asrnn.registry import MODEL_VERSION, ModelSource, find_model, import_roots, list_models
+from asrnn.signatures import AROUND, cell_arguments
 from asrnn_bench.faults import first_fault
 from asrnn_bench.planning.spec import NOT_RECURRENT, Budget, Scheduled, Settings, SuiteSpec
 from asrnn_bench.records import Job, ModelConfig, TaskConfig, TrainingConfig
@@ -174,15 +175,26 @@ def _model(suite: SuiteSpec, budget: Budget, task: str, source: ModelSource) -> 
     if source.origin == "file":
         path, _, name = target.rpartition(":")
         target = f"{Path(path).name}:{name}"
+    hyper = _settings(suite, task, source.name).hyper
+    if source.origin == "built-in" and hyper:
+        _hyper_is_known(suite, source, hyper)
     return ModelConfig(
         name=source.name,
         origin=source.origin,
         target=target,
         code=dict(source.code),
         hidden_size=(own.hidden_size.get(source.name) if own else None) or budget.hidden_size,
-        hyper=_settings(suite, task, source.name).hyper,
+        hyper=hyper,
         assembly=MODEL_VERSION,
     )
+
+
+def _hyper_is_known(suite: SuiteSpec, source: ModelSource, hyper: Iterable[str]) -> None:
+    """Refuse a hyper-parameter that a built-in cell does not have; models from outside are asked before they start."""
+    known = {*cell_arguments(source.target), *AROUND}
+    for name in hyper:
+        if name not in known:
+            raise UnknownNameError(f"hyper-parameter of {source.name} in suite {suite.name}", name, known)
 
 
 def _not_recurrent(name: str) -> ModelConfig:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 
-from asrnn.errors import UsageError
+from asrnn.errors import UnknownNameError, UsageError
 from asrnn_bench.planning.plan import Plan, Request, make_plan
 from asrnn_bench.planning.spec import NOT_RECURRENT, Settings, SuiteSpec
 from asrnn_bench.planning.trials import draw, search_of
@@ -96,6 +96,9 @@ def plan_search(suite: SuiteSpec, request: Request) -> SearchPlan:
         UsageError: the suite has no search, a model has no space, or a name is unknown.
     """
     search = search_of(suite)
+    for task in request.tasks:
+        if task not in search.tasks:
+            raise UnknownNameError(f"task of the search of {suite.name}", task, search.tasks)
     asked = replace(
         request,
         budget=request.budget or search.budget,

@@ -143,6 +143,16 @@ def test_what_is_unknown_is_named_with_its_near_match(request_: dict, error: typ
         plan(**request_)
 
 
+def test_a_misspelt_hyper_parameter_of_a_built_in_cell_is_refused_in_one_line(tmp_path: Path) -> None:
+    suite = tmp_path / "tiny.toml"
+    text = TINY + '[settings.permuted-mnist.rnn]\norigin = "x"\nhyper = { num_layers = 2, sigmaw = 1.0 }\n'
+    suite.write_text(text)
+    with pytest.raises(UsageError, match=r"^unknown hyper-parameter of rnn in suite tiny 'sigmaw'; .* 'sigma_w'\?"):
+        make_plan(load_suite(str(suite)), Request())
+    suite.write_text(text.replace("sigmaw", "sigma_w"))
+    assert make_plan(load_suite(str(suite)), Request()).jobs[-1].model.hyper == {"num_layers": 2, "sigma_w": 1.0}
+
+
 def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from search_records import scored
+from search_records import SEARCHED, scored
 
 from asrnn.errors import UsageError
 from asrnn_bench.planning.plan import Request, make_plan
@@ -86,6 +86,20 @@ def test_a_budget_of_too_few_steps_is_refused_in_one_line(searched_suite: Path) 
 def test_a_suite_without_a_search_is_refused_in_one_line(tiny_suite: Path) -> None:
     with pytest.raises(UsageError, match=r"suite tiny has no \[search\]"):
         plan_search(load_suite(str(tiny_suite)), Request())
+
+
+def test_a_misspelt_hyper_parameter_of_a_space_is_refused_in_one_line(searched_suite: Path) -> None:
+    searched_suite.write_text(SEARCHED + "sigmaw = [1.0, 2.0]\n")
+    suite = load_suite(str(searched_suite))
+    with pytest.raises(UsageError, match=r"^unknown hyper-parameter of rnn in suite tiny 'sigmaw'; .* 'sigma_w'\?"):
+        plan_search(suite, Request(models=["rnn"]))
+
+
+def test_a_task_that_is_not_searched_is_refused_in_one_line(searched_suite: Path) -> None:
+    text = SEARCHED.replace('tasks = ["permuted-mnist"]', 'tasks = ["permuted-mnist", "pixel-mnist"]', 1)
+    searched_suite.write_text(text)
+    with pytest.raises(UsageError, match=r"^unknown task of the search of tiny 'pixel-mnist'.* is: permuted-mnist$"):
+        plan_search(load_suite(str(searched_suite)), Request(tasks=["pixel-mnist"]))
 
 
 def test_a_run_is_refused_the_seed_of_the_trials(searched_suite: Path) -> None:
