@@ -31,4 +31,4 @@ def cell_arguments(target: str) -> frozenset[str]:
     places = {alias.name: n.module for n in tree.body if isinstance(n, ast.ImportFrom) for alias in n.names}
     bases = [base.id for base in found.bases if isinstance(base, ast.Name)]
     there = [f"{places.get(base) or module}:{base}" for base in bases]
-    return frozenset().union(*(cell_arguments(base) for base in there if base.startswith("asrnn.cells.")))
+    return frozenset[str]().union(*(cell_arguments(base) for base in there if base.startswith("asrnn.cells.")))

@@ -24,4 +24,4 @@ def test_no_other_names_are_read_where_a_cell_has_its_own_constructor() -> None:
 
 
 def test_the_names_around_a_cell_are_those_of_a_stack_and_its_readout() -> None:
-    assert AROUND == (*(field.name for field in fields(StackOptions)), "readout")
+    assert (*(field.name for field in fields(StackOptions)), "readout") == AROUND

@@ -135,14 +135,10 @@ def _size_of(plan: SearchPlan) -> str:
     """Say how large a search is: the trials of each model and task at each rung, and the steps of all of them."""
     first = plan.groups[0]
     counts = [first.places(rung) for rung in range(plan.rungs)]
-    steps = 0
-    for group in plan.groups:
-        before = 0
-        for rung, until in enumerate(group.rungs):
-            steps += group.places(rung) * (until - before)
-            before = until
+    steps = sum(map(plan.steps, range(plan.rungs)))
     words = ", then ".join(map(str, counts))
-    return f"search: {words} trials of each of {len(plan.groups)} pairs of a task and a model, {steps:,} steps in all"
+    pairs = f"each of {len(plan.groups)} pairs of a task and a model" if len(plan.groups) > 1 else "a model on a task"
+    return f"search: {words} trials of {pairs}, {steps:,} steps in all"
 
 
 def _table(ended: Climb) -> Table:

@@ -188,6 +188,8 @@ def _view_of(directory: JobDirectory, job: Job | None = None) -> JobView:
     if state in ("done", "diverged") or (state == "waiting" and directory.is_done()):  # its result came in between
         return _view_of(directory, job)
     progress = directory.progress(attempts) if state == "running" else {}
+    if state == "waiting" and (step := directory.saved_step()):  # where it goes on from
+        progress = {"step": step}
     return JobView(job, state, reason, progress, attempts=len(attempts))
 
 

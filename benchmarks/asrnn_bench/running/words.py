@@ -44,7 +44,7 @@ def ended_lines(views: Sequence[JobView]) -> list[Text]:
 
 
 def summary(views: Sequence[JobView], to_go: float | None, *, is_live: bool = True, stopping: str = "") -> str:
-    """Return the run in one line.
+    """Return the run in one line; of a search it is the rung at work.
 
     Args:
         views: the jobs.
@@ -60,7 +60,8 @@ def summary(views: Sequence[JobView], to_go: float | None, *, is_live: bool = Tr
     elif counts["waiting"] and not counts["running"] and not is_live:
         parts.append("none of them runs; run the same command to go on")
     elif counts["running"] or counts["waiting"]:
-        parts.append("time to go unknown yet" if to_go is None else f"about {duration(to_go)} to go")
+        rung = " in this rung" if views and not any(view.job.tested for view in views) else ""
+        parts.append("time to go unknown yet" if to_go is None else f"about {duration(to_go)} to go{rung}")
     return ", ".join(parts)
 
 

@@ -116,7 +116,11 @@ def record_if_any(job: Job, places: Places) -> Record | None:
 def _heading(found: Climb, jobs: int) -> str:
     steps = sorted({group.rungs[found.rung] for group, _ in found.alive})
     up_to = " or ".join(f"{count:,}" for count in steps)
-    return f"rung {found.rung + 1} of {found.plan.rungs}: {jobs} trial{'s' * (jobs != 1)} until step {up_to}"
+    share = found.plan.steps(found.rung) / sum(map(found.plan.steps, range(found.plan.rungs)))
+    return (
+        f"rung {found.rung + 1} of {found.plan.rungs}: {jobs} trial{'s' * (jobs != 1)} until step {up_to}, "
+        f"{share:.0%} of the steps of the search"
+    )
 
 
 def _ended(jobs: Sequence[Job], records: Sequence[Record], places: Places) -> dict[str, Record]:

@@ -50,6 +50,11 @@ class Group:
             left = ceil(left / SHARE)
         return left
 
+    def steps(self, rung: int) -> int:
+        """Return how many steps a rung takes, without those of the rungs before it."""
+        before = self.rungs[rung - 1] if rung else 0
+        return self.places(rung) * (self.rungs[rung] - before)
+
     def jobs(self, rung: int, trials: Sequence[Trial]) -> list[Job]:
         """Return the jobs of some trials at a rung."""
         return [trial.until(self.rungs[rung]) for trial in trials]
@@ -85,6 +90,10 @@ class SearchPlan:
     def rungs(self) -> int:
         """How many rungs there are."""
         return len(self.groups[0].rungs)
+
+    def steps(self, rung: int) -> int:
+        """Return how many steps all groups take at a rung, without those of the rungs before it."""
+        return sum(group.steps(rung) for group in self.groups)
 
 
 def plan_search(suite: SuiteSpec, request: Request) -> SearchPlan:

@@ -52,6 +52,15 @@ def test_an_observer_reads_every_job_and_names_what_it_cannot_read(tmp_path: Pat
     assert "damaged" in faults[0]
 
 
+def test_a_job_that_waits_with_a_checkpoint_has_its_steps_behind_it(tmp_path: Path, recurrent: list[Job]) -> None:
+    observer = written(tmp_path, recurrent[:2])
+    steps = recurrent[0].training.steps
+    folder = observer.directories[0].checkpoints
+    folder.mkdir()
+    (folder / f"step-{steps // 2:08d}.ckpt").touch()
+    assert [(view.state, view.fraction) for view in observer.look()] == [("waiting", 0.5), ("waiting", 0.0)]
+
+
 def test_a_good_result_says_what_job_it_is_of(tmp_path: Path, recurrent: list[Job]) -> None:
     directory = JobDirectory.of(tmp_path, recurrent[0])
     directory.write_job(recurrent[0])

@@ -20,6 +20,11 @@ def test_the_summary_counts_every_state(jobs: list[Job]) -> None:
     assert "none of them runs" in summary(views[2:], None, is_live=False)
 
 
+def test_the_time_to_go_of_trials_is_that_of_their_rung(jobs: list[Job]) -> None:
+    trials = [JobView(job.model_copy(update={"tested": False}), "waiting") for job in jobs]
+    assert summary(trials, 300.0).endswith("about 5 min to go in this rung")
+
+
 def test_a_line_says_how_a_job_ended(jobs: list[Job]) -> None:
     line = ended_line(JobView.of(done(jobs[4], 0.5))).plain
     assert line == f"done     {jobs[4].label}: test accuracy 50.0%, 25 s"

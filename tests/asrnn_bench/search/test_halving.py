@@ -38,6 +38,7 @@ def test_published_settings_are_the_first_trial_of_their_model_alone(plan: Searc
 def test_every_model_has_as_many_places_at_every_rung(plan: SearchPlan) -> None:
     for group in plan.groups:
         assert [group.places(rung) for rung in range(3)] == [5, 2, 1]
+        assert [group.steps(rung) for rung in range(3)] == [5 * 3, 2 * 3, 1 * 6]
 
 
 @pytest.mark.parametrize(

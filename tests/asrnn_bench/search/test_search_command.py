@@ -38,7 +38,11 @@ def rows(folder: Path) -> list[dict[str, str]]:
 def test_all_trials_of_all_rungs_are_in_the_csv(searched: tuple[Path, Said]) -> None:
     folder, said = searched
     assert said.returncode == 0, said.stdout + said.stderr
-    for line in ("5, then 2, then 1 trials of each of 2 pairs", "rung 3 of 3: 2 trials until step 12", "best trial"):
+    for line in (
+        "5, then 2, then 1 trials of each of 2 pairs",
+        "rung 3 of 3: 2 trials until step 12, 22%",
+        "best trial",
+    ):
         assert line in said.stdout
     found = rows(folder)
     assert [row["rung"] for row in found if row["model"] == "rnn" and row["status"] == "done"].count("3") == 5
