@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -144,10 +145,12 @@ def first_line(error: BaseException) -> str:
     return (lines[0] if lines else type(error).__name__)[:300]
 
 
+@cache
 def _own_token() -> dict[str, str]:
     """Return what keeps everybody else out of a local cluster: Ray listens on the network, and runs what it is sent.
 
     A token of its own, in memory alone: Ray would write one into the home folder, which nodes cannot always write to.
+    It is one for all clusters of this process: Ray reads the first one and keeps to it.
     """
     # Ray reads the mode once, when it is imported.
     mode = {} if "ray" in sys.modules else {"RAY_AUTH_MODE": "token"}
