@@ -1,4 +1,4 @@
-"""Where models come from: built-in cells, a user's file, an importable module, an installed plug-in.
+"""Find models: built-in cells, a user's file, an importable module, an installed plug-in.
 
 Finding a model reads source text and never runs it, so that planning needs neither torch nor trust;
 :func:`load_model` imports it, in the worker, and refuses code that is not the code that was found.

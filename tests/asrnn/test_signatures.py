@@ -1,4 +1,4 @@
-"""What source text says of the built-in cells' hyper-parameters, against their classes."""
+"""Compare the hyper-parameters that source text names with those that the classes of built-in cells take."""
 
 from dataclasses import fields
 

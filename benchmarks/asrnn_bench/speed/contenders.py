@@ -1,4 +1,4 @@
-"""Who is timed: the registered models, and the peers that are installed."""
+"""Choose who is timed: the registered models, and the peers that are installed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -37,6 +37,11 @@ def test_ray_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> 
         check_ray(RayRequest())
 
 
+def test_all_local_clusters_of_a_process_have_one_token() -> None:
+    ray_cluster._own_token.cache_clear()
+    assert ray_cluster._own_token() == ray_cluster._own_token()
+
+
 def test_a_local_cluster_is_never_somebody_elses_and_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
 

@@ -1,4 +1,4 @@
-"""Which trials there are, and which go on: a pure function of the records of a rung."""
+"""Test which trials there are, and which go on from a rung: a pure function of its records."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Who is timed, and who is missing."""
+"""Test who is timed, and who is said to be missing."""
 
 from pathlib import Path
 
