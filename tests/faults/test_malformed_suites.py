@@ -34,7 +34,7 @@ permutation = "bit-reversal"
 [settings.permuted-mnist.rnn]
 origin = "a test"
 learning_rate = 0.01
-hyper = { nonlinearity = "relu" }
+hyper = { sigma_w = 1.5 }
 
 [search]
 trials = 2

@@ -31,12 +31,14 @@ def test_the_newest_version_is_shown_and_the_others_are_named(
     monkeypatch.setenv("COLUMNS", "80")
     assert invoke(["leaderboard", str(copy)]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("long-range (version 2), budget quick\nOrder: ")
+    assert said.startswith("long-range (version 3), budget quick\nOrder: ")
     assert "(version 1)" not in said
+    assert "(version 2)" not in said
     assert " / " not in said
     assert "…" not in said
     assert (
-        f"long-range has records of version 1 too; to see one: asrnn-bench leaderboard {copy} --suite-version 1" in said
+        f"long-range has records of versions 1, 2 too; to see one: asrnn-bench leaderboard {copy} --suite-version 2"
+        in said
     )
     table = [line.split()[0] for line in said.splitlines() if "±" in line]
     assert table.index("exprnn") < table.index("chance")
@@ -46,12 +48,16 @@ def test_the_newest_version_is_shown_and_the_others_are_named(
     assert "exprnn" not in said
     assert "long-range.quick.v1.csv" in said
     assert invoke(["leaderboard", str(copy), "--suite-version", "7"]) == 2
-    assert "there are no records of --suite-version 7; there are: 1, 2" in capsys.readouterr().err
+    assert "there are no records of --suite-version 7; there are: 1, 2, 3" in capsys.readouterr().err
 
 
 def test_no_table_and_no_file_has_two_scores_of_a_model_and_task(copy: Path) -> None:
     assert invoke(["leaderboard", str(copy)]) == 0
-    for name, models in (("long-range.quick.csv", 12), ("long-range.quick.v1.csv", 8)):
+    for name, models in (
+        ("long-range.quick.csv", 10),
+        ("long-range.quick.v2.csv", 12),
+        ("long-range.quick.v1.csv", 8),
+    ):
         table = pd.read_csv(copy / name)
         assert table["suite_version"].nunique() == 1
         assert table.pivot(index="entry", columns="task", values="mean").shape == (models, 5)
