@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from asrnn.cells import RecurrentCell as RecurrentCell
-    from asrnn.cells.fused import FusedCell as FusedCell
-    from asrnn.cells.parallel import ParallelCell as ParallelCell
+    from asrnn.cells.parts.fused import FusedCell as FusedCell
+    from asrnn.cells.parts.parallel import ParallelCell as ParallelCell
     from asrnn.contract import check_model as check_model
     from asrnn.description import ModelDescription as ModelDescription
     from asrnn.description import describe as describe
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOME = {
-    "FusedCell": "asrnn.cells.fused",
+    "FusedCell": "asrnn.cells.parts.fused",
     "ModelDescription": "asrnn.description",
     "ModelSource": "asrnn.registry",
-    "ParallelCell": "asrnn.cells.parallel",
+    "ParallelCell": "asrnn.cells.parts.parallel",
     "Recurrence": "asrnn.ops",
     "RecurrentCell": "asrnn.cells",
     "RecurrentModel": "asrnn.models",

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from asrnn.errors import ModelError
-from asrnn.local_imports import TRAVELS_ALONE
 from asrnn.registry import ModelSource, find_model, load_model
 from asrnn.shapes import positive_size
+from asrnn.sources.local_imports import TRAVELS_ALONE
 
 Model = str | type[nn.Module] | ModelSource
 """A model as users name it: whatever ``find_model`` takes, a class, or what ``find_model`` returned."""

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from asrnn.cells import RecurrentCell
-from asrnn.cells.fast import FastCell
+from asrnn.cells.parts.fast import FastCell
 from asrnn.construction import Model as Model
 from asrnn.construction import construct, model_class_of, names_keyword, one_line, plain
 from asrnn.errors import ModelError, UnknownNameError
 from asrnn.layers import layer_num_parameters, layer_output_size, layer_scan_backend, num_elements, run_layer
 from asrnn.shapes import check_sequence, positive_size
-from asrnn.signatures import AROUND
+from asrnn.sources.signatures import AROUND
 from asrnn.stack import Stack, StackOptions
 
 READOUTS = ("last", "mean")

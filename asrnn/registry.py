@@ -17,11 +17,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
-from asrnn.adapters import adapter_of, layer_called, layer_in
 from asrnn.errors import AsrnnError, ModelError, UnknownNameError, UsageError
-from asrnn.importing import failures_named, import_file
-from asrnn.local_imports import local_imports, refuse_relative_imports, refuse_unknown_modules
-from asrnn.source_code import (
+from asrnn.sources.adapters import adapter_of, layer_called, layer_in
+from asrnn.sources.importing import failures_named, import_file
+from asrnn.sources.local_imports import local_imports, refuse_relative_imports, refuse_unknown_modules
+from asrnn.sources.source_code import (
     class_names,
     code_files,
     digest_of,

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from fault_support import CORE
 
-from asrnn_bench.running.launchers.environment import KEEP_BUFFERS
-from asrnn_bench.running.launchers.warm import Template
+from asrnn_bench.jobs.handover import KEEP_BUFFERS
+from asrnn_bench.supervising.forked import Template
 
 
 def pytest_configure() -> None:

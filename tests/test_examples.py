@@ -14,9 +14,9 @@ from torch import Tensor
 
 from asrnn import build_cell
 from asrnn_bench.cli import invoke
-from asrnn_bench.record_texts import read_record
-from asrnn_bench.records import Record
-from asrnn_bench.running.launchers.warm import Template
+from asrnn_bench.records.record import Record
+from asrnn_bench.records.texts import read_record
+from asrnn_bench.supervising.forked import Template
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -13,13 +13,13 @@ from bench_support import TINY, done
 from in_process import call_here
 
 from asrnn.errors import DamagedDataError
+from asrnn_bench.jobs.directory import JobDirectory
+from asrnn_bench.jobs.options import Options
 from asrnn_bench.planning.plan import Request, make_plan
-from asrnn_bench.planning.spec import load_suite
+from asrnn_bench.planning.suite_files import load_suite
 from asrnn_bench.results.publishing import bring_up_to_date
-from asrnn_bench.running.job_directory import JobDirectory
-from asrnn_bench.running.launchers.warm import Template
-from asrnn_bench.running.options import Options
-from asrnn_bench.running.provenance import environment
+from asrnn_bench.supervising.forked import Template
+from asrnn_bench.worker.provenance import environment
 from asrnn_data import image_sets
 from asrnn_data.image_sets import ImageSet
 from asrnn_data.sources import load_images

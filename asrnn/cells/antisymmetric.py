@@ -5,9 +5,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from asrnn.cells.euler import EulerCell
-from asrnn.cells.hyperparameters import non_negative
 from asrnn.cells.once_a_scan import once_a_scan
+from asrnn.cells.parts.euler import EulerCell
+from asrnn.cells.parts.hyperparameters import non_negative
 
 
 def antisymmetric_matrix(entries: Tensor, size: int) -> Tensor:

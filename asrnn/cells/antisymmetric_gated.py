@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from asrnn.cells.antisymmetric import Antisymmetric
-from asrnn.cells.euler import GatedStep
+from asrnn.cells.parts.euler import GatedStep
 
 
 class AntisymmetricGated(GatedStep, Antisymmetric):

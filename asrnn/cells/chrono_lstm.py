@@ -5,8 +5,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from asrnn.cells.hyperparameters import positive
 from asrnn.cells.lstm import LSTM
+from asrnn.cells.parts.hyperparameters import positive
 from asrnn.errors import ModelError
 
 

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from asrnn.cells.base import State
-from asrnn.cells.fused import FusedCell
-from asrnn.cells.hyperparameters import positive
-from asrnn.cells.uniform import uniform
+from asrnn.cells.parts.fused import FusedCell
+from asrnn.cells.parts.hyperparameters import positive
+from asrnn.cells.parts.uniform import uniform
 from asrnn.ops import Operands, Recurrence
 from asrnn.ops.recurrences.oscillators import CoupledOscillators
 

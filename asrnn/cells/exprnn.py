@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from asrnn.cells.antisymmetric import antisymmetric_matrix
-from asrnn.cells.hyperparameters import one_of
-from asrnn.cells.modrelu_cell import ModReLUCell
 from asrnn.cells.once_a_scan import once_a_scan
-from asrnn.cells.orthogonal import block_rotations, exponential
-from asrnn.cells.uniform import uniform
+from asrnn.cells.parts.hyperparameters import one_of
+from asrnn.cells.parts.modrelu_cell import ModReLUCell
+from asrnn.cells.parts.orthogonal import block_rotations, exponential
+from asrnn.cells.parts.uniform import uniform
 
 
 class ExpRNN(ModReLUCell):
@@ -27,7 +27,7 @@ class ExpRNN(ModReLUCell):
         input_size: I.
         hidden_size: H.
         init: how A starts. ``cayley``, theirs for pixel MNIST, turns each pair by up to 1 radian under the exponential,
-            ``henaff``, theirs for the copying task, by any angle: :func:`asrnn.cells.orthogonal.block_rotations`.
+            ``henaff``, theirs for the copying task, by any angle: :func:`asrnn.cells.parts.orthogonal.block_rotations`.
 
     Shapes: ``weight_ih`` V ``[H, I]``, ``weight_hh`` U ``[H (H - 1) / 2]``, ``bias`` b ``[H]``.
 

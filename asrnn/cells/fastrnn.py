@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asrnn.cells.base import State
-from asrnn.cells.fused import FusedCell
-from asrnn.cells.hyperparameters import finite
 from asrnn.cells.once_a_scan import once_a_scan
+from asrnn.cells.parts.fused import FusedCell
+from asrnn.cells.parts.hyperparameters import finite
 from asrnn.ops import Operands, Recurrence
 from asrnn.ops.recurrences.weighed import Weighed
 

@@ -5,10 +5,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from asrnn.cells.complex_cell import ComplexCell
-from asrnn.cells.fourier_unitary import draw_angles, draw_reflections, fourier_unitary
 from asrnn.cells.once_a_scan import once_a_scan
-from asrnn.cells.orthogonal import exponential, skew_hermitian
+from asrnn.cells.parts.complex_cell import ComplexCell
+from asrnn.cells.parts.fourier_unitary import draw_angles, draw_reflections, fourier_unitary
+from asrnn.cells.parts.orthogonal import exponential, skew_hermitian
 
 
 class FCURNN(ComplexCell):
@@ -19,14 +19,14 @@ class FCURNN(ComplexCell):
     Wisdom et al., NeurIPS 2016, arXiv 1611.00035. They move W along the unitary group by an update of its own, with its
     own learning rate; here A is free and learnt by any optimiser, which is the same cell on another path. It starts as
     theirs does: W_0, which stays, is a random matrix of the uRNN's family
-    (:func:`asrnn.cells.fourier_unitary.fourier_unitary`), A is 0, and V, b and the learnt h_0 are the uRNN's.
+    (:func:`asrnn.cells.parts.fourier_unitary.fourier_unitary`), A is 0, and V, b and the learnt h_0 are the uRNN's.
 
     Args:
         input_size: I.
         hidden_size: N, the number of complex units.
 
     Shapes: ``weight_ih`` V ``[2 N, I]``, ``weight_hh`` the numbers that A is made of ``[N, N]``
-    (:func:`asrnn.cells.orthogonal.skew_hermitian`), ``bias`` b ``[N]``, ``initial_h`` h_0 ``[2 N]``.
+    (:func:`asrnn.cells.parts.orthogonal.skew_hermitian`), ``bias`` b ``[N]``, ``initial_h`` h_0 ``[2 N]``.
     """
 
     version: ClassVar[int] = 3

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from asrnn.cells.euler import EulerCell
+from asrnn.cells.parts.euler import EulerCell
 
 
 class Feedback(EulerCell):

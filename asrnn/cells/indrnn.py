@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asrnn.cells.base import State
-from asrnn.cells.fused import FusedCell
-from asrnn.cells.hyperparameters import one_of, positive
-from asrnn.cells.initialization import zero_bias
 from asrnn.cells.once_a_scan import once_a_scan
-from asrnn.cells.uniform import narrow_input_weight
+from asrnn.cells.parts.fused import FusedCell
+from asrnn.cells.parts.hyperparameters import one_of, positive
+from asrnn.cells.parts.initialization import zero_bias
+from asrnn.cells.parts.uniform import narrow_input_weight
 from asrnn.ops import Operands, Recurrence
 from asrnn.ops.recurrences.activated import IndependentRectified, IndependentSquashed
 from asrnn.shapes import positive_size

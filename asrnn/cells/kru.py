@@ -6,9 +6,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from asrnn.cells.complex_cell import ComplexCell
 from asrnn.cells.once_a_scan import once_a_scan
-from asrnn.cells.orthogonal import random_unitary
+from asrnn.cells.parts.complex_cell import ComplexCell
+from asrnn.cells.parts.orthogonal import random_unitary
 from asrnn.ops import Recurrence
 from asrnn.ops.recurrences.modrelu import ComplexModReLU
 

@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from asrnn.cells.base import State
-from asrnn.cells.elementwise import ElementwiseCell
-from asrnn.cells.hyperparameters import non_negative, positive
 from asrnn.cells.once_a_scan import once_a_scan
-from asrnn.cells.state_space import StateSpaceCell, complex_parameter, real_parameter
+from asrnn.cells.parts.elementwise import ElementwiseCell
+from asrnn.cells.parts.hyperparameters import non_negative, positive
+from asrnn.cells.parts.state_space import StateSpaceCell, complex_parameter, real_parameter
 from asrnn.errors import ModelError
 from asrnn.ops import Operands, Recurrence, linear_recurrence
 from asrnn.ops.recurrences.diagonal import ComplexDiagonal

@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from asrnn.cells.linear_gated import LinearGatedCell
+from asrnn.cells.parts.linear_gated import LinearGatedCell
 from asrnn.ops import Recurrence
 from asrnn.ops.recurrences.linear_gated import OneGate, OneGatePositive
 

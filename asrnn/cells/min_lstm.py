@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from asrnn.cells.linear_gated import LinearGatedCell
+from asrnn.cells.parts.linear_gated import LinearGatedCell
 from asrnn.ops import Recurrence
 from asrnn.ops.recurrences.linear_gated import TwoGates, TwoGatesPositive
 

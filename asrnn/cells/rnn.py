@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from asrnn.cells.base import State
-from asrnn.cells.torch_layer import TorchLayerCell
+from asrnn.cells.parts.torch_layer import TorchLayerCell
 from asrnn.ops import Operands, Recurrence
 from asrnn.ops.recurrences.activated import Squashed
 

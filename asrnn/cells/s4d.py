@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from asrnn.cells.base import State
-from asrnn.cells.hyperparameters import one_of, positive
 from asrnn.cells.once_a_scan import once_a_scan
-from asrnn.cells.state_space import StateSpaceCell, complex_parameter, real_parameter
+from asrnn.cells.parts.hyperparameters import one_of, positive
+from asrnn.cells.parts.state_space import StateSpaceCell, complex_parameter, real_parameter
 from asrnn.errors import ModelError
 from asrnn.ops import DiagonalFilter
 from asrnn.shapes import positive_size

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from asrnn.cells.antisymmetric import antisymmetric_matrix
-from asrnn.cells.hyperparameters import share
-from asrnn.cells.initialization import zero_bias
-from asrnn.cells.modrelu_cell import ModReLUCell
 from asrnn.cells.once_a_scan import once_a_scan
-from asrnn.cells.orthogonal import block_rotations, cayley
-from asrnn.cells.uniform import uniform
+from asrnn.cells.parts.hyperparameters import share
+from asrnn.cells.parts.initialization import zero_bias
+from asrnn.cells.parts.modrelu_cell import ModReLUCell
+from asrnn.cells.parts.orthogonal import block_rotations, cayley
+from asrnn.cells.parts.uniform import uniform
 
 
 class ScoRNN(ModReLUCell):

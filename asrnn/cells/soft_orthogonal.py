@@ -9,12 +9,12 @@ from torch.nn import functional as F
 
 from asrnn.cells.antisymmetric import antisymmetric_matrix
 from asrnn.cells.base import State
-from asrnn.cells.fused import FusedCell
-from asrnn.cells.hyperparameters import one_of, share
-from asrnn.cells.initialization import zero_bias
 from asrnn.cells.once_a_scan import once_a_scan
-from asrnn.cells.orthogonal import exponential, random_orthogonal
-from asrnn.cells.uniform import uniform
+from asrnn.cells.parts.fused import FusedCell
+from asrnn.cells.parts.hyperparameters import one_of, share
+from asrnn.cells.parts.initialization import zero_bias
+from asrnn.cells.parts.orthogonal import exponential, random_orthogonal
+from asrnn.cells.parts.uniform import uniform
 from asrnn.ops import Operands, Recurrence
 from asrnn.ops.recurrences.activated import Rectified, Squashed
 

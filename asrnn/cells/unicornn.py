@@ -7,11 +7,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asrnn.cells.base import State
-from asrnn.cells.fused import FusedCell
-from asrnn.cells.hyperparameters import non_negative, positive
-from asrnn.cells.initialization import zero_bias
 from asrnn.cells.once_a_scan import once_a_scan
-from asrnn.cells.uniform import narrow_input_weight, uniform
+from asrnn.cells.parts.fused import FusedCell
+from asrnn.cells.parts.hyperparameters import non_negative, positive
+from asrnn.cells.parts.initialization import zero_bias
+from asrnn.cells.parts.uniform import narrow_input_weight, uniform
 from asrnn.ops import Operands, Recurrence
 from asrnn.ops.recurrences.oscillators import IndependentOscillators
 

@@ -5,9 +5,9 @@ from typing import ClassVar
 from torch import Tensor
 
 from asrnn.cells.antisymmetric import diffused
-from asrnn.cells.euler import GatedStep
-from asrnn.cells.hyperparameters import non_negative
 from asrnn.cells.once_a_scan import once_a_scan
+from asrnn.cells.parts.euler import GatedStep
+from asrnn.cells.parts.hyperparameters import non_negative
 
 
 class UnstructuredGated(GatedStep):

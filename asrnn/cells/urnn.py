@@ -5,9 +5,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from asrnn.cells.complex_cell import ComplexCell
-from asrnn.cells.fourier_unitary import draw_angles, draw_reflections, fourier_unitary
 from asrnn.cells.once_a_scan import once_a_scan
+from asrnn.cells.parts.complex_cell import ComplexCell
+from asrnn.cells.parts.fourier_unitary import draw_angles, draw_reflections, fourier_unitary
 
 
 class URNN(ComplexCell):
@@ -16,9 +16,9 @@ class URNN(ComplexCell):
     h_t = modReLU(W h_{t-1} + V x_t; b),   W = D_3 R_2 F^-1 D_2 P R_1 F D_1
 
     Arjovsky, Shah and Bengio, ICML 2016, arXiv 1511.06464; the factors are explained where they are multiplied,
-    :func:`asrnn.cells.fourier_unitary.fourier_unitary`. W is built once a scan and not applied factor by factor: one
-    product with it takes less time up to about a thousand units. It starts as their code does, with random D_k, R_k,
-    V, b and learnt h_0; the permutation P is drawn once and stays.
+    :func:`asrnn.cells.parts.fourier_unitary.fourier_unitary`. W is built once a scan and not applied factor by
+    factor: one product with it takes less time up to about a thousand units. It starts as their code does, with random
+    D_k, R_k, V, b and learnt h_0; the permutation P is drawn once and stays.
 
     Args:
         input_size: I.

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from asrnn.cells.fused import FusedCell
+from asrnn.cells.parts.fused import FusedCell
 from asrnn.contract.check import Check
 from asrnn.contract.randomness import seeded
 from asrnn.contract.report import Verdict, failed, passed

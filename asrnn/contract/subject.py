@@ -20,9 +20,9 @@ from asrnn.cells import RecurrentCell
 from asrnn.construction import Model, construct, model_class_of
 from asrnn.contract.settings import Settings
 from asrnn.errors import AsrnnError, ModelError, UsageError
-from asrnn.file_reads import FileReads
 from asrnn.models import RecurrentModel, assemble, own_hyper
 from asrnn.registry import ModelSource, covered_places, find_model
+from asrnn.sources.file_reads import FileReads
 
 INPUT_SIZE = 3
 HIDDEN_SIZES = (64, 128, 256, 512, 16, 8)

@@ -16,8 +16,8 @@ from asrnn.ops.operands import Operands
 from asrnn.ops.recurrence import Recurrence
 from asrnn.ops.recurrences.residual import GatedResidual, Residual
 from asrnn.ops.runner import Runner, StepRunner
-from asrnn.ops.triton_reach import chip_of, precision_for, why_not
-from asrnn.ops.triton_runner import triton_runner
+from asrnn.ops.triton.reach import chip_of, precision_for, why_not
+from asrnn.ops.triton.runner import triton_runner
 
 BACKENDS = ("auto", "loop", "fused", "compiled", "triton", "parallel", "torch")
 

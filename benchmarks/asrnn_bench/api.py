@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from asrnn.errors import ModelError, UsageError
-from asrnn_bench.paths import expanded
-from asrnn_bench.plain_text import plain
+from asrnn_bench.files.paths import expanded
+from asrnn_bench.files.plain_text import plain
+from asrnn_bench.jobs.handover import ENDING_SIGNALS, WORKER_VARIABLE
+from asrnn_bench.jobs.options import make_options
+from asrnn_bench.launching.choice import known_launcher
 from asrnn_bench.planning.plan import Request, make_plan
-from asrnn_bench.planning.spec import load_suite
+from asrnn_bench.planning.suite_files import load_suite
 from asrnn_bench.runner import Machine, Places, execute
-from asrnn_bench.running.launchers.choice import known_launcher
-from asrnn_bench.running.launchers.environment import WORKER_VARIABLE
-from asrnn_bench.running.options import make_options
-from asrnn_bench.running.stopping import ENDING_SIGNALS
 from asrnn_data.image_sets import resolve_data_dir
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ def run(
         retry_failed: give failed jobs another chance.
         join: help a runner that is at work in the same folder.
         options: how each job runs: ``devices_per_job``, ``checkpoint_seconds``, ``time_limit_seconds``, ``retries``,
-            ``loggers`` and the other fields of :class:`asrnn_bench.running.options.Options`.
+            ``loggers`` and the other fields of :class:`asrnn_bench.jobs.options.Options`.
 
     Returns:
         the leaderboard rows of this run; a job without a score is a row with its reason.

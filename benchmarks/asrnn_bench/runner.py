@@ -1,34 +1,32 @@
 """A run, from its plan to its leaderboards: what starts, what is skipped, and what is written at the end."""
 
 import os
-import platform
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from filelock import Timeout
 from rich.console import Console
 
 from asrnn.compiling import why_not_compiled
 from asrnn.errors import DataError, MissingDataError, UsageError
-from asrnn_bench.atomic import is_there, sync_file_system
-from asrnn_bench.disk_errors import is_passing, wait_out
-from asrnn_bench.locking import CannotLockError, flock
-from asrnn_bench.plain_text import plain
+from asrnn_bench.files.disk_errors import is_passing, wait_out
+from asrnn_bench.files.folders import alone, make_writable, require_writable
+from asrnn_bench.files.plain_text import plain
+from asrnn_bench.files.writing import is_there, sync_file_system
+from asrnn_bench.jobs.directory import JobDirectory
+from asrnn_bench.jobs.options import Options, missing_loggers
+from asrnn_bench.launching.admission import admit
+from asrnn_bench.launching.choice import Launch, choose_launch
+from asrnn_bench.launching.watch import Launcher
 from asrnn_bench.planning.plan import Plan
-from asrnn_bench.records import Job, Loss, Record, Status, without_result
+from asrnn_bench.records.job import Job
+from asrnn_bench.records.record import Loss, Record, Status, without_result
 from asrnn_bench.results.publishing import BusyError, Published, bring_up_to_date, update_command
 from asrnn_bench.results.store import Found
-from asrnn_bench.running.admission import admit
-from asrnn_bench.running.display import Display
-from asrnn_bench.running.job_directory import JobDirectory
-from asrnn_bench.running.launchers import Launcher
-from asrnn_bench.running.launchers.choice import Launch, choose_launch
-from asrnn_bench.running.loggers import missing_loggers
-from asrnn_bench.running.options import Options
-from asrnn_bench.running.snapshot import Observer
+from asrnn_bench.watching.display import Display
+from asrnn_bench.watching.observer import Observer
 from asrnn_data.image_sets import check_images
 
 MOST_UNWRITTEN = 3
@@ -354,74 +352,3 @@ def _check_images(name: str, data_dir: Path | None) -> None:
         if error.__cause__ is not None and is_passing(error.__cause__):
             raise error.__cause__ from error
         raise
-
-
-@contextmanager
-def alone(output: Path, console: Console, *, join: bool) -> Iterator[None]:
-    """Keep a second runner out, unless it was told to join; no result depends on it."""
-    if join:
-        yield
-        return
-    holder = output / ".holder"
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(flock(output / ".lock", 0))
-        except Timeout as error:
-            raise UsageError(
-                f"{_name_of(holder)} runs jobs in {output}; wait for it, help it with --join, or name another folder "
-                "with --output"
-            ) from error
-        except (CannotLockError, OSError) as error:
-            why = getattr(error, "strerror", None) or error
-            console.print(
-                f"warning: {output} cannot be locked ({why}); start no second run in it except with --join",
-                soft_wrap=True,
-            )
-        stack.callback(_forget, holder)
-        with suppress(OSError):
-            holder.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
-        yield
-
-
-def _name_of(holder: Path) -> str:
-    try:
-        return plain(holder.read_text(encoding="utf-8", errors="replace"))
-    except OSError:
-        return "another process"
-
-
-def _forget(holder: Path) -> None:
-    with suppress(OSError):
-        holder.unlink(missing_ok=True)
-
-
-def make_writable(folder: Path, flag: str) -> None:
-    """Make a folder, and see that files can be made in it.
-
-    Raises:
-        UsageError: they cannot; the message names the flag that chooses another one.
-    """
-    try:
-        wait_out(partial(folder.mkdir, parents=True, exist_ok=True))
-    except OSError as error:
-        raise _unwritable(folder, flag, error) from error
-    require_writable(folder, flag)
-
-
-def require_writable(folder: Path, flag: str) -> None:
-    """See that files can be made in a folder, or the folder itself, and leave nothing behind.
-
-    Raises:
-        UsageError: they cannot; the message names the flag that chooses another one.
-    """
-    nearest = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), Path())
-    probe = nearest / f".writable-{os.getpid()}"
-    try:
-        wait_out(probe.touch)
-        wait_out(partial(probe.unlink, missing_ok=True))
-    except OSError as error:
-        raise _unwritable(folder, flag, error) from error
-
-
-def _unwritable(folder: Path, flag: str, error: OSError) -> UsageError:
-    return UsageError(f"cannot write to {folder}: {error.strerror}; name another folder with {flag}")

@@ -17,19 +17,21 @@ from rich.console import Console
 
 import asrnn_bench
 from asrnn.errors import ModelError, UsageError
-from asrnn_bench import disk_errors, runner
+from asrnn_bench import runner
 from asrnn_bench.api import class_reference
 from asrnn_bench.cli import invoke
-from asrnn_bench.locking import hold
+from asrnn_bench.files import disk_errors
+from asrnn_bench.files.locking import hold
+from asrnn_bench.jobs import ends as policy
+from asrnn_bench.jobs.directory import JobDirectory
+from asrnn_bench.jobs.options import Options
+from asrnn_bench.launching import local
 from asrnn_bench.planning.plan import Plan, Request, make_plan
-from asrnn_bench.planning.spec import load_suite
-from asrnn_bench.records import SCHEMA_VERSION, Record
+from asrnn_bench.planning.suite_files import load_suite
+from asrnn_bench.records.record import SCHEMA_VERSION, Record
 from asrnn_bench.runner import Machine, Places, execute, prepare, publish, record_of, records_of
-from asrnn_bench.running import policy, supervision
-from asrnn_bench.running.job_directory import JobDirectory
-from asrnn_bench.running.launchers import local
-from asrnn_bench.running.options import Options
-from asrnn_bench.running.processes import Child
+from asrnn_bench.supervising import supervisor as supervision
+from asrnn_bench.supervising.processes import Child
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import importlib.util
 
 import pytest
 
-from asrnn.adapters import ADAPTERS
 from asrnn.contract import CHECKS, HARD, Subject, check_model, look
 from asrnn.registry import list_models
+from asrnn.sources.adapters import ADAPTERS
 
 TORCH, TORCHRECURRENT = ADAPTERS
 

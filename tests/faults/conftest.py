@@ -6,10 +6,10 @@ import pytest
 from bench_support import TINY, done
 from fault_support import PROGRESS, Bench, outcome, plan_jobs, suite_text, write
 
-from asrnn_bench.records import Job
-from asrnn_bench.running.job_directory import JobDirectory
-from asrnn_bench.running.launchers.warm import Template
-from asrnn_bench.running.options import Options
+from asrnn_bench.jobs.directory import JobDirectory
+from asrnn_bench.jobs.options import Options
+from asrnn_bench.records.job import Job
+from asrnn_bench.supervising.forked import Template
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from asrnn_bench.running.checkpoints import Checkpoints
+from asrnn_bench.worker.checkpoints import Checkpoints
 
 KEY = "a" * 64
 MIB = 1 << 18  # float32 numbers

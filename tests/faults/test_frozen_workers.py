@@ -10,10 +10,10 @@ import pytest
 from fault_support import CORE, plan_jobs, suite_text, write
 from waiting import wait_until
 
-from asrnn_bench.running import supervision
-from asrnn_bench.running.launchers.local import run_local
-from asrnn_bench.running.launchers.slots import Slot
-from asrnn_bench.running.options import Options
+from asrnn_bench.jobs.options import Options
+from asrnn_bench.launching.local import run_local
+from asrnn_bench.launching.slots import Slot
+from asrnn_bench.supervising import supervisor as supervision
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 

@@ -9,12 +9,12 @@ import pytest
 from fault_support import Bench, endings, kinds, outcome, plan_jobs, suite_text, write
 from rich.console import Console
 
+from asrnn_bench.jobs.directory import JobDirectory
+from asrnn_bench.jobs.options import Options
 from asrnn_bench.planning.plan import Plan, Request, make_plan
-from asrnn_bench.planning.spec import load_suite
+from asrnn_bench.planning.suite_files import load_suite
 from asrnn_bench.runner import Machine, Places, execute
-from asrnn_bench.running.checkpoints import Checkpoints
-from asrnn_bench.running.job_directory import JobDirectory
-from asrnn_bench.running.options import Options
+from asrnn_bench.worker.checkpoints import Checkpoints
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 

@@ -11,7 +11,7 @@ from fault_support import Bench, endings, outcome, plan_jobs, suite_text, write
 from runner_support import directories, family, progress, runner
 from waiting import wait_until
 
-from asrnn_bench.running.options import Options
+from asrnn_bench.jobs.options import Options
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(300)]
 

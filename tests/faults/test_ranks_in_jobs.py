@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fault_support import Bench, KillAtRandom, endings, kinds, outcome, plan_jobs, suite_text, write
 
-from asrnn_bench.running.options import Options
+from asrnn_bench.jobs.options import Options
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 

@@ -17,12 +17,12 @@ from bench_support import TINY
 from ray_support import ADDRESS, WAIT_SECONDS, Seen, isolated, plain_environment, ray_cluster, start_run, tasks, workers
 from waiting import wait_until
 
-from asrnn_bench.running.job_directory import JobDirectory
+from asrnn_bench.jobs.directory import JobDirectory
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(600)]
 
 BELIEVES = """
-from asrnn_bench.running.launchers import torch_gpus
+from asrnn_bench.worker import gpus as torch_gpus
 torch_gpus.require_promised = lambda *_: None
 """
 """Has workers believe in GPUs that are not there, and train on the CPU."""

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from bench_support import TINY, call, done
 
+from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.planning.plan import Request, make_plan
-from asrnn_bench.planning.spec import load_suite
-from asrnn_bench.records import without_result
-from asrnn_bench.running.job_directory import JobDirectory
+from asrnn_bench.planning.suite_files import load_suite
+from asrnn_bench.records.record import without_result
 
 SUITE = TINY.replace('["permuted-mnist"]', '["permuted-mnist", "pixel-mnist"]').replace(
     '["rnn"]', '["rnn", "gru", "lstm"]'

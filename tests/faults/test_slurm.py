@@ -15,11 +15,11 @@ from slurm_support import Cluster, cluster, slow_jobs
 from waiting import wait_until
 
 from asrnn.errors import UsageError
-from asrnn_bench.atomic import read_object
-from asrnn_bench.running.job_directory import JobDirectory
-from asrnn_bench.running.launchers.slurm import run_slurm
-from asrnn_bench.running.launchers.slurm_request import SlurmRequest
-from asrnn_bench.running.options import Options
+from asrnn_bench.files.writing import read_object
+from asrnn_bench.jobs.directory import JobDirectory
+from asrnn_bench.jobs.options import Options
+from asrnn_bench.launching.slurm.launcher import run_slurm
+from asrnn_bench.launching.slurm.request import SlurmRequest
 
 pytestmark = [
     pytest.mark.faults,

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from fault_support import Bench, KillAtRandom, endings, kinds, outcome, plan_jobs, suite_text, write
 
-from asrnn_bench.records import Job
-from asrnn_bench.running.options import Options
+from asrnn_bench.jobs.options import Options
+from asrnn_bench.records.job import Job
 
 pytestmark = pytest.mark.slow
 

@@ -6,8 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from asrnn_bench.bits import pack
-from asrnn_bench.records import Cost, CurvePoint, Job, Record, Scores, Weights
+from asrnn_bench.records.bits import pack
+from asrnn_bench.records.job import Job
+from asrnn_bench.records.record import Cost, CurvePoint, Record, Scores, Weights
 
 TINY = """
 name = "tiny"

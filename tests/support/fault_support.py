@@ -14,13 +14,13 @@ import psutil
 import pytest
 from bench_support import TINY
 
+from asrnn_bench.jobs.directory import JobDirectory
+from asrnn_bench.jobs.options import Options
 from asrnn_bench.planning.plan import Request, make_plan
-from asrnn_bench.planning.spec import load_suite
-from asrnn_bench.records import Job
-from asrnn_bench.running.job_directory import JobDirectory
-from asrnn_bench.running.launchers.warm import Forked, Template
-from asrnn_bench.running.options import Options
-from asrnn_bench.running.supervision import Supervisor
+from asrnn_bench.planning.suite_files import load_suite
+from asrnn_bench.records.job import Job
+from asrnn_bench.supervising.forked import Forked, Template
+from asrnn_bench.supervising.supervisor import Supervisor
 
 CORE = {
     "CUDA_VISIBLE_DEVICES": "",

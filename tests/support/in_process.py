@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from asrnn_bench.cli import invoke
-from asrnn_bench.running import admission
-from asrnn_bench.running.launchers import local
-from asrnn_bench.running.launchers.warm import Forked, Template
+from asrnn_bench.launching import admission, local
+from asrnn_bench.supervising.forked import Forked, Template
 
 
 @dataclass

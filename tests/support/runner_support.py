@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 from bench_support import COMMAND
 
-from asrnn_bench.running.job_directory import JobDirectory
+from asrnn_bench.jobs.directory import JobDirectory
 
 
 @contextmanager

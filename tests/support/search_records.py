@@ -2,7 +2,8 @@
 
 from bench_support import TINY
 
-from asrnn_bench.records import Job, Record, Scores
+from asrnn_bench.records.job import Job
+from asrnn_bench.records.record import Record, Scores
 
 SEARCHED = (
     TINY.replace("max_steps = 4", "max_steps = 12").replace("seeds = [0]", 'seeds = [0]\nschedule = "cosine"')

@@ -14,7 +14,7 @@ _aten = torch.ops.aten
 class Activated(Recurrence):
     """h_t = f(M h_{t-1} + u_t), M ``[H, H]``; it keeps h_t in place of u_t."""
 
-    compiled = Path(__file__).with_name("activated.c")
+    compiled = Path(__file__).parent.joinpath("c", "activated.c")
 
     @abstractmethod
     def activate(self, u: Tensor) -> None:
@@ -73,7 +73,7 @@ class PartlySquashed(Recurrence):
     num_vectors = 1
     num_scratch = 2
     defines = ("PARTLY",)
-    compiled = Path(__file__).with_name("activated.c")
+    compiled = Path(__file__).parent.joinpath("c", "activated.c")
 
     def forward(self, at: Step) -> None:
         """See :meth:`Recurrence.forward`."""

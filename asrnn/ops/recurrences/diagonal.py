@@ -15,7 +15,7 @@ class ComplexDiagonal(Recurrence):
 
     num_states = num_outputs = num_inputs = num_vectors = 2
     products = ()
-    compiled = Path(__file__).with_name("diagonal.c")
+    compiled = Path(__file__).parent.joinpath("c", "diagonal.c")
 
     def forward(self, at: Step) -> None:
         """See :meth:`Recurrence.forward`."""

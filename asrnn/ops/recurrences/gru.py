@@ -21,7 +21,7 @@ class GatedRecurrentUnit(Recurrence):
     num_vectors = 1
     num_scratch = 2
     products = (Product(weight=0, slot=0), Product(weight=1, slot=1), Product(weight=2, slot=3))
-    compiled = Path(__file__).with_name("gru.c")
+    compiled = Path(__file__).parent.joinpath("c", "gru.c")
 
     def forward(self, at: Step) -> None:
         """See :meth:`Recurrence.forward`."""

@@ -26,7 +26,7 @@ class LongExpressiveMemory(Recurrence):
         Product(weight=2, state=0, slot=2),
         Product(weight=3, state=1, slot=3, after=True),
     )
-    compiled = Path(__file__).with_name("lem.c")
+    compiled = Path(__file__).parent.joinpath("c", "lem.c")
     first_scalars = (0.6,)
 
     def forward(self, at: Step) -> None:

@@ -18,7 +18,7 @@ class OneGate(Recurrence):
     num_inputs = 2
     num_scratch = 3
     products = ()
-    compiled = Path(__file__).with_name("linear_gated.c")
+    compiled = Path(__file__).parent.joinpath("c", "linear_gated.c")
 
     def forward(self, at: Step) -> None:
         """See :meth:`Recurrence.forward`."""

@@ -17,7 +17,7 @@ class LinearResidual(Recurrence):
 
     num_slots = 2
     products = (Product(weight=0, slot=0), Product(weight=1, slot=1))
-    compiled = Path(__file__).with_name("lipschitz.c")
+    compiled = Path(__file__).parent.joinpath("c", "lipschitz.c")
     first_scalars = (0.3,)
 
     def forward(self, at: Step) -> None:

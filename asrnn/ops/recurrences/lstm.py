@@ -20,7 +20,7 @@ class LongShortTermMemory(Recurrence):
     num_inputs = 4
     num_scratch = 2
     products = tuple(Product(weight=gate, slot=gate) for gate in range(4))
-    compiled = Path(__file__).with_name("lstm.c")
+    compiled = Path(__file__).parent.joinpath("c", "lstm.c")
 
     def forward(self, at: Step) -> None:
         """See :meth:`Recurrence.forward`."""

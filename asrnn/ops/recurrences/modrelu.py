@@ -13,7 +13,7 @@ class ModReLU(Recurrence):
 
     num_vectors = 1
     num_scratch = 2
-    compiled = Path(__file__).with_name("modrelu.c")
+    compiled = Path(__file__).parent.joinpath("c", "modrelu.c")
 
     def forward(self, at: Step) -> None:
         """See :meth:`Recurrence.forward`."""
@@ -47,7 +47,7 @@ class ComplexModReLU(Recurrence):
         Product(weight=1, state=0, slot=1),
         Product(weight=0, state=1, slot=1),
     )
-    compiled = Path(__file__).with_name("complex_modrelu.c")
+    compiled = Path(__file__).parent.joinpath("c", "complex_modrelu.c")
 
     def forward(self, at: Step) -> None:
         """See :meth:`Recurrence.forward`."""

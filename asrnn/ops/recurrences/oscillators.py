@@ -18,7 +18,7 @@ class CoupledOscillators(Recurrence):
     num_states = 2
     num_scratch = 2
     products = (Product(weight=0, state=0), Product(weight=1, state=1))
-    compiled = Path(__file__).with_name("coupled_oscillators.c")
+    compiled = Path(__file__).parent.joinpath("c", "coupled_oscillators.c")
     first_scalars = (0.3, 1.5, 0.5)
 
     def forward(self, at: Step) -> None:
@@ -47,7 +47,7 @@ class IndependentOscillators(Recurrence):
     num_vectors = 2
     products = ()
     num_scratch = 2
-    compiled = Path(__file__).with_name("independent_oscillators.c")
+    compiled = Path(__file__).parent.joinpath("c", "independent_oscillators.c")
     first_scalars = (0.7,)
 
     def forward(self, at: Step) -> None:

@@ -12,7 +12,7 @@ _aten = torch.ops.aten
 class Residual(Recurrence):
     """h_t = h_{t-1} + epsilon tanh(M h_{t-1} + u_t), M ``[H, H]``; it keeps y_t = tanh(M h_{t-1} + u_t)."""
 
-    compiled = Path(__file__).with_name("residual.c")
+    compiled = Path(__file__).parent.joinpath("c", "residual.c")
     first_scalars = (0.3,)
 
     def forward(self, at: Step) -> None:
@@ -37,7 +37,7 @@ class GatedResidual(Recurrence):
     num_inputs = 2
     num_scratch = 2
     products = (Product(slot=2),)
-    compiled = Path(__file__).with_name("gated_residual.c")
+    compiled = Path(__file__).parent.joinpath("c", "gated_residual.c")
     first_scalars = (0.3,)
 
     def forward(self, at: Step) -> None:

@@ -13,7 +13,7 @@ class Weighed(Recurrence):
     """h_t = a * y_t + c * h_{t-1}, y_t = tanh(M h_{t-1} + u_t), with the vectors a and c; it keeps y_t."""
 
     num_vectors = 2
-    compiled = Path(__file__).with_name("weighed.c")
+    compiled = Path(__file__).parent.joinpath("c", "weighed.c")
 
     def forward(self, at: Step) -> None:
         """See :meth:`Recurrence.forward`."""

@@ -17,8 +17,8 @@ from asrnn.errors import AsrnnError, DataError, DeviceError
 from asrnn_bench.cli import check, doctor, leaderboard, listing, prepare, run, search, speed, status
 from asrnn_bench.cli.app import app
 from asrnn_bench.cli.misuse import unknown_flag
-from asrnn_bench.plain_text import plain
-from asrnn_bench.running.stopping import ENDING_SIGNALS
+from asrnn_bench.files.plain_text import plain
+from asrnn_bench.jobs.handover import ENDING_SIGNALS
 
 # Each module entered its verb when it was imported.
 VERBS = (run, listing, check, prepare, doctor, status, leaderboard, search, speed)

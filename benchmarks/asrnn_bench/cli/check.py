@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from asrnn.errors import UsageError
 from asrnn.registry import find_model
 from asrnn_bench.cli.app import app
-from asrnn_bench.faults import first_fault
-from asrnn_bench.planning.spec import Settings
+from asrnn_bench.files.validation import first_fault
+from asrnn_bench.planning.settings import Settings
 from asrnn_bench.planning.values import Plain
 
 _WORD = re.compile(r"[A-Za-z][\w.-]*")

@@ -13,10 +13,10 @@ from asrnn.errors import DataError, MissingDataError
 from asrnn.registry import list_models
 from asrnn_bench.cli.app import app
 from asrnn_bench.cli.flags import DataDir
-from asrnn_bench.running.launchers.capacity import find_capacity
-from asrnn_bench.running.launchers.gpus import VISIBLE_VARIABLE, count_gpus, named_gpus
-from asrnn_bench.running.launchers.slots import describe_slots, find_slots
-from asrnn_bench.running.launchers.torch_gpus import ask_torch
+from asrnn_bench.launching.slots import describe_slots, find_slots
+from asrnn_bench.machine.capacity import find_capacity
+from asrnn_bench.machine.gpus import VISIBLE_VARIABLE, count_gpus, named_gpus
+from asrnn_bench.worker.gpus import ask_torch
 from asrnn_data.image_sets import IMAGE_SETS, check_images, images_present, resolve_data_dir
 
 PACKAGES = ("asrnn-bench", "torch", "torchvision", "lightning", "torchmetrics", "mlxtend", "numpy", "pandas")

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from asrnn_bench.cli.quantities import interval, names, seconds
-from asrnn_bench.paths import expanded
+from asrnn_bench.files.paths import expanded
+from asrnn_bench.jobs.options import Options, chosen_loggers
+from asrnn_bench.launching.choice import known_launcher
 from asrnn_bench.runner import Machine
-from asrnn_bench.running.launchers.choice import known_launcher
-from asrnn_bench.running.options import Options, chosen_loggers
 
 WHAT, WHERE, CARE, FOLDERS = "What runs", "Where it runs", "While it runs", "Folders"
 

@@ -12,17 +12,18 @@ from rich.console import Console
 from asrnn.errors import UsageError
 from asrnn_bench.cli.app import app
 from asrnn_bench.cli.console import open_console
-from asrnn_bench.disk_errors import wait_out
-from asrnn_bench.paths import expanded
-from asrnn_bench.plain_text import plain
-from asrnn_bench.records import Record, without_result
+from asrnn_bench.files.disk_errors import wait_out
+from asrnn_bench.files.folders import make_writable
+from asrnn_bench.files.paths import expanded
+from asrnn_bench.files.plain_text import plain
+from asrnn_bench.jobs.directory import JobDirectory
+from asrnn_bench.records.record import Record, without_result
 from asrnn_bench.results.boards import Board, boards
 from asrnn_bench.results.comparison import difference
 from asrnn_bench.results.publishing import Published, bring_up_to_date, update_command
 from asrnn_bench.results.store import Found, Source, by_short_key, merge, read_records, without_curve
 from asrnn_bench.results.tables import board_files, board_table
-from asrnn_bench.runner import found_in, how_it_was_lost, make_writable
-from asrnn_bench.running.job_directory import JobDirectory
+from asrnn_bench.runner import found_in, how_it_was_lost
 
 
 @app.command()

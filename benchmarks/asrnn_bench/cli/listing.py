@@ -8,12 +8,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from asrnn.adapters import ADAPTERS
 from asrnn.errors import UnknownNameError
 from asrnn.registry import ModelSource, model_sources
+from asrnn.sources.adapters import ADAPTERS
 from asrnn_bench.cli.app import app
 from asrnn_bench.cli.console import open_console
-from asrnn_bench.planning.spec import NOT_RECURRENT, load_suite, shipped_suites
+from asrnn_bench.planning.spec import NOT_RECURRENT
+from asrnn_bench.planning.suite_files import load_suite, shipped_suites
 from asrnn_data.tasks import TASKS
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 
 from asrnn.errors import UsageError
 from asrnn.registry import list_models
-from asrnn_bench.planning.spec import shipped_suites
+from asrnn_bench.planning.suite_files import shipped_suites
 from asrnn_data.tasks import TASKS
 
 MEANT = {

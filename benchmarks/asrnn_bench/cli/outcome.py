@@ -7,15 +7,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from asrnn_bench.plain_text import plain
+from asrnn_bench.files.plain_text import plain
+from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.planning.plan import Plan
-from asrnn_bench.records import Record
+from asrnn_bench.records.record import Record
 from asrnn_bench.results.tables import terminal_table
 from asrnn_bench.runner import Machine, Outcome, Places, is_known_to_be_done
-from asrnn_bench.running.display import dry_run_table
-from asrnn_bench.running.estimates import known_paces, plan_seconds
-from asrnn_bench.running.job_directory import JobDirectory
-from asrnn_bench.running.words import duration
+from asrnn_bench.watching.display import dry_run_table
+from asrnn_bench.watching.estimates import known_paces, plan_seconds
+from asrnn_bench.watching.words import duration
 from asrnn_data.image_sets import IMAGE_SETS, images_present
 
 MOST_SHOWN = 10

@@ -40,11 +40,11 @@ from asrnn_bench.cli.flags import (
 )
 from asrnn_bench.cli.outcome import print_outcome, print_plan
 from asrnn_bench.cli.quantities import names, numbers
-from asrnn_bench.paths import expanded
+from asrnn_bench.files.paths import expanded
+from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.planning.plan import Request, make_plan
-from asrnn_bench.planning.spec import load_suite
+from asrnn_bench.planning.suite_files import load_suite
 from asrnn_bench.runner import Places, execute, is_known_to_be_done
-from asrnn_bench.running.job_directory import JobDirectory
 from asrnn_data.image_sets import resolve_data_dir
 
 KEPT = (

@@ -7,7 +7,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from asrnn_bench.atomic import replace
 from asrnn_bench.cli.app import app
 from asrnn_bench.cli.console import open_console
 from asrnn_bench.cli.flags import (
@@ -40,12 +39,14 @@ from asrnn_bench.cli.flags import (
 )
 from asrnn_bench.cli.outcome import print_plan, print_reasons, without_data
 from asrnn_bench.cli.quantities import names
-from asrnn_bench.paths import expanded
+from asrnn_bench.files.folders import make_writable, require_writable
+from asrnn_bench.files.paths import expanded
+from asrnn_bench.files.writing import replace
+from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.planning.plan import Request
-from asrnn_bench.planning.spec import load_suite
+from asrnn_bench.planning.suite_files import load_suite
 from asrnn_bench.planning.trials import search_of
-from asrnn_bench.runner import Places, is_known_to_be_done, make_writable, require_writable
-from asrnn_bench.running.job_directory import JobDirectory
+from asrnn_bench.runner import Places, is_known_to_be_done
 from asrnn_bench.search.climbing import Climb, climb, look
 from asrnn_bench.search.expected_best import curves, curves_csv
 from asrnn_bench.search.halving import SearchPlan, plan_search

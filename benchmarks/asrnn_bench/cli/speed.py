@@ -11,8 +11,8 @@ from rich.console import Console
 from asrnn_bench.cli.app import app
 from asrnn_bench.cli.console import open_console
 from asrnn_bench.cli.quantities import names, numbers
-from asrnn_bench.paths import expanded
-from asrnn_bench.runner import make_writable
+from asrnn_bench.files.folders import make_writable
+from asrnn_bench.files.paths import expanded
 from asrnn_bench.speed.column_page import write_column_page
 from asrnn_bench.speed.contenders import missing_peers
 from asrnn_bench.speed.floor_page import write_floor_page

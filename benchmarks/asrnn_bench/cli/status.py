@@ -16,13 +16,13 @@ from asrnn.errors import UsageError
 from asrnn_bench.cli.app import app
 from asrnn_bench.cli.console import open_console
 from asrnn_bench.cli.flags import Folder
-from asrnn_bench.plain_text import plain
-from asrnn_bench.running.disk_use import disk_use
-from asrnn_bench.running.display import OTHERS_SECONDS, SHOW_SHARE, TimeToGo, render
-from asrnn_bench.running.estimates import seconds_to_go
-from asrnn_bench.running.snapshot import JobView, Observer, count_states
-from asrnn_bench.running.tries import repeated
-from asrnn_bench.running.words import ended_line, size
+from asrnn_bench.files.plain_text import plain
+from asrnn_bench.watching.disk_use import disk_use
+from asrnn_bench.watching.display import OTHERS_SECONDS, SHOW_SHARE, TimeToGo, render
+from asrnn_bench.watching.estimates import seconds_to_go
+from asrnn_bench.watching.observer import JobView, Observer, count_states
+from asrnn_bench.watching.tries import repeated
+from asrnn_bench.watching.words import ended_line, size
 
 FOLLOW_SECONDS = 1.0
 

@@ -8,13 +8,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from asrnn.adapters import may_be_a_layer
 from asrnn.errors import UnknownNameError, UsageError
 from asrnn.registry import MODEL_VERSION, ModelSource, find_model, import_roots, list_models
-from asrnn.signatures import AROUND, cell_arguments
-from asrnn_bench.faults import first_fault
-from asrnn_bench.planning.spec import NOT_RECURRENT, Budget, Scheduled, Settings, SuiteSpec
-from asrnn_bench.records import Job, ModelConfig, TaskConfig, TrainingConfig
+from asrnn.sources.adapters import may_be_a_layer
+from asrnn.sources.signatures import AROUND, cell_arguments
+from asrnn_bench.files.validation import first_fault
+from asrnn_bench.planning.settings import Scheduled, Settings
+from asrnn_bench.planning.spec import NOT_RECURRENT, Budget, SuiteSpec
+from asrnn_bench.records.job import Job, ModelConfig, TaskConfig, TrainingConfig
 from asrnn_data.tasks import Task, find_task
 
 UNTUNED = Settings(origin="default")

@@ -1,49 +1,25 @@
 """Suites as data: TOML read strictly into pydantic models."""
 
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from difflib import get_close_matches
-from importlib.resources import files
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from asrnn.adapters import adapter_of, may_be_a_layer, name_of_layer
-from asrnn.errors import UnknownNameError, UsageError
+from asrnn.errors import UnknownNameError
 from asrnn.registry import list_models
-from asrnn_bench.faults import first_fault
-from asrnn_bench.paths import expanded
-from asrnn_bench.plain_text import plain
-from asrnn_bench.planning.space import Optimizer, Space, bounds
-from asrnn_bench.planning.values import Argument, Plain, Reference, Words
-from asrnn_bench.reading import read_file
-from asrnn_bench.records import Count, ScheduleName, Size, Slug, check_schedule
+from asrnn.sources.adapters import adapter_of, may_be_a_layer, name_of_layer
+from asrnn_bench.files.validation import first_fault
+from asrnn_bench.planning.settings import Scheduled, Settings, Strict, settings_of
+from asrnn_bench.planning.space import Space, bounds
+from asrnn_bench.planning.values import Plain, Reference, Words
+from asrnn_bench.records.fields import Count, Size, Slug
 from asrnn_data.image_sets import IMAGE_SETS
 from asrnn_data.tasks import TASKS
 
 NOT_RECURRENT = {"chance": 1, "logistic-regression": 1}
 """The rows that every task has and that train nothing recurrent, with the version of their code."""
-
-
-class Strict(BaseModel):
-    """Immutable; an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
-
-
-class Scheduled(Strict):
-    """What names a schedule of the learning rate, or none: then another one holds."""
-
-    schedule: ScheduleName | None = None
-    schedule_steps: list[Size] = []
-    schedule_factor: float | None = Field(default=None, gt=0, lt=1)
-
-    @model_validator(mode="after")
-    def _schedule_fits(self) -> Self:
-        check_schedule(self.schedule, self.schedule_steps, self.schedule_factor)
-        return self
 
 
 class TaskBudget(Strict):
@@ -77,40 +53,6 @@ class Row(Strict):
     """A model under a name of its own, so that a suite can hold it twice, at two sizes or with two settings."""
 
     model: Reference
-
-
-class Settings(Scheduled):
-    """A model's hyper-parameters on a task: those of its training, and in ``hyper`` those of its cell."""
-
-    origin: Words
-    optimizer: Optimizer = "adam"
-    learning_rate: float = Field(default=1e-3, gt=0)
-    structured_learning_rate: float | None = Field(default=None, gt=0)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    weight_decay: float = Field(default=0.0, ge=0)
-    gradient_clip_norm: float | None = Field(default=None, gt=0)
-    hyper: dict[Argument, Plain] = {}
-
-    @field_validator("hyper")
-    @classmethod
-    def _leaves_the_rest_to_the_run(cls, hyper: dict[str, Plain]) -> dict[str, Plain]:
-        """Refuse what a run itself gives to every model."""
-        for name in ("model", "input_size", "hidden_size", "num_outputs", "seed"):
-            if name in hyper:
-                raise ValueError(f"'{name}' is what a run gives to every model, and no hyper-parameter; remove it")
-        return hyper
-
-
-MAY_BE_NONE = ("gradient_clip_norm", "structured_learning_rate")
-"""Settings of which a search can try ``"none"``, which leaves them out."""
-
-
-def settings_of(values: Mapping[str, Plain], origin: str) -> Settings:
-    """Return settings from values by name; those that are none of the training are the cell's."""
-    hyper = {name: value for name, value in values.items() if name not in Settings.model_fields}
-    left_out = {name for name in MAY_BE_NONE if values.get(name) == "none"}
-    own = {name: value for name, value in values.items() if name not in hyper and name not in left_out}
-    return Settings.model_validate({**own, "origin": origin, "hyper": hyper})
 
 
 class Search(Strict):
@@ -266,44 +208,3 @@ def _no_typing_error(names: Iterable[str], models: list[str]) -> None:
         near = get_close_matches(name, known, n=1, cutoff=0.8)
         if name not in known and near and not may_be_a_layer(name):
             raise ValueError(f"no model is called '{name}'; did you mean '{near[0]}'?")
-
-
-def shipped_suites() -> dict[str, Path]:
-    """Return the suites that come with the package, by name."""
-    folder = Path(str(files("asrnn_bench") / "planning" / "suites"))
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
-
-
-def load_suite(name_or_file: str) -> SuiteSpec:
-    """Return a suite by the name of a shipped one or by the path of a TOML file.
-
-    Raises:
-        UsageError: in one line, what is wrong with the file and the near match of an unknown key.
-    """
-    shipped = shipped_suites()
-    if name_or_file in shipped:
-        path = shipped[name_or_file]
-    elif name_or_file.endswith(".toml"):
-        path = expanded(name_or_file)
-    else:
-        raise UnknownNameError("suite", name_or_file, shipped)
-    try:
-        suite = SuiteSpec.model_validate(_parse_toml(read_file(path)))
-    except OSError as error:
-        raise UsageError(f"cannot read suite file {path}: {error.strerror}") from error
-    except ValidationError as error:
-        raise UsageError(f"{path}: {first_fault(error, SuiteSpec)}") from error
-    except ValueError as error:
-        raise UsageError(f"{path} is not a TOML file: {plain(str(error))}") from error
-    if path not in shipped.values() and suite.name in shipped and suite != load_suite(suite.name):
-        raise UsageError(f"{path} is called '{suite.name}' as a shipped suite is, and differs from it; give it a name")
-    return suite
-
-
-def _parse_toml(content: bytes) -> dict[str, Any]:
-    try:
-        return tomllib.loads(content.decode())
-    except UnicodeDecodeError as error:
-        raise ValueError(f"it is not UTF-8 text, from byte {error.start} on") from error
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error

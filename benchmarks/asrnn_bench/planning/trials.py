@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from hashlib import sha256
 
 from asrnn.errors import UsageError
+from asrnn_bench.planning.settings import Settings, settings_of
 from asrnn_bench.planning.space import Space, choose
-from asrnn_bench.planning.spec import Search, Settings, SuiteSpec, settings_of
+from asrnn_bench.planning.spec import Search, SuiteSpec
 
 FIRST_AXES = ("optimizer", "learning_rate", "gradient_clip_norm")
 """The axes that take the first dimensions of the sequence, which are the most evenly spread; the others follow."""

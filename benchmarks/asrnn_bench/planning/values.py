@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, StringConstraints
 
-from asrnn_bench.plain_text import LONGEST, plain
-from asrnn_bench.records import LARGEST_NUMBER
+from asrnn_bench.files.plain_text import LONGEST, plain
+from asrnn_bench.records.fields import LARGEST_NUMBER
 
 CONSTANTS = {
     **dict.fromkeys(("True", "TRUE", "true"), "write true, without quotes"),

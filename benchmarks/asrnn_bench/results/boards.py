@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
 
-from asrnn_bench.records import Record
+from asrnn_bench.records.record import Record
 from asrnn_bench.results.leaderboard import rows
 from asrnn_bench.results.ranking import Row, counting_tasks, lenders, score
 

@@ -3,8 +3,8 @@
 from itertools import zip_longest
 from pathlib import Path
 
-from asrnn_bench.plain_text import brief
-from asrnn_bench.reading import read_file
+from asrnn_bench.files.plain_text import brief
+from asrnn_bench.files.reading import read_file
 
 BYTE_ORDER_MARK = "\ufeff"
 

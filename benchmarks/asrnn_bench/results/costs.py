@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from asrnn_bench.plain_text import plain
-from asrnn_bench.records import Record
+from asrnn_bench.files.plain_text import plain
+from asrnn_bench.records.record import Record
 
 OF_THE_MACHINE = ("cpu", "accelerator", "slots", "jobs_per_device")
 """What a record's environment says of the machine, and for how many jobs the runner had places on it.

@@ -5,9 +5,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from asrnn_bench.plain_text import plain
-from asrnn_bench.records import Job, TrainingConfig
-from asrnn_bench.written import digest
+from asrnn_bench.files.canonical import digest
+from asrnn_bench.files.plain_text import plain
+from asrnn_bench.records.job import Job, TrainingConfig
 from asrnn_data.tasks import TASKS
 
 OF_THE_BUDGET = frozenset({"batch_size", "max_steps", "validate_every"})

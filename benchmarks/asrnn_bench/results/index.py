@@ -14,9 +14,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from asrnn_bench.atomic import replace
-from asrnn_bench.reading import read_file
-from asrnn_bench.records import SCHEMA_VERSION, Record
+from asrnn_bench.files.reading import read_file
+from asrnn_bench.files.writing import replace
+from asrnn_bench.records.record import SCHEMA_VERSION, Record
 
 NAME = ".index"
 

@@ -7,8 +7,8 @@ from io import StringIO
 from statistics import NormalDist, fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from asrnn_bench.plain_text import plain
-from asrnn_bench.records import Record
+from asrnn_bench.files.plain_text import plain
+from asrnn_bench.records.record import Record
 from asrnn_bench.results.costs import costs
 from asrnn_bench.results.entries import Place, code, hyperparameters, making, places, protocol
 from asrnn_bench.results.ranking import rank, score

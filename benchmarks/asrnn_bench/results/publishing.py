@@ -8,9 +8,9 @@ from pathlib import Path
 from filelock import Timeout
 
 from asrnn.errors import UsageError
-from asrnn_bench.locking import hold
-from asrnn_bench.reading import many_objects
-from asrnn_bench.records import Record
+from asrnn_bench.files.locking import hold
+from asrnn_bench.files.reading import many_objects
+from asrnn_bench.records.record import Record
 from asrnn_bench.results.boards import Board
 from asrnn_bench.results.store import Source, add_records
 from asrnn_bench.results.tables import write_leaderboards

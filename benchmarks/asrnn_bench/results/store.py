@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from asrnn.errors import UsageError
-from asrnn_bench.atomic import replace, sync_file_system
-from asrnn_bench.disk_errors import is_passing, wait_out
-from asrnn_bench.reading import UnreadableError, read_file
-from asrnn_bench.record_texts import read_record
-from asrnn_bench.records import Record
+from asrnn_bench.files.canonical import canonical_json, digest
+from asrnn_bench.files.disk_errors import is_passing, wait_out
+from asrnn_bench.files.reading import UnreadableError, read_file
+from asrnn_bench.files.writing import replace, sync_file_system
+from asrnn_bench.records.record import Record
+from asrnn_bench.records.texts import read_record
 from asrnn_bench.results.index import Index, Stamp, stamp_of
-from asrnn_bench.written import canonical_json, digest
 
 AT_A_TIME = 2000
 """Records with their curves in memory; one takes 25 KiB."""

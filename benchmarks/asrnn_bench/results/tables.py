@@ -10,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from asrnn.errors import UsageError
-from asrnn_bench.atomic import holds, replace
-from asrnn_bench.column_blocks import GAP, column_blocks
-from asrnn_bench.disk_errors import is_passing
-from asrnn_bench.records import Record
+from asrnn_bench.files.disk_errors import is_passing
+from asrnn_bench.files.writing import holds, replace
+from asrnn_bench.records.record import Record
 from asrnn_bench.results.boards import UNIT, Board, boards
+from asrnn_bench.results.column_blocks import GAP, column_blocks
 from asrnn_bench.results.leaderboard import csv_of
 from asrnn_bench.results.ranking import Row
 

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field, replace
 
 from rich.console import Console
 
-from asrnn_bench.records import Job, Record
-from asrnn_bench.runner import Machine, Places, alone, make_writable, record_of, run_jobs
-from asrnn_bench.running.job_directory import JobDirectory
+from asrnn_bench.files.folders import alone, make_writable
+from asrnn_bench.jobs.directory import JobDirectory
+from asrnn_bench.records.job import Job
+from asrnn_bench.records.record import Record
+from asrnn_bench.runner import Machine, Places, record_of, run_jobs
 from asrnn_bench.search.halving import Group, SearchPlan, Trial
 
 

@@ -10,9 +10,11 @@ from math import ceil
 
 from asrnn.errors import UnknownNameError, UsageError
 from asrnn_bench.planning.plan import Plan, Request, make_plan
-from asrnn_bench.planning.spec import NOT_RECURRENT, Settings, SuiteSpec
+from asrnn_bench.planning.settings import Settings
+from asrnn_bench.planning.spec import NOT_RECURRENT, SuiteSpec
 from asrnn_bench.planning.trials import draw, search_of
-from asrnn_bench.records import Job, Record
+from asrnn_bench.records.job import Job
+from asrnn_bench.records.record import Record
 
 SHARE = 3
 """One in so many trials goes on from a rung."""

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from asrnn_bench.planning.spec import Settings
+from asrnn_bench.planning.settings import Settings
 from asrnn_bench.planning.trials import DRAWN
-from asrnn_bench.records import TrainingConfig
+from asrnn_bench.records.job import TrainingConfig
 from asrnn_bench.search.climbing import Result
 from asrnn_bench.search.halving import Group
 

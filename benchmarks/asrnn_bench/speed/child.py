@@ -16,12 +16,12 @@ import torch
 
 from asrnn.errors import AsrnnError
 from asrnn.memory import peak_mib
-from asrnn_bench.running.provenance import environment
 from asrnn_bench.speed.contenders import Contender
 from asrnn_bench.speed.floor import COPIED_FLOATS
 from asrnn_bench.speed.rounds import failure, time_rounds
 from asrnn_bench.speed.sizes import Size
 from asrnn_bench.speed.training_step import JaxTraining, TrainingStep, make_batch, make_step
+from asrnn_bench.worker.provenance import environment
 
 Answer = dict[str, Any]
 Tell = Callable[[Answer], None]

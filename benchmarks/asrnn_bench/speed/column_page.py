@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from asrnn_bench.atomic import replace
+from asrnn_bench.files.writing import replace
 from asrnn_bench.speed.growth import GROWTH_COLUMNS
 from asrnn_bench.speed.rows import COLUMNS
 

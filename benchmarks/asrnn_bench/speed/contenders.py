@@ -8,7 +8,7 @@ from typing import Literal
 
 from asrnn.errors import UnknownNameError, UsageError
 from asrnn.registry import ModelSource, find_model, list_models
-from asrnn_bench.planning.spec import load_suite
+from asrnn_bench.planning.suite_files import load_suite
 
 
 @dataclass(frozen=True)

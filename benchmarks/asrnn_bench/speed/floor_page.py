@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from asrnn_bench.atomic import replace
+from asrnn_bench.files.writing import replace
 from asrnn_bench.speed.rows import Row
 from asrnn_bench.speed.tables import number, place
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from asrnn.errors import UsageError
-from asrnn_bench.running.launchers.capacity import available_cores
+from asrnn_bench.machine.capacity import available_cores
 from asrnn_bench.speed.contenders import ALL, Contender, choose_contenders
 from asrnn_bench.speed.growth import CONTENDERS
 from asrnn_bench.speed.roofline import SQUARE

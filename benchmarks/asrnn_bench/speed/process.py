@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import IO, Any
 
 from asrnn.errors import AsrnnError
-from asrnn_bench.running.launchers.environment import KEEP_BUFFERS
+from asrnn_bench.jobs.handover import KEEP_BUFFERS
 
 Answer = dict[str, Any]
 

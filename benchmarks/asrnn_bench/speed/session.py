@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from asrnn_bench.atomic import replace
+from asrnn_bench.files.writing import replace
 from asrnn_bench.speed.contenders import Contender
 from asrnn_bench.speed.growth import GROWTH_COLUMNS, growth_rows
 from asrnn_bench.speed.plan import SpeedPlan

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from asrnn import RecurrentCell, build_cell, build_model
-from asrnn.cells.fourier_unitary import fourier_unitary
 from asrnn.cells.kru import prime_factors
+from asrnn.cells.parts.fourier_unitary import fourier_unitary
 from asrnn.ops import scan_with
 
 X3 = torch.tensor([[[1.0], [-0.5], [2.0]]], dtype=torch.float64)

@@ -10,7 +10,7 @@ from bench_support import one_line
 
 from asrnn.contract import CHECKS
 from asrnn_bench.cli import check, invoke
-from asrnn_bench.planning.spec import Settings
+from asrnn_bench.planning.settings import Settings
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "my_cell.py"
 

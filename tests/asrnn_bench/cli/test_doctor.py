@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from asrnn_bench.cli import doctor
-from asrnn_bench.running.launchers.gpus import NamedGpus
-from asrnn_bench.running.launchers.torch_gpus import TorchGpus
+from asrnn_bench.machine.gpus import NamedGpus
+from asrnn_bench.worker.gpus import TorchGpus
 
 UUIDS = ("GPU-1", "GPU-2")
 

@@ -11,7 +11,7 @@ import pytest
 from bench_support import done, one_line
 
 from asrnn_bench.cli import invoke
-from asrnn_bench.records import Job
+from asrnn_bench.records.job import Job
 from asrnn_bench.results import tables
 from asrnn_bench.results.leaderboard import COLUMNS, csv_of, frame
 from asrnn_bench.results.publishing import bring_up_to_date

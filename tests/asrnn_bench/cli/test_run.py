@@ -18,9 +18,9 @@ from fault_support import CORE
 from in_process import call_here
 from waiting import wait_until
 
-from asrnn_bench.record_texts import read_record
-from asrnn_bench.records import Record
-from asrnn_bench.running.launchers.warm import Forked, Template
+from asrnn_bench.records.record import Record
+from asrnn_bench.records.texts import read_record
+from asrnn_bench.supervising.forked import Forked, Template
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -7,9 +7,9 @@ import pytest
 from bench_support import done
 
 from asrnn_bench.cli import invoke, status
-from asrnn_bench.records import Job
-from asrnn_bench.running.attempts import End
-from asrnn_bench.running.job_directory import JobDirectory
+from asrnn_bench.jobs.directory import JobDirectory
+from asrnn_bench.jobs.ends import End
+from asrnn_bench.records.job import Job
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from bench_support import one_line
 from asrnn.errors import UsageError
 from asrnn_bench.cli import invoke
 from asrnn_bench.cli.run import _words
-from asrnn_bench.paths import expanded
-from asrnn_bench.runner import make_writable
+from asrnn_bench.files.folders import make_writable
+from asrnn_bench.files.paths import expanded
 
 
 @pytest.fixture(autouse=True)

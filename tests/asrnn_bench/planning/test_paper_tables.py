@@ -4,7 +4,8 @@ import pytest
 
 from asrnn import build_model
 from asrnn_bench.planning.plan import Request, make_plan
-from asrnn_bench.planning.spec import NOT_RECURRENT, load_suite
+from asrnn_bench.planning.spec import NOT_RECURRENT
+from asrnn_bench.planning.suite_files import load_suite
 from asrnn_data.tasks import find_task
 
 # Chang et al., ICLR 2019, Tables 1 and 2: units, and parameters as printed. The 270k of the full-capacity uRNN are what

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrnn.errors import ModelError, UnknownNameError, UsageError
+from asrnn_bench.files.canonical import canonical_json
 from asrnn_bench.planning.plan import Request, make_plan
-from asrnn_bench.planning.spec import NOT_RECURRENT, load_suite, shipped_suites
-from asrnn_bench.records import Job
-from asrnn_bench.written import canonical_json
+from asrnn_bench.planning.spec import NOT_RECURRENT
+from asrnn_bench.planning.suite_files import load_suite, shipped_suites
+from asrnn_bench.records.job import Job
 from asrnn_data.tasks import find_task
 
 CELL = """

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from bench_support import TINY
 
-from asrnn import adapters
 from asrnn.errors import ModelError, UnknownNameError, UsageError
 from asrnn.registry import find_model
+from asrnn.sources import adapters
 from asrnn_bench.planning.plan import Plan, Request, make_plan
-from asrnn_bench.planning.spec import load_suite
+from asrnn_bench.planning.suite_files import load_suite
 from asrnn_bench.search.halving import plan_search
 
 MODELS = 'models = ["rnn"]'

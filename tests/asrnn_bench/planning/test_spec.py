@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from asrnn.errors import UnknownNameError, UsageError
-from asrnn_bench.planning.spec import SuiteSpec, load_suite, shipped_suites
+from asrnn_bench.planning.spec import SuiteSpec
+from asrnn_bench.planning.suite_files import load_suite, shipped_suites
 
 
 @pytest.mark.parametrize("name", list(shipped_suites()))

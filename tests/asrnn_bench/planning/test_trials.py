@@ -9,8 +9,10 @@ import pytest
 from bench_support import TINY
 
 from asrnn.errors import UsageError
+from asrnn_bench.planning.settings import Settings
 from asrnn_bench.planning.space import Range
-from asrnn_bench.planning.spec import Search, Settings, load_suite
+from asrnn_bench.planning.spec import Search
+from asrnn_bench.planning.suite_files import load_suite
 from asrnn_bench.planning.trials import draw
 
 RATES = {"adam": {"low": 0.001, "high": 0.1, "log": True}, "sgd": {"low": 0.1, "high": 10.0}}

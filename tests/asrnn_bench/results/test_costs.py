@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from bench_support import done
 
-from asrnn_bench.records import Job, Record
+from asrnn_bench.records.job import Job
+from asrnn_bench.records.record import Record
 from asrnn_bench.results.boards import boards
 from asrnn_bench.results.leaderboard import frame, rows
 from asrnn_bench.results.tables import board_markdown

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from bench_support import done
 
-from asrnn_bench.records import Job, Record, TrainingConfig
+from asrnn_bench.records.job import Job, TrainingConfig
+from asrnn_bench.records.record import Record
 from asrnn_bench.results.boards import boards
 from asrnn_bench.results.entries import OF_THE_BUDGET, hyperparameters
 from asrnn_bench.results.leaderboard import csv_text, frame

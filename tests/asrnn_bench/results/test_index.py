@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from bench_support import done
 
-from asrnn_bench.records import Job, Record, without_result
+from asrnn_bench.records.job import Job
+from asrnn_bench.records.record import Record, without_result
 from asrnn_bench.results import index, store
 from asrnn_bench.results.index import NAME
 from asrnn_bench.results.store import add_records, path_of, read_records

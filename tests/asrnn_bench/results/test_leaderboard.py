@@ -8,7 +8,8 @@ import pytest
 from bench_support import done
 from scipy import stats
 
-from asrnn_bench.records import Cost, Job, Record, Scores, without_result
+from asrnn_bench.records.job import Job
+from asrnn_bench.records.record import Cost, Record, Scores, without_result
 from asrnn_bench.results.boards import boards
 from asrnn_bench.results.leaderboard import COLUMNS, csv_text, interval, rows, spreadsheet_safe
 from asrnn_bench.results.tables import board_files, board_markdown, write_leaderboards

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from bench_support import done
 
-from asrnn_bench.locking import hold
-from asrnn_bench.records import Job
+from asrnn_bench.files.locking import hold
+from asrnn_bench.records.job import Job
 from asrnn_bench.results import publishing
 from asrnn_bench.results.comparison import difference
 from asrnn_bench.results.publishing import BusyError, bring_up_to_date, update_command

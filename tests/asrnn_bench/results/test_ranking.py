@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from bench_support import done
 
-from asrnn_bench.records import Job, Record, without_result
+from asrnn_bench.records.job import Job
+from asrnn_bench.records.record import Record, without_result
 from asrnn_bench.results.boards import boards
 from asrnn_bench.results.leaderboard import frame
 from asrnn_bench.results.store import read_records

@@ -9,9 +9,10 @@ import pytest
 from bench_support import done
 from failing_disk import FailingDisk
 
-from asrnn_bench import disk_errors
-from asrnn_bench.record_texts import read_record
-from asrnn_bench.records import READABLE_SCHEMAS, SCHEMA_VERSION, Job, Record, without_result
+from asrnn_bench.files import disk_errors
+from asrnn_bench.records.job import Job
+from asrnn_bench.records.record import READABLE_SCHEMAS, SCHEMA_VERSION, Record, without_result
+from asrnn_bench.records.texts import read_record
 from asrnn_bench.results import store
 from asrnn_bench.results.store import Found, add_records, merge, read_records, write_records
 

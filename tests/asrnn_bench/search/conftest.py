@@ -4,7 +4,7 @@ import pytest
 from search_records import SEARCHED
 
 from asrnn_bench.planning.plan import Request
-from asrnn_bench.planning.spec import load_suite
+from asrnn_bench.planning.suite_files import load_suite
 from asrnn_bench.search.halving import SearchPlan, plan_search
 
 

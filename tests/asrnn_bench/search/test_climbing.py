@@ -9,12 +9,13 @@ from rich.console import Console
 from search_records import scored
 
 from asrnn.errors import UsageError
+from asrnn_bench.jobs.directory import JobDirectory
+from asrnn_bench.jobs.ends import End
+from asrnn_bench.jobs.options import Options
 from asrnn_bench.planning.plan import Plan
-from asrnn_bench.records import Job, without_result
+from asrnn_bench.records.job import Job
+from asrnn_bench.records.record import without_result
 from asrnn_bench.runner import Machine, Outcome, Places, records_of
-from asrnn_bench.running.attempts import End
-from asrnn_bench.running.job_directory import JobDirectory
-from asrnn_bench.running.options import Options
 from asrnn_bench.search import climbing
 from asrnn_bench.search.climbing import Climb, climb, look
 from asrnn_bench.search.halving import SearchPlan

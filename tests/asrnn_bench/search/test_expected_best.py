@@ -6,7 +6,7 @@ from statistics import mean
 import pytest
 from search_records import scored
 
-from asrnn_bench.records import without_result
+from asrnn_bench.records.record import without_result
 from asrnn_bench.search.climbing import Result
 from asrnn_bench.search.expected_best import curves, curves_csv, expected_best
 from asrnn_bench.search.halving import SearchPlan

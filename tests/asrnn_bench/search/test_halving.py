@@ -7,8 +7,8 @@ from search_records import SEARCHED, scored
 
 from asrnn.errors import UsageError
 from asrnn_bench.planning.plan import Request, make_plan
-from asrnn_bench.planning.spec import load_suite
-from asrnn_bench.records import Record, without_result
+from asrnn_bench.planning.suite_files import load_suite
+from asrnn_bench.records.record import Record, without_result
 from asrnn_bench.search.halving import Group, SearchPlan, plan_search
 
 

@@ -13,11 +13,12 @@ from in_process import Said, call_here
 from safetensors.torch import load_file
 from search_records import SEARCHED
 
+from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.planning.plan import Request
-from asrnn_bench.planning.spec import SuiteSpec, load_suite
-from asrnn_bench.running.job_directory import JobDirectory
-from asrnn_bench.running.launchers.warm import Template
+from asrnn_bench.planning.spec import SuiteSpec
+from asrnn_bench.planning.suite_files import load_suite
 from asrnn_bench.search.halving import plan_search
+from asrnn_bench.supervising.forked import Template
 
 WORDS = ("search", "--suite", "tiny.toml", "--devices", "1", "--output", "runs", "--leaderboards", "boards")
 

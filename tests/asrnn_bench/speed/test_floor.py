@@ -6,7 +6,7 @@ import pytest
 from speed_support import MACHINE, contender, timed
 
 import asrnn
-from asrnn.cells.fused import FusedCell
+from asrnn.cells.parts.fused import FusedCell
 from asrnn_bench.speed.contenders import ALL, choose_contenders
 from asrnn_bench.speed.floor import WORK, copied_bytes, floor_seconds
 from asrnn_bench.speed.floor_page import write_floor_page

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from asrnn_bench.running.launchers.environment import KEEP_BUFFERS
+from asrnn_bench.jobs.handover import KEEP_BUFFERS
 from asrnn_bench.speed import process
 from asrnn_bench.speed.process import ChildError, ask, child_environment
 

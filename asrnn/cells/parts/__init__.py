@@ -1,0 +1,1 @@
+"""Share among cells: kinds of cells, initialisations, matrices with constraints, and checks."""

@@ -1,0 +1,38 @@
+"""How every cell starts, as in Chang et al., ICLR 2019, arXiv 1902.09689, Appendix C.
+
+Weights from the input are N(0, 1/m) and weights from the state N(0, sigma_w^2/n), both by their variance,
+where m is the input size and n the hidden size. Biases are 0, but for an LSTM's forget gate.
+"""
+
+import math
+
+import torch
+from torch import nn
+
+from asrnn.cells.parts.hyperparameters import non_negative
+
+
+def input_weight(rows: int, input_size: int) -> nn.Parameter:
+    """Draw V with entries N(0, 1/m), ``[rows, m]``."""
+    return nn.Parameter(torch.randn(rows, input_size) / math.sqrt(input_size))
+
+
+def hidden_weight(*shape: int, hidden_size: int, sigma_w: float) -> nn.Parameter:
+    """Draw W, or the entries it is made of, N(0, sigma_w^2/n), in any shape."""
+    deviation = non_negative("sigma_w", sigma_w) / math.sqrt(hidden_size)
+    return nn.Parameter(deviation * torch.randn(*shape))
+
+
+def zero_bias(rows: int) -> nn.Parameter:
+    """Make a bias of zeros, ``[rows]``."""
+    return nn.Parameter(torch.zeros(rows))
+
+
+@torch.no_grad()
+def initialize_torch_layer(layer: nn.RNNBase, sigma_w: float) -> None:
+    """Redraw the first layer of ``torch.nn.RNN``, ``LSTM`` or ``GRU`` in place, as the other cells start."""
+    V, W, b_ih, b_hh = layer.all_weights[0]
+    V.copy_(input_weight(*V.shape))
+    W.copy_(hidden_weight(*W.shape, hidden_size=layer.hidden_size, sigma_w=sigma_w))
+    b_ih.zero_()
+    b_hh.zero_()

@@ -1,0 +1,67 @@
+"""What LRU and S4D share: a diagonal complex state, features that drive it, and an output that also sees the input."""
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from asrnn.cells.base import State
+from asrnn.cells.parts.initialization import input_weight, zero_bias
+from asrnn.cells.parts.parallel import ParallelCell
+from asrnn.shapes import positive_size
+
+
+def complex_parameter(values: Tensor) -> nn.Parameter:
+    """Store complex values as real ones, in the default precision, with a last axis of (re, im)."""
+    return real_parameter(torch.view_as_real(values))
+
+
+def real_parameter(values: Tensor) -> nn.Parameter:
+    """Store values, which may be drawn and mapped in float64, in the default precision."""
+    return nn.Parameter(values.to(torch.get_default_dtype()))
+
+
+class StateSpaceCell(ParallelCell):
+    """x_t = lambda * x_{t-1} + B u_t,   y_t = Re(C x_t) + D * u_t, with x_t complex and H features u_t.
+
+    The features are the input itself where it has H numbers, as within a deep network, and V x + b elsewhere. The
+    output sees the present features past the state, so the state holds them too, as the paper's equations do not; a
+    step overwrites them unread.
+
+    Args:
+        input_size: I.
+        hidden_size: H, the number of features and of outputs.
+        state_size: N.
+        state_width: how many complex numbers the state has.
+    """
+
+    state_names: ClassVar[tuple[str, ...]] = ("x_re", "x_im", "u")
+
+    def __init__(self, input_size: int, hidden_size: int, *, state_size: int, state_width: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.state_size = positive_size("state_size", state_size)
+        self.state_width = state_width
+        self.D = nn.Parameter(torch.randn(hidden_size))
+        if input_size != hidden_size:
+            self.weight_ih = input_weight(hidden_size, input_size)
+            self.bias = zero_bias(hidden_size)
+
+    @abstractmethod
+    def read(self, x: Tensor) -> Tensor:
+        """Compute Re(C x), ``[..., state_width]``, complex, to ``[..., H]``."""
+
+    def features(self, x: Tensor) -> Tensor:
+        """Compute the features of an input, ``[..., I]`` to ``[..., H]``."""
+        return x if self.input_size == self.hidden_size else F.linear(x, self.weight_ih, self.bias)
+
+    def initial_state(self, batch_size: int) -> State:
+        """Return zeros, x ``[B, state_width]``, its real part and its imaginary part, and u ``[B, H]``."""
+        sizes = (self.state_width, self.state_width, self.hidden_size)
+        return tuple(self.D.new_zeros(batch_size, size) for size in sizes)
+
+    def output(self, state: State) -> Tensor:
+        """Compute y, ``[B, H]``."""
+        x_re, x_im, u = state
+        return self.read(torch.complex(x_re, x_im)) + self.D * u

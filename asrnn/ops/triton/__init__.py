@@ -1,0 +1,1 @@
+"""Run antisymmetric recurrences in Triton kernels on NVIDIA GPUs."""

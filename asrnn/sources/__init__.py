@@ -1,0 +1,1 @@
+"""Find the source code of a model, import it, and identify it by digests."""

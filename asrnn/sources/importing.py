@@ -1,0 +1,80 @@
+"""Running a model's source: the very bytes that were found, and failures that name the line of the user's file."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import module_from_spec
+from pathlib import Path
+from types import CodeType, ModuleType
+
+from asrnn.errors import ModelError
+from asrnn.sources.local_imports import TRAVELS_ALONE
+from asrnn.sources.source_code import read_source, sha256
+
+
+class _VerbatimLoader(SourceFileLoader):
+    """Runs the very bytes that were digested, without the bytecode cache: that one can miss a quick edit."""
+
+    def __init__(self, fullname: str, path: str, source: bytes) -> None:
+        super().__init__(fullname, path)
+        self.source = source
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.source, self.path)
+
+
+def import_file(path: Path, digest: object, model: str) -> ModuleType:
+    """Import a file that stands alone, once a process for each content.
+
+    Args:
+        path: the file.
+        digest: the sha256 that it had when it was found.
+        model: what the model in it is called, for the message.
+
+    Raises:
+        ModelError: it has changed since, or running it fails.
+    """
+    source = read_source(path)
+    found = sha256(source)
+    if found != digest:
+        raise ModelError(f"{path} was changed since model '{model}' was planned: plan it anew")
+    name = f"asrnn_model_{found[:16]}"
+    if name in sys.modules:  # a second class object of the same code would not unpickle as the first
+        return sys.modules[name]
+    loader = _VerbatimLoader(name, str(path), source)
+    spec = ModuleSpec(name, loader, origin=str(path))
+    spec.has_location = True
+    module = sys.modules[name] = module_from_spec(spec)
+    try:
+        with failures_named(path):
+            loader.exec_module(module)
+    except ModelError:
+        del sys.modules[name]
+        raise
+    return module
+
+
+@contextmanager
+def failures_named(path: Path) -> Iterator[None]:
+    """Turn whatever fails inside into one line that says what went wrong, and on which line of a file it did.
+
+    Raises:
+        ModelError: something failed; what it was is its cause.
+    """
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        raise _failure(path, error) from error
+
+
+def _failure(path: Path, error: BaseException) -> ModelError:
+    line, trace = None, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    where = f"{path}, line {line}" if line else str(path)
+    lacking = isinstance(error, ImportError | FileNotFoundError)
+    hint = f"; {TRAVELS_ALONE}" if lacking else ""
+    return ModelError(f"{where}: importing failed: {type(error).__name__}: {' '.join(str(error).split())}{hint}")

@@ -1,0 +1,35 @@
+"""Read from source text which hyper-parameters a built-in cell has, so that a plan can refuse others without torch."""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+AROUND = ("num_layers", "residual", "norm", "norm_first", "glu", "dropout", "readout")
+"""Hyper-parameters of what stands around a model's layers, where the model's constructor does not have the name."""
+
+_CELLS = Path(__file__).parents[1] / "cells"
+
+
+@cache
+def cell_arguments(target: str) -> frozenset[str]:
+    """Return the arguments of a built-in cell's constructor beside its two sizes.
+
+    A class without a constructor has one of its bases', and the arguments of all of them are returned.
+
+    Args:
+        target: ``asrnn.cells.MODULE:Class``.
+    """
+    module, _, class_name = target.rpartition(":")
+    path = _CELLS.joinpath(*module.removeprefix("asrnn.cells.").split(".")).with_suffix(".py")
+    tree = ast.parse(path.read_bytes())
+    found = next((node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == class_name), None)
+    if found is None:
+        return frozenset()
+    for node in found.body:
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            return frozenset(argument.arg for argument in arguments) - {"self", "input_size", "hidden_size"}
+    places = {alias.name: n.module for n in tree.body if isinstance(n, ast.ImportFrom) for alias in n.names}
+    bases = [base.id for base in found.bases if isinstance(base, ast.Name)]
+    there = [f"{places.get(base) or module}:{base}" for base in bases]
+    return frozenset[str]().union(*(cell_arguments(base) for base in there if base.startswith("asrnn.cells.")))

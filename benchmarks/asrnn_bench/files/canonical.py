@@ -1,0 +1,125 @@
+"""Pydantic models as JSON texts: written in one way, and read only where they would be written so again."""
+
+import hashlib
+import json
+import math
+from json.encoder import encode_basestring_ascii
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from asrnn_bench.files.reading import UnreadableError, parse_json
+from asrnn_bench.files.validation import first_fault
+
+_compact = json.JSONEncoder(allow_nan=False).encode
+
+Schema = TypeVar("Schema", bound=BaseModel)
+
+
+def canonical_json(value: Any) -> str:
+    """Return the one JSON text of ``value``: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+
+
+def digest(value: Any) -> str:
+    """Return the sha256 of the canonical JSON of ``value``, as 64 hexadecimal digits."""
+    return _sha256(canonical_json(value))
+
+
+def file_text(value: dict[str, Any], *, with_digest: bool) -> str:
+    """Return an object as it stands in a file, for people too: indented, keys sorted, its own digest among them."""
+    whole = {**value, "digest": digest(value)} if with_digest else value
+    return indented(whole) + "\n"
+
+
+def indented(value: Any, margin: str = "\n") -> str:
+    """Return what ``json.dumps`` gives with an indent of one and sorted keys, in a quarter of its time.
+
+    >>> print(indented({"b": [1, 0.5, {}], "a": {"c": None}}))
+    {
+     "a": {
+      "c": null
+     },
+     "b": [
+      1,
+      0.5,
+      {}
+     ]
+    }
+    """
+    inner = margin + " "
+    if isinstance(value, dict) and value:
+        parts = [f"{encode_basestring_ascii(name)}: {indented(part, inner)}" for name, part in sorted(value.items())]
+        return f"{{{inner}{f',{inner}'.join(parts)}{margin}}}"
+    if isinstance(value, list) and value:
+        return f"[{inner}{f',{inner}'.join([indented(part, inner) for part in value])}{margin}]"
+    if type(value) is int or (type(value) is float and math.isfinite(value)):
+        return repr(value)
+    return encode_basestring_ascii(value) if type(value) is str else _compact(value)
+
+
+def read_object(text: str | bytes) -> dict[str, Any]:
+    """Return the JSON object that is written as ``text``.
+
+    Raises:
+        UnreadableError: it is none.
+    """
+    try:
+        value = parse_json(text)
+    except UnreadableError as error:
+        raise UnreadableError(f"it is damaged: {error}") from error
+    if not isinstance(value, dict):
+        raise UnreadableError("it is damaged: it is no JSON object")
+    return value
+
+
+def read_as(schema: type[Schema], value: dict[str, Any], *, with_digest: bool) -> Schema:
+    """Return what an object of a file stands for.
+
+    Args:
+        schema: what it should be.
+        value: the object.
+        with_digest: whether it must have one.
+
+    Raises:
+        UnreadableError: it is something else, was altered, or is not what would be written of it again.
+    """
+    claimed = value.get("digest")
+    if with_digest:
+        value = {name: part for name, part in value.items() if name != "digest"}
+    found = _as_written(schema, value, claimed) if with_digest else None
+    return found or _read_with_care(schema, value, claimed, with_digest=with_digest)
+
+
+def _as_written(schema: type[Schema], value: dict[str, Any], claimed: object) -> Schema | None:
+    """Return what an object stands for if it is what this version wrote; of thousands all but a few are.
+
+    A whole number in a place for any number is the same as one with a point, as some programs write it without.
+    """
+    try:
+        found = schema.model_validate(value, strict=True)
+    except (ValidationError, RecursionError):
+        return None
+    again = found.model_dump(mode="json")
+    return found if again == value and claimed == digest(again) else None
+
+
+def _read_with_care(schema: type[Schema], value: dict[str, Any], claimed: object, *, with_digest: bool) -> Schema:
+    """Return what an object stands for, or say what is wrong with it."""
+    try:
+        written = canonical_json(value)
+    except RecursionError as error:  # Python 3.12 reads deeper than it writes
+        raise UnreadableError("it is damaged: it is nested too deeply") from error
+    if with_digest and claimed != _sha256(written):
+        raise UnreadableError("it was altered: its digest is not that of what it holds")
+    try:
+        found = schema.model_validate(value, strict=True)
+    except ValidationError as error:
+        raise UnreadableError(f"it is damaged: {first_fault(error, schema)}") from error
+    if found.model_dump(mode="json") != value:
+        raise UnreadableError("it is damaged: something is left out, or written in another way")
+    return found
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Keep a job on disk: its directory, its attempts, how they ended, and its result."""

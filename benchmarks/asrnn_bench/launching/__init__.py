@@ -1,0 +1,1 @@
+"""Choose where jobs run, and run them there."""

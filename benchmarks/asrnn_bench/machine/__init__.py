@@ -1,0 +1,1 @@
+"""Find out what this machine has: processors, memory, GPUs, and its identity."""

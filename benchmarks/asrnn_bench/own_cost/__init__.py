@@ -1,0 +1,1 @@
+"""Measure what the benchmark itself costs, beside the recurrences that it runs."""

@@ -1,0 +1,1 @@
+"""Define jobs and records, and read and write them as JSON."""

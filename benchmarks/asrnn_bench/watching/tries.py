@@ -1,0 +1,50 @@
+"""The jobs that took more than one attempt, and why."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from asrnn_bench.jobs.attempts import Attempt
+from asrnn_bench.watching.observer import JobView, Observer
+
+
+@dataclass(frozen=True)
+class Tries:
+    """A job that was started more than once: how often, and how the attempts ended that came to nothing."""
+
+    view: JobView
+    attempts: int
+    why: tuple[str, ...]
+    """A kind for each of them, the first one first."""
+    last_reason: str | None
+    """Of the last of them, in its worker's or supervisor's words."""
+
+    @property
+    def line(self) -> str:
+        """The job and its attempts in one line."""
+        counted = ", ".join(f"{kind}{f' ({count})' if count > 1 else ''}" for kind, count in Counter(self.why).items())
+        last = f"; the last: {self.last_reason}" if self.last_reason else ""
+        return f"{self.view.job.label}: {self.attempts} attempts: {counted or 'no reason is known'}{last}"
+
+
+def repeated(observer: Observer, views: list[JobView]) -> Iterator[Tries]:
+    """Yield the jobs that took more than one attempt; those that came to their result at the first are not read."""
+    for directory, view in zip(observer.directories, views, strict=True):
+        if view.attempt == 1 or view.attempts in (0, 1):
+            continue
+        with suppress(OSError):  # what cannot be read just now is left out, as this is for display
+            attempts = directory.attempts()
+            ends = [end for attempt in attempts if (end := _lost(attempt, view)) is not None]
+            if len(attempts) > 1:
+                yield Tries(view, len(attempts), tuple(kind for kind, _ in ends), ends[-1][1] if ends else None)
+
+
+def _lost(attempt: Attempt, view: JobView) -> tuple[str, str] | None:
+    """Return kind and reason of an attempt that came to nothing; ``None`` for the one with the result, or that runs."""
+    end = attempt.ended()
+    if attempt.number == view.attempt:
+        return None
+    if end is None:
+        return None if attempt.lives() else ("killed", "it ended without a word")
+    return end.kind, end.reason

@@ -1,0 +1,116 @@
+"""A process that has imported torch and becomes a worker when it is asked to: a fork in place of a start of seconds.
+
+``supervising.forked`` starts it, writes a request a line to its standard input and reads from its standard output
+what happens, both as JSON: ``{"job": n, "directory": ..., "environment": {...}, "log": ...}`` leads to
+``{"job": n, "pid": p}`` and in the end to ``{"job": n, "code": c}``. It ends when its input does. It must never touch
+a GPU: CUDA does not survive a fork.
+"""
+
+import atexit
+import json
+import os
+import select
+import signal
+import sys
+import weakref
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from asrnn_bench.jobs.ends import EX_MEMORY
+from asrnn_bench.jobs.handover import RUNNER_VARIABLE, STOP_SIGNALS, end_with_parent
+from asrnn_bench.worker import main as worker
+
+IGNORED = (*STOP_SIGNALS, signal.SIGINT, signal.SIGHUP)
+
+
+def main() -> int:
+    """Serve until the input ends; in a forked child, return the exit status of its worker."""
+    end_with_parent()
+    for number in IGNORED:  # a signal to everybody is for the workers, which end with this process
+        signal.signal(number, signal.SIG_IGN)
+    answers = os.dup(1)
+    os.dup2(2, 1)  # what libraries print is no answer
+    import asrnn_bench.worker.training  # noqa: F401 - what takes seconds, and is the same for every job
+
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    jobs: dict[int, int] = {}
+    own = os.getpid()
+    unread = b""
+    while True:
+        ready, _, _ = select.select([0, reader], [], [])
+        if reader in ready:
+            os.read(reader, 1 << 12)
+            _tell_ends(answers, jobs)
+        if 0 not in ready:
+            continue
+        chunk = os.read(0, 1 << 16)
+        if not chunk:
+            return 0
+        *lines, unread = (unread + chunk).split(b"\n")
+        for line in lines:
+            request = json.loads(line)
+            signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)  # one that comes now waits for the child to listen
+            try:
+                pid = os.fork()
+            except OSError:  # no memory or no number for another process
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
+                _tell(answers, {"job": request["job"], "code": EX_MEMORY})
+                continue
+            if pid == 0:
+                return _become_worker(request, own)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
+            with suppress(OSError):  # the child does so too, whichever comes first
+                os.setpgid(pid, pid)
+            jobs[pid] = request["job"]
+            _tell(answers, {"job": request["job"], "pid": pid})
+
+
+def _become_worker(request: dict[str, Any], template: int) -> int:
+    """Turn this forked child into what a worker started by itself would be, and run its job."""
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
+    os.environ[RUNNER_VARIABLE] = str(template)
+    end_with_parent()
+    os.setpgid(0, 0)
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.environ[RUNNER_VARIABLE] = str(template)
+    roots = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:0] = [root for root in roots if root and root not in sys.path]  # as a new interpreter would
+    log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
+    os.closerange(3, 256)
+    _forget_exit_handlers()
+    return worker.main([str(Path(request["directory"]))])
+
+
+def _forget_exit_handlers() -> None:
+    """Leave to the template what libraries registered in it to be done at its end, such as to remove its folders."""
+    atexit._clear()
+    for inherited in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+        inherited.atexit = False
+    atexit.register(weakref.finalize._exitfunc)  # type: ignore[attr-defined]
+
+
+def _tell_ends(answers: int, jobs: dict[int, int]) -> None:
+    while jobs:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            return
+        _tell(answers, {"job": jobs.pop(pid), "code": os.waitstatus_to_exitcode(status)})
+
+
+def _tell(answers: int, event: dict[str, int]) -> None:
+    os.write(answers, json.dumps(event, allow_nan=False).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

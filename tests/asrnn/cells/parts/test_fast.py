@@ -1,0 +1,363 @@
+"""A fast scan runs for as long as it is the scan of what ``step``, ``project`` and ``output`` say, and no longer."""
+
+import copy
+from functools import partial, wraps
+
+import pytest
+import torch
+from scan_support import SOURCES, fold, needs_compiler
+from torch import nn
+from torch.nn.utils import parametrize, prune
+
+from asrnn import RecurrentCell, build_cell, load_model
+from asrnn.cells.antisymmetric import Antisymmetric
+from asrnn.cells.chrono_lstm import ChronoLSTM
+from asrnn.cells.cornn import CoRNN
+from asrnn.cells.gru import GRU
+from asrnn.cells.kru import KRU
+from asrnn.cells.lipschitz import Lipschitz
+from asrnn.cells.lru import LRU
+from asrnn.cells.lstm import LSTM
+from asrnn.cells.min_gru import MinGRU
+from asrnn.cells.once_a_scan import once_a_scan
+from asrnn.cells.parts.euler import EulerCell, GatedStep
+from asrnn.cells.parts.fast import FastCell
+from asrnn.cells.parts.fused import FusedCell
+from asrnn.cells.rnn import RNN
+from asrnn.cells.s4d import S4D
+from asrnn.errors import ModelError
+from asrnn.ops import Operands, scan_with
+from asrnn.ops.recurrences.activated import Squashed as SquashedRecurrence
+
+FAST = [name for name, source in SOURCES.items() if issubclass(load_model(source), FastCell)]
+EXACT = {"rtol": 1e-12, "atol": 1e-12}  # float64; five steps of sums of at most 16 products, in another order
+
+
+class Doubling:
+    """A mixin whose step doubles the first part of the state."""
+
+    def step(self, u, state):
+        first, *rest = super().step(u, state)
+        return (2 * first, *rest)
+
+
+def with_method(cell_class, name, method):
+    """A subclass of the same name with one more method."""
+    return type(cell_class.__name__, (cell_class,), {name: method})
+
+
+def doubled(name):
+    """A method that doubles what the method of a base returns."""
+
+    def method(self, *arguments):
+        base = type(self).__mro__[1]
+        return 2 * getattr(base, name)(self, *arguments)
+
+    return method
+
+
+SUBCLASSES = {
+    **{f"{each.__name__}, step": type("Mixed", (Doubling, each), {}) for each in (LSTM, GRU, RNN, ChronoLSTM, CoRNN)},
+    **{f"{each.__name__}, recur": with_method(each, "recur", doubled("recur")) for each in (LSTM, GRU, RNN, KRU)},
+    **{
+        f"{each.__name__}, {name}": with_method(each, name, doubled(name))
+        for each in (GRU, Antisymmetric, LRU)
+        for name in ("project", "output")
+    },
+    "Lipschitz, slope": with_method(Lipschitz, "slope", doubled("slope")),
+    "S4D, read": with_method(S4D, "read", doubled("read")),
+    "S4D, transition": with_method(S4D, "transition", once_a_scan(lambda cell: 0.5 * S4D.transition.build(cell))),
+    "MinGRU, step": with_method(MinGRU, "step", lambda self, u, state: (torch.tanh(MinGRU.step(self, u, state)[0]),)),
+    "a mixin between": type("Between", (Antisymmetric, type("Doubled", (Doubling, EulerCell), {})), {}),
+}
+
+
+def assert_scanned_as_stepped(cell: RecurrentCell, backend: str | None) -> None:
+    """Both scans give the fold of ``step``, and the cell says what ran them."""
+    cell = cell.double()
+    x = torch.randn(2, 5, cell.input_size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    expected, state = fold(cell, x, cell.initial_state(2))
+    sequence, last_state = cell.scan(x, return_sequence=True)
+    torch.testing.assert_close(sequence, expected, **EXACT)
+    torch.testing.assert_close(last_state, state, **EXACT)
+    torch.testing.assert_close(cell.scan(x)[0], expected[:, -1], **EXACT)
+    if backend is not None:
+        assert cell.scan_backend == backend
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_the_cells_themselves_are_scanned_fast(name: str) -> None:
+    cell = build_cell(name, 3, 4)
+    cell.scan(torch.zeros(2, 5, 3))
+    assert cell.scan_backend not in ("loop", "auto", "custom")
+    copy.deepcopy(cell).scan(torch.zeros(2, 5, 3))
+    assert cell.scan_backend != "loop"
+
+
+@pytest.mark.parametrize("cell_class", SUBCLASSES.values(), ids=SUBCLASSES)
+def test_a_subclass_that_replaces_what_a_step_computes(cell_class: type[RecurrentCell]) -> None:
+    torch.manual_seed(0)
+    cell = cell_class(3, 4)
+    assert cell.scan_backend == "loop"
+    assert_scanned_as_stepped(cell, "loop")
+    for backend in ("fused", "parallel", "torch"):
+        with scan_with(backend), pytest.raises(ModelError, match=f"^the scan back end '{backend}' cannot run this"):
+            cell.scan(torch.zeros(2, 5, 3, dtype=torch.float64))
+
+
+def test_the_message_names_what_was_replaced() -> None:
+    with scan_with("torch"), pytest.raises(ModelError) as caught:
+        SUBCLASSES["GRU, recur"](3, 4).scan(torch.zeros(2, 5, 3))
+    assert str(caught.value) == (
+        "the scan back end 'torch' cannot run this scan: GRU replaces recur and brings no layer_class"
+    )
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_a_step_that_is_assigned(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    cell, other = build_cell(name, 3, 4), build_cell(name, 3, 4)
+    usual = type(cell).step
+
+    def step(cell, u, state):
+        return tuple(part / 2 for part in usual(cell, u, state))
+
+    cell.step = partial(step, cell)
+    assert_scanned_as_stepped(cell, "loop")
+    cell.scan(torch.zeros(0, 3, 3, dtype=torch.float64))
+    other.scan(torch.zeros(2, 5, 3))
+    assert other.scan_backend != "loop"
+    monkeypatch.setattr(type(other), "step", step)
+    assert_scanned_as_stepped(other, "loop")
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # Dynamo's own
+def test_a_step_that_is_wrapped_in_the_constructor() -> None:
+    class Wrapped(LSTM):
+        def __init__(self, input_size, hidden_size):
+            super().__init__(input_size, hidden_size)
+            self.step = torch.compile(self._step, backend="eager")
+
+        def _step(self, u, state):
+            h, c = super().step(u, state)
+            return h / 2, c
+
+    assert_scanned_as_stepped(Wrapped(3, 4), "loop")
+
+
+def test_what_both_scans_read_may_be_replaced() -> None:
+    class Scaled(Antisymmetric):
+        @once_a_scan
+        def recurrent_weight(self):
+            return 0.5 * super().recurrent_weight
+
+    class Slower(MinGRU):
+        def coefficients(self, *u):
+            a, b = super().coefficients(*u)
+            return a.sqrt(), b
+
+    class Pushed(GRU):
+        def initial_state(self, batch_size):
+            return tuple(part + 1 for part in super().initial_state(batch_size))
+
+    assert_scanned_as_stepped(Scaled(3, 4), "fused")
+    assert_scanned_as_stepped(Slower(3, 4), "parallel")
+    for backend in ("fused", "compiled"):  # which read no coefficients
+        with (
+            scan_with(backend),
+            pytest.raises(ModelError, match=f"'{backend}' cannot run this scan: Slower has parallel"),
+        ):
+            Slower(3, 4).scan(torch.zeros(2, 5, 3))
+    slower, x = Slower(3, 4), torch.ones(2, 5, 3)
+    torch.testing.assert_close(slower.scan(x)[0], fold(slower, x, slower.initial_state(2))[0][:, -1])  # in float32 too
+    assert_scanned_as_stepped(Pushed(3, 4), "torch")
+    cell = Antisymmetric(3, 4)
+    cell.epsilon = 0.5
+    assert_scanned_as_stepped(cell, "fused")
+    cell.recurrent_weight = torch.eye(4, dtype=torch.float64)
+    assert_scanned_as_stepped(cell, "fused")
+
+
+class Tanh(FusedCell):
+    """h_t = tanh(W h_{t-1} + V x_t + b), somebody's cell, whose step has a helper and a function of its module."""
+
+    recurrence_class = SquashedRecurrence
+
+    def __init__(self, input_size, hidden_size):
+        super().__init__(input_size, hidden_size)
+        self.V = nn.Linear(input_size, hidden_size)
+        self.W = nn.Linear(hidden_size, hidden_size, bias=False)
+
+    def project(self, x):
+        return self.V(x)
+
+    def squash(self, a):
+        return torch.tanh(a)
+
+    def step(self, u, state):
+        return (_recur(self, u, *state),)
+
+    def recurrence(self):
+        return self.recurrence_class()
+
+    def operands(self, x, state):
+        return Operands(x, self.V.weight, self.V.bias, state, (self.W.weight,))
+
+
+def _recur(cell, u, h):
+    return cell.squash(u + cell.W(h))
+
+
+def decorated(method):
+    @wraps(method)
+    def inner(self, *arguments):
+        return method(self, *arguments)
+
+    return inner
+
+
+class Decorated(Tanh):
+    """The same, behind a decorator, with its own promise."""
+
+    recurrence_class = SquashedRecurrence
+
+    @decorated
+    def step(self, u, state):
+        return super().step(u, state)
+
+
+@pytest.mark.parametrize("base", [Tanh, Decorated])
+def test_helpers_of_somebodys_cell(base: type[RecurrentCell]) -> None:
+    class Halved(base):
+        def squash(self, a):
+            return super().squash(a) / 2
+
+    class Again(Halved):
+        recurrence_class = SquashedRecurrence  # which is wrong, but said by name
+
+    assert_scanned_as_stepped(base(3, 4), "fused")
+    assert_scanned_as_stepped(Halved(3, 4), "loop")
+    cell = base(3, 4)
+    cell.squash = lambda a: a / 2
+    assert_scanned_as_stepped(cell, "loop")
+    again = Again(3, 4)
+    again.scan(torch.zeros(2, 5, 3))
+    assert again.scan_backend != "loop"
+
+
+def test_a_subclass_with_a_fast_scan_of_its_own() -> None:
+    class Gated(GatedStep, Antisymmetric):
+        pass
+
+    class Sum(MinGRU):
+        def step(self, u, state):
+            return (state[0] + u[..., : self.hidden_size],)
+
+        def scan_in_parallel(self, x, state, *, return_sequence):
+            states = state[0] + self.project(x)[..., : self.hidden_size].cumsum(0)
+            return states, (states[-1],)
+
+    class Mixin:
+        """A step and its recurrence, of no cell yet."""
+
+        recurrence_class = SquashedRecurrence
+
+        def step(self, u, state):
+            return (torch.tanh(u + state[0] @ self.recurrent_weight.T),)
+
+        def recurrence(self):
+            return self.recurrence_class()
+
+    class Mixed(Mixin, Antisymmetric):
+        pass
+
+    class Twice(Doubling, Mixed):
+        pass
+
+    assert_scanned_as_stepped(Gated(3, 4), "fused")
+    assert_scanned_as_stepped(Sum(3, 4), "parallel")
+    assert_scanned_as_stepped(Mixed(3, 4), "fused")
+    assert_scanned_as_stepped(Twice(3, 4), "loop")
+
+
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "chrono-lstm"])
+def test_a_parametrized_weight_of_torchs_layer(name: str) -> None:
+    class Half(nn.Module):
+        def forward(self, weight):
+            return weight / 2
+
+    torch.manual_seed(0)
+    cell = build_cell(name, 3, 4)
+    parametrize.register_parametrization(cell.layer, "weight_hh_l0", Half())
+    assert_scanned_as_stepped(cell, "fused")
+    with scan_with("torch"), pytest.raises(ModelError, match="a weight of its layer is parametrized$"):
+        cell.scan(torch.zeros(2, 5, 3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "chrono-lstm"])
+def test_back_ends_of_torchs_layers(name: str) -> None:
+    needs_compiler(name)
+    cell, x = build_cell(name, 3, 4), torch.ones(2, 5, 3)
+    assert cell.scan_backend == "auto"
+    expected, _ = cell.scan(x)
+    usual = cell.scan_backend
+    assert usual in ("compiled", "torch")
+    for backend in ("loop", "fused", "compiled", "torch"):
+        with scan_with(backend):
+            torch.testing.assert_close(cell.scan(x)[0], expected)  # float32, sums in another order: torch's default
+            assert cell.scan_backend == backend
+    with scan_with(usual):
+        assert torch.equal(cell.scan(x)[0], expected)
+    with scan_with("parallel"), pytest.raises(ModelError, match="its step is not linear in the state$"):
+        cell.scan(x)
+    cell.double().scan(x.double())
+    assert cell.scan_backend == "torch"
+    cell.to(torch.bfloat16).scan(x.to(torch.bfloat16))
+    assert cell.scan_backend == "torch"
+
+
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
+def test_a_pruned_weight_of_torchs_layer(name: str) -> None:
+    """Pruning makes the weight anew before each call of the layer, and nowhere else."""
+    cell, x = build_cell(name, 3, 4), torch.ones(2, 5, 3)
+    prune.random_unstructured(cell.layer, "weight_hh_l0", amount=0.5)
+    for _ in range(2):
+        found, _ = cell.scan(x)
+        found.sum().backward()
+        assert cell.scan_backend == "torch"
+        with torch.no_grad():
+            cell.layer.weight_hh_l0_orig += 1
+    plain = build_cell(name, 3, 4)
+    with torch.no_grad():
+        weights = (cell.layer.weight_ih_l0, cell.layer.weight_hh_l0, cell.layer.bias_ih_l0, cell.layer.bias_hh_l0)
+        for own, weight in zip(plain.parameters(), weights, strict=True):
+            own.copy_(weight)
+    torch.testing.assert_close(plain.scan(x)[0], found)  # float32, sums in another order: torch's default
+
+
+def test_a_cell_that_has_the_loop_alone() -> None:
+    class Plain(RecurrentCell):
+        def step(self, u, state):
+            return (torch.tanh(u + state[0]),)
+
+    with scan_with("fused"), pytest.raises(ModelError, match="this scan: Plain has the loop over step alone$"):
+        Plain(3, 3).scan(torch.zeros(2, 5, 3))
+
+
+class LacksItsRecurrence(FusedCell):
+    """A cell that was begun: it has a step, and names no class of a recurrence yet."""
+
+    def step(self, u, state):
+        return (torch.tanh(u),)
+
+    def recurrence(self):
+        raise AssertionError("it has none")
+
+    def operands(self, *words):
+        raise AssertionError("it has none")
+
+
+def test_a_cell_without_a_recurrence_runs_the_loop() -> None:
+    cell = LacksItsRecurrence(3, 3)
+    cell.scan(torch.zeros(2, 5, 3))
+    assert cell.scan_backend == "loop"

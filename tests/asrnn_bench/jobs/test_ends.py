@@ -1,0 +1,53 @@
+"""What follows from how attempts ended."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from asrnn_bench.jobs.ends import MOST_PREEMPTIONS, End, decide
+
+
+def _ends(*kinds: Any, steps: Sequence[int] = ()) -> list[End]:
+    saved = [*steps, *[0] * (len(kinds) - len(steps))]
+    return [End(1, kind, "", step) for kind, step in zip(kinds, saved, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("ends", "verdict"),
+    [
+        (_ends(), "again"),
+        (_ends("killed", "killed"), "again"),
+        (_ends("killed", "killed", "killed"), "never"),
+        (_ends("no-result", "killed", "no-result", "killed"), "again"),
+        (_ends("hang"), "again"),
+        (_ends("hang", "hang"), "never"),
+        (_ends("exception"), "never"),
+        (_ends("out-of-memory"), "never"),
+        (_ends("damaged"), "never"),
+        (_ends("time-limit"), "never"),
+        (_ends("no-data"), "later"),
+        (_ends("no-space"), "later"),
+        (_ends("not-started"), "later"),
+        (_ends("superseded"), "later"),
+        (_ends(*["preempted"] * MOST_PREEMPTIONS), "again"),
+        (_ends(*["preempted"] * (MOST_PREEMPTIONS + 1)), "never"),
+        (_ends(*["preempted"] * 50, "killed", "killed"), "again"),
+    ],
+)
+def test_each_kind_of_end_has_its_consequence(ends: list[End], verdict: str) -> None:
+    assert decide(ends, retries=2) == verdict
+
+
+def test_only_what_came_since_the_job_last_got_further_counts() -> None:
+    nights = range(10, 110, 10)
+    assert decide(_ends(*["killed"] * 10, steps=nights), retries=2) == "again"
+    stuck = [*nights, 100, 100, 100]
+    assert decide(_ends(*["killed"] * 12, steps=stuck[:12]), retries=2) == "never"
+    assert decide(_ends(*["hang"] * 5, steps=[5, 6, 7, 8, 9]), retries=2) == "again"
+
+
+def test_without_retries_a_kill_is_the_end_and_a_preemption_is_not() -> None:
+    assert decide(_ends("killed"), retries=0) == "never"
+    assert decide(_ends("hang"), retries=0) == "never"
+    assert decide(_ends("preempted"), retries=0) == "again"

@@ -1,0 +1,169 @@
+import io
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from bench_support import done
+from rich.console import Console
+
+from asrnn_bench.jobs.directory import JobDirectory
+from asrnn_bench.records.job import Job
+from asrnn_bench.watching.display import (
+    REPORT_INTERVAL_SECONDS,
+    SHOW_INTERVAL_SECONDS,
+    SHOW_SHARE,
+    Display,
+    TimeToGo,
+    dry_run_table,
+)
+from asrnn_bench.watching.estimates import Pace, kind_of
+from asrnn_bench.watching.observer import JobView, Observer
+
+
+class Clock:
+    """Seconds that pass when somebody says so."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Slow(Observer):
+    """Takes its time to look, on a clock of its own."""
+
+    def __init__(self, clock: Clock, seconds: float, jobs: list[Job]) -> None:
+        super().__init__([], [])
+        self.clock, self.seconds, self.shown, self.looks = clock, seconds, [JobView(job, "waiting") for job in jobs], 0
+
+    def look(self, seconds: float = 0.0) -> list[JobView]:
+        self.clock.now += self.seconds
+        self.looks += 1
+        return list(self.shown)
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+@pytest.mark.parametrize("seconds", [0.001, 0.1, 3.0])
+def test_looking_takes_a_small_share_of_the_time(jobs: list[Job], seconds: float, is_terminal: bool) -> None:
+    clock = Clock()
+    observer = Slow(clock, seconds, jobs[:3])
+    display = Display(observer, Console(file=io.StringIO(), force_terminal=is_terminal), 2, clock)
+    with display.open():
+        begin, looks = clock.now, observer.looks
+        while clock.now < begin + 600.0:
+            display.refresh()
+            clock.now += 0.05
+        looked = observer.looks - looks
+    assert looked * seconds <= SHOW_SHARE * (clock.now - begin) + seconds
+    expected = min(600.0 / SHOW_INTERVAL_SECONDS, 600.0 * SHOW_SHARE / seconds)
+    assert 0.8 * expected <= looked <= expected + 1
+
+
+def test_every_end_is_a_line_and_what_had_ended_before_is_none(tmp_path: Path, jobs: list[Job]) -> None:
+    directories = [JobDirectory.of(tmp_path, job) for job in jobs[:3]]
+    for directory, job in zip(directories, jobs, strict=False):
+        directory.write_job(job)
+    directories[0].publish(done(jobs[0], 0.25), directories[0].claim())
+    console = Console(file=io.StringIO(), width=100)
+    clock = Clock()
+    with Display(Observer(directories, jobs[:3]), console, 2, clock).open() as display:
+        display.refresh()
+        directories[1].publish(done(jobs[1], 0.5), directories[1].claim())
+        clock.now += REPORT_INTERVAL_SECONDS
+        display.refresh()
+        directories[2].skip("failed", "no reason")
+    said = written(console)
+    assert jobs[0].label not in said
+    assert said.count(f"{jobs[1].label}: test accuracy 50.0%") == 1
+    assert said.count(f"{jobs[2].label}: no reason") == 1
+
+
+def written(console: Console) -> str:
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_without_a_terminal_there_is_a_report_a_minute(jobs: list[Job]) -> None:
+    clock, console = Clock(), Console(file=io.StringIO(), width=100)
+    observer = Slow(clock, 0.0, jobs)
+    with Display(observer, console, 2, clock).open() as display:
+        begin, index = clock.now, 0
+        while clock.now < begin + 300.0:
+            clock.now += 1.0
+            observer.shown[index % len(jobs)] = JobView(jobs[index % len(jobs)], "failed", "no space")
+            index += 1
+            display.refresh()
+    lines = written(console).splitlines()
+    sums = [line for line in lines if " jobs done" in line]
+    assert len(sums) == 5  # one a minute, and none at the end that would say the same again
+    assert len([line for line in lines if "jobs, such as" in line]) <= 6
+
+
+def test_what_a_run_waits_for_is_shown_at_once_and_in_place_of_the_time_to_go(jobs: list[Job]) -> None:
+    clock, console = Clock(), Console(file=io.StringIO(), width=100)
+    job = next(job for job in jobs if job.model.hidden_size)
+    observer = Slow(clock, 0.0, [job])
+    observer.shown = [JobView(job, "running", None, {"steps_per_second": job.training.max_steps / 240})]
+    with Display(observer, console, 2, clock).open() as display:
+        display.refresh()
+        display.refresh("saving 1 job, up to 30 s; again: ends at once")
+        clock.now += 1.0
+        display.refresh("saving 1 job, up to 29 s; again: ends at once")
+        lines = written(console).splitlines()
+    assert [line.rpartition("running, ")[2] for line in lines] == [
+        "about 4 min to go",
+        "saving 1 job, up to 30 s; again: ends at once",
+    ]
+
+
+def test_the_time_to_go_counts_down_and_drifts_to_a_new_estimate() -> None:
+    clock = Clock()
+    to_go = TimeToGo(clock)
+    assert to_go.update(None) is None
+    assert to_go.update(600.0) == 600.0
+    clock.now += 10.0
+    assert to_go.update(590.0) == pytest.approx(590.0)
+    shown = []
+    for _ in range(60):  # the estimates jump between half and twice of what is true
+        clock.now += 10.0
+        true = max(0.0, 590.0 - (clock.now - 110.0))
+        shown.append(to_go.update(true * (2.0 if len(shown) % 2 else 0.5)) or 0.0)
+    assert all(abs(after - before) < 60.0 for before, after in pairwise(shown))
+    assert shown[-1] < 60.0
+
+
+@pytest.mark.parametrize("width", [80, 120, 250])
+def test_the_plan_is_whole_on_a_terminal_of_any_width(jobs: list[Job], width: int) -> None:
+    """The longest names, at the steps and the seeds of the longest budget."""
+    plan = [j.model_copy(update={"training": j.training.model_copy(update={"max_steps": 50_000})}) for j in jobs]
+    plan = [job.model_copy(update={"seed": seed}) for job in plan[: len(plan) // 2] for seed in range(10)]
+    paces = {kind_of(plan[0]): Pace(0.5)}
+    console = Console(file=io.StringIO(), width=width)
+    console.print(dry_run_table(plan, [job.seed < 4 for job in plan], paces, {"mnist-5k-v1"}, width))
+    lines = written(console).splitlines()
+    assert max(map(len, lines)) <= width
+    assert "…" not in written(console)
+    head = " ".join(lines[0].split()).replace("time a job", "time-a-job")
+    names = "units steps seeds done time-a-job"
+    assert head == (f"task model {names} settings" if width >= 120 else f"task, model {names}")
+    rows = [line.split() for line in lines if " antisymmetric-gated " in line and "50000" in line]
+    assert len(rows) == 5  # one a task
+    assert all("64 50000 0-9 4" in " ".join(row) for row in rows)
+    assert [line for line in lines if "no data" in line]
+    for job in plan:
+        if job.model.name != "chance":
+            assert set(job.settings.split()) <= set(written(console).split())
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_trials_of_a_model_are_one_row_of_the_plan(jobs: list[Job], width: int) -> None:
+    trials = [
+        job.model_copy(update={"tested": False, "seed": 1000, "settings": f"trial {number}"})
+        for job in jobs
+        if job.seed == 0 and job.model.name in ("lstm", "gru")
+        for number in range(1, 13)
+    ]
+    console = Console(file=io.StringIO(), width=width)
+    console.print(dry_run_table(trials, [False] * len(trials), {}, set(), width))
+    rows = [line for line in written(console).splitlines() if " 1000 " in line]
+    assert len(rows) == 2 * len({job.task.name for job in trials})
+    assert all(row.endswith("12 trials") for row in (line.rstrip() for line in rows)) == (width >= 120)
