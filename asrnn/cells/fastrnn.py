@@ -12,7 +12,7 @@ from asrnn.cells.once_a_scan import once_a_scan
 from asrnn.cells.parts.fused import FusedCell
 from asrnn.cells.parts.hyperparameters import finite
 from asrnn.ops import Operands, Recurrence
-from asrnn.ops.recurrences.weighed import Weighed
+from asrnn.ops.recurrences.weighed import FastRNNRecurrence
 
 
 class FastRNN(FusedCell):
@@ -37,7 +37,7 @@ class FastRNN(FusedCell):
     family: ClassVar[str] = "gated"
     paper: ClassVar[str] = "Kusupati et al., NeurIPS 2018, arXiv 1901.02358"
     year: ClassVar[int] = 2018
-    recurrence_class: ClassVar[type[Recurrence]] = Weighed
+    recurrence_class: ClassVar[type[Recurrence]] = FastRNNRecurrence
 
     def __init__(self, input_size: int, hidden_size: int, *, alpha: float = -3.0, beta: float = 3.0) -> None:
         super().__init__(input_size, hidden_size)

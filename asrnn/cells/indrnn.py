@@ -14,7 +14,7 @@ from asrnn.cells.parts.hyperparameters import one_of, positive
 from asrnn.cells.parts.initialization import zero_bias
 from asrnn.cells.parts.uniform import narrow_input_weight
 from asrnn.ops import Operands, Recurrence
-from asrnn.ops.recurrences.activated import IndependentRectified, IndependentSquashed
+from asrnn.ops.recurrences.activated import IndependentLeakyReluRNN, IndependentTanhRNN
 from asrnn.shapes import positive_size
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "tanh": torch.tanh}
@@ -49,7 +49,7 @@ class IndRNN(FusedCell):
     family: ClassVar[str] = "elementwise"
     paper: ClassVar[str] = "Li et al., CVPR 2018, arXiv 1803.04831"
     year: ClassVar[int] = 2018
-    recurrence_class: ClassVar[type[Recurrence]] = IndependentRectified
+    recurrence_class: ClassVar[type[Recurrence]] = IndependentLeakyReluRNN
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class IndRNN(FusedCell):
 
     def recurrence(self) -> Recurrence:
         """Return the recurrence of the activation."""
-        return IndependentRectified(0.0) if self.activation == "relu" else IndependentSquashed()
+        return IndependentLeakyReluRNN(0.0) if self.activation == "relu" else IndependentTanhRNN()
 
     def operands(self, x: Tensor, state: State) -> Operands:
         """Return the input, V, b, the state, and the vector u."""

@@ -15,7 +15,7 @@ from asrnn.cells.parts.hyperparameters import non_negative, one_of, positive
 from asrnn.cells.parts.uniform import uniform
 from asrnn.errors import ModelError
 from asrnn.ops import Operands, Recurrence
-from asrnn.ops.recurrences.lipschitz import LinearResidual
+from asrnn.ops.recurrences.lipschitz import LipschitzEuler
 
 
 class Lipschitz(FusedCell):
@@ -52,7 +52,7 @@ class Lipschitz(FusedCell):
     family: ClassVar[str] = "ode"
     paper: ClassVar[str] = "Erichson et al., ICLR 2021, arXiv 2006.12070"
     year: ClassVar[int] = 2021
-    recurrence_class: ClassVar[type[Recurrence]] = LinearResidual
+    recurrence_class: ClassVar[type[Recurrence]] = LipschitzEuler
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from asrnn.cells.parts.fused import FusedCell
 from asrnn.cells.parts.hyperparameters import one_of, positive
 from asrnn.cells.parts.uniform import uniform
 from asrnn.ops import Operands, Recurrence
-from asrnn.ops.recurrences.activated import PartlySquashed
+from asrnn.ops.recurrences.activated import PartlyTanhRNN
 from asrnn.shapes import positive_size
 
 
@@ -72,7 +72,7 @@ class LMU(FusedCell):
     paper: ClassVar[str] = "Voelker, Kajic and Eliasmith, NeurIPS 2019"
     year: ClassVar[int] = 2019
     state_names: ClassVar[tuple[str, ...]] = ("h", "m")
-    recurrence_class: ClassVar[type[Recurrence]] = PartlySquashed
+    recurrence_class: ClassVar[type[Recurrence]] = PartlyTanhRNN
     A: Tensor
     B: Tensor
 

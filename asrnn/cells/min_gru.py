@@ -7,7 +7,7 @@ from torch import Tensor
 
 from asrnn.cells.parts.linear_gated import LinearGatedCell
 from asrnn.ops import Recurrence
-from asrnn.ops.recurrences.linear_gated import OneGate, OneGatePositive
+from asrnn.ops.recurrences.linear_gated import MinGRUPositive, MinGRURecurrence
 
 
 class MinGRU(LinearGatedCell):
@@ -36,8 +36,8 @@ class MinGRU(LinearGatedCell):
     paper: ClassVar[str] = "Feng et al., 2024, arXiv 2410.01201"
     year: ClassVar[int] = 2024
     num_rows: ClassVar[int] = 2
-    recurrence_class: ClassVar[type[Recurrence]] = OneGatePositive
-    without_g: ClassVar[type[Recurrence]] = OneGate
+    recurrence_class: ClassVar[type[Recurrence]] = MinGRUPositive
+    without_g: ClassVar[type[Recurrence]] = MinGRURecurrence
 
     def coefficients(self, *u: Tensor) -> tuple[Tensor, Tensor]:
         """Compute 1 - z and z * g(V_h x + b_h), each ``[..., H]``."""

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from asrnn.cells.parts.linear_gated import LinearGatedCell
 from asrnn.ops import Recurrence
-from asrnn.ops.recurrences.linear_gated import TwoGates, TwoGatesPositive
+from asrnn.ops.recurrences.linear_gated import MinLSTMPositive, MinLSTMRecurrence
 
 
 class MinLSTM(LinearGatedCell):
@@ -36,8 +36,8 @@ class MinLSTM(LinearGatedCell):
     paper: ClassVar[str] = "Feng et al., 2024, arXiv 2410.01201"
     year: ClassVar[int] = 2024
     num_rows: ClassVar[int] = 3
-    recurrence_class: ClassVar[type[Recurrence]] = TwoGatesPositive
-    without_g: ClassVar[type[Recurrence]] = TwoGates
+    recurrence_class: ClassVar[type[Recurrence]] = MinLSTMPositive
+    without_g: ClassVar[type[Recurrence]] = MinLSTMRecurrence
 
     def coefficients(self, *u: Tensor) -> tuple[Tensor, Tensor]:
         """Compute f / (f + i) and i / (f + i) * g(V_h x + b_h), each ``[..., H]``."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from asrnn.cells.base import State
 from asrnn.cells.parts.torch_layer import TorchLayerCell
 from asrnn.ops import Operands, Recurrence
-from asrnn.ops.recurrences.activated import Squashed
+from asrnn.ops.recurrences.activated import TanhRNN
 
 
 class RNN(TorchLayerCell):
@@ -30,7 +30,7 @@ class RNN(TorchLayerCell):
     paper: ClassVar[str] = "Elman, Cognitive Science 14, 1990"
     year: ClassVar[int] = 1990
     layer_class = nn.RNN
-    recurrence_class: ClassVar[type[Recurrence]] = Squashed
+    recurrence_class: ClassVar[type[Recurrence]] = TanhRNN
 
     def step(self, u: Tensor, state: State) -> State:
         """Advance by one time step, ``u`` and h ``[B, H]``."""

@@ -16,7 +16,7 @@ from asrnn.cells.parts.initialization import zero_bias
 from asrnn.cells.parts.orthogonal import exponential, random_orthogonal
 from asrnn.cells.parts.uniform import uniform
 from asrnn.ops import Operands, Recurrence
-from asrnn.ops.recurrences.activated import Rectified, Squashed
+from asrnn.ops.recurrences.activated import LeakyReluRNN, TanhRNN
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "leaky-relu": F.leaky_relu,
@@ -57,7 +57,7 @@ class SoftOrthogonal(FusedCell):
     paper: ClassVar[str] = "Vorontsov et al., ICML 2017, arXiv 1702.00071"
     year: ClassVar[int] = 2017
     structured: ClassVar[tuple[str, ...]] = ("weight_hh",)
-    recurrence_class: ClassVar[type[Recurrence]] = Rectified
+    recurrence_class: ClassVar[type[Recurrence]] = LeakyReluRNN
 
     base_u: Tensor
     base_v: Tensor
@@ -113,7 +113,7 @@ class SoftOrthogonal(FusedCell):
 
     def recurrence(self) -> Recurrence:
         """Return the recurrence of the activation."""
-        return Squashed() if self.activation == "tanh" else Rectified(_SLOPES[self.activation])
+        return TanhRNN() if self.activation == "tanh" else LeakyReluRNN(_SLOPES[self.activation])
 
     def operands(self, x: Tensor, state: State) -> Operands:
         """Return the input, V_in, b, the state and W."""

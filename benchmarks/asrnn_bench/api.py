@@ -21,7 +21,7 @@ from asrnn_bench.jobs.options import make_options
 from asrnn_bench.launching.choice import known_launcher
 from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.suite_files import load_suite
-from asrnn_bench.runner import Machine, Places, execute
+from asrnn_bench.runner import Folders, LaunchSettings, execute
 from asrnn_data.image_sets import resolve_data_dir
 
 if TYPE_CHECKING:
@@ -88,10 +88,10 @@ def run(
             raise UsageError(f"{name} must be a list, such as {name}=[{value!r}]")
     refs = [model if isinstance(model, str) else class_reference(model) for model in models]
     request = Request(budget, refs, tasks, seeds, max_steps, threads)
-    places = Places(expanded(output), expanded(leaderboards), resolve_data_dir(data_dir))
+    places = Folders(expanded(output), expanded(leaderboards), resolve_data_dir(data_dir))
     console = Console(highlight=False, markup=False)
     plan = make_plan(load_suite(suite), request)
-    machine = Machine(
+    machine = LaunchSettings(
         devices=devices,
         jobs_per_device=jobs_per_device,
         launcher=known_launcher(launcher),

@@ -24,7 +24,7 @@ from asrnn_bench.planning.plan import Plan
 from asrnn_bench.records.job import Job
 from asrnn_bench.records.record import Loss, Record, Status, without_result
 from asrnn_bench.results.publishing import BusyError, Published, bring_up_to_date, update_command
-from asrnn_bench.results.store import Found
+from asrnn_bench.results.store import StoredRecord
 from asrnn_bench.watching.display import Display
 from asrnn_bench.watching.observer import Observer
 from asrnn_data.image_sets import check_images
@@ -34,7 +34,7 @@ MOST_UNWRITTEN = 3
 
 
 @dataclass(frozen=True)
-class Places:
+class Folders:
     """Where a run reads and writes."""
 
     output: Path = Path("runs")
@@ -43,7 +43,7 @@ class Places:
 
 
 @dataclass(frozen=True)
-class Machine:
+class LaunchSettings:
     """Where and how a run's jobs run; by default on every GPU of this machine, or every physical core.
 
     ``join`` lets a second runner work in the same folder; ``retry_failed`` gives jobs that failed another chance.
@@ -96,7 +96,7 @@ class Outcome:
         return sum(record.status == status for record in self.records)
 
 
-def execute(plan: Plan, places: Places, machine: Machine, console: Console) -> Outcome:
+def execute(plan: Plan, places: Folders, machine: LaunchSettings, console: Console) -> Outcome:
     """Run all jobs of a plan that have no result yet, and bring the leaderboards up to date.
 
     However the run ends, the results that it has go into the leaderboards.
@@ -112,13 +112,13 @@ def execute(plan: Plan, places: Places, machine: Machine, console: Console) -> O
         try:
             if any(ended):
                 make_writable(places.leaderboards, "--leaderboards")
-                publish(places, [record for record in ended if record is not None])
+                update_leaderboards(places, [record for record in ended if record is not None])
         except (UsageError, OSError) as error:  # why the run ended matters more
             console.print(f"warning: {error}", soft_wrap=True)
         raise
     make_writable(places.leaderboards, "--leaderboards")
     try:
-        published = publish(places, outcome.records)
+        published = update_leaderboards(places, outcome.records)
     except BusyError as error:
         return replace(outcome, faults=[f"the leaderboards lack this run: {error}"])
     except OSError as error:
@@ -135,7 +135,7 @@ def _leaderboard(folder: Path, published: Published, plan: Plan) -> Path | None:
     return folder / f"{names[0]}.csv" if names else None
 
 
-def run_jobs(plan: Plan, places: Places, machine: Machine, console: Console) -> Outcome:
+def run_jobs(plan: Plan, places: Folders, machine: LaunchSettings, console: Console) -> Outcome:
     """Run all jobs of a plan that have no result yet, and return what they came to.
 
     Raises:
@@ -215,7 +215,7 @@ def how_it_was_lost(directory: JobDirectory) -> tuple[Loss, str] | None:
     return None
 
 
-def publish(places: Places, records: Iterable[Record]) -> Published:
+def update_leaderboards(places: Folders, records: Iterable[Record]) -> Published:
     """Add the records of a run to those that stand, and write the leaderboards.
 
     Raises:
@@ -228,9 +228,9 @@ def publish(places: Places, records: Iterable[Record]) -> Published:
     return wait_out(lambda: bring_up_to_date(places.leaderboards, lambda standing: found, again=again))
 
 
-def found_in(directory: JobDirectory, record: Record) -> Found:
+def found_in(directory: JobDirectory, record: Record) -> StoredRecord:
     """Return a record of a job directory with the file that holds it; one of a job without a result has none."""
-    return Found(record, directory.result_file() if record.is_result else None)
+    return StoredRecord(record, directory.result_file() if record.is_result else None)
 
 
 def records_of(
@@ -254,7 +254,7 @@ def records_of(
 
 
 def prepare(
-    plan: Plan, directories: list[JobDirectory], places: Places, machine: Machine
+    plan: Plan, directories: list[JobDirectory], places: Folders, machine: LaunchSettings
 ) -> list[tuple[JobDirectory, Job]]:
     """Write every job, and return those to start; all of it is on disk before the first one starts."""
     waiting = list(_prepare(plan, directories, places.data_dir, machine))
@@ -263,7 +263,7 @@ def prepare(
 
 
 def _prepare(
-    plan: Plan, directories: list[JobDirectory], data_dir: Path | None, machine: Machine
+    plan: Plan, directories: list[JobDirectory], data_dir: Path | None, machine: LaunchSettings
 ) -> Iterator[tuple[JobDirectory, Job]]:
     """Write every job, and yield those that have no result, are not given up, and whose data are there."""
     unusable = _unusable_images(plan, data_dir)
@@ -288,7 +288,7 @@ def _prepare(
             yield directory, job
 
 
-def _is_to_run(directory: JobDirectory, machine: Machine, unusable: tuple[Status, str] | None) -> bool:
+def _is_to_run(directory: JobDirectory, machine: LaunchSettings, unusable: tuple[Status, str] | None) -> bool:
     """Return whether a job that may have been at work before is to be started, and say in its directory if not."""
     if directory.is_done() and not (machine.retry_failed and _puts_aside(directory)):
         return False
@@ -312,7 +312,7 @@ def _puts_aside(directory: JobDirectory) -> bool:
         raise UsageError(f"cannot rename {directory.result_file()}: {error.strerror}") from error
 
 
-def _options(plan: Plan, places: Places, options: Options) -> Options:
+def _options(plan: Plan, places: Folders, options: Options) -> Options:
     """Return the options with where the data are, and where this process found the models' modules."""
     roots = list(map(str, plan.import_roots))
     path = os.pathsep.join([*roots, *filter(None, [os.environ.get("PYTHONPATH")])])

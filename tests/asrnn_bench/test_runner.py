@@ -29,7 +29,7 @@ from asrnn_bench.launching import local
 from asrnn_bench.planning.plan import Plan, Request, make_plan
 from asrnn_bench.planning.suite_files import load_suite
 from asrnn_bench.records.record import SCHEMA_VERSION, Record
-from asrnn_bench.runner import Machine, Places, execute, prepare, publish, record_of, records_of
+from asrnn_bench.runner import Folders, LaunchSettings, execute, prepare, record_of, records_of, update_leaderboards
 from asrnn_bench.supervising import supervisor as supervision
 from asrnn_bench.supervising.processes import Child
 
@@ -40,15 +40,15 @@ def plan(tiny_suite: Path) -> Plan:
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> Places:
-    return Places(tmp_path / "runs", tmp_path / "leaderboards")
+def places(tmp_path: Path) -> Folders:
+    return Folders(tmp_path / "runs", tmp_path / "leaderboards")
 
 
-def test_a_second_runner_in_the_same_folder_is_told_who_is_there(plan: Plan, places: Places) -> None:
+def test_a_second_runner_in_the_same_folder_is_told_who_is_there(plan: Plan, places: Folders) -> None:
     places.output.mkdir()
     (places.output / ".holder").write_text("process 7 on a-host")
     with FileLock(places.output / ".lock"), pytest.raises(UsageError, match="process 7 on a-host runs jobs in"):
-        execute(plan, places, Machine(), Console(quiet=True))
+        execute(plan, places, LaunchSettings(), Console(quiet=True))
 
 
 def _fake_worker(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
@@ -82,7 +82,7 @@ IN_VAIN = Options(retries=1)
     ],
 )
 def test_a_job_that_ends_without_a_result_is_a_failed_row(
-    plan: Plan, places: Places, monkeypatch: pytest.MonkeyPatch, program: str, reason: str, attempts: int
+    plan: Plan, places: Folders, monkeypatch: pytest.MonkeyPatch, program: str, reason: str, attempts: int
 ) -> None:
     monkeypatch.setattr(policy, "MOST_PREEMPTIONS", 2)
     attempts = min(attempts, 3)
@@ -92,7 +92,7 @@ def test_a_job_that_ends_without_a_result_is_a_failed_row(
         claim = directory.claim().path / "claim.json"
         claim.write_text(claim.read_text().replace(f'"pid": {os.getpid()}', f'"pid": {2**22 + 1}'))
     _fake_worker(monkeypatch, program)
-    outcome = execute(plan, places, Machine(options=IN_VAIN), Console(quiet=True))
+    outcome = execute(plan, places, LaunchSettings(options=IN_VAIN), Console(quiet=True))
     assert [(record.status, record.reason) for record in outcome.records] == [("failed", reason)] * 3
     assert "failed" in (places.leaderboards / "tiny.tiny.csv").read_text()
     expected = attempts if program == STOPPED else attempts + 1  # the lost attempt counts as a preemption
@@ -100,60 +100,60 @@ def test_a_job_that_ends_without_a_result_is_a_failed_row(
 
 
 def test_a_failed_job_is_left_alone_until_somebody_asks_for_it(
-    plan: Plan, places: Places, monkeypatch: pytest.MonkeyPatch
+    plan: Plan, places: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _fake_worker(monkeypatch, "import sys; sys.exit(70)")
     quiet = Console(quiet=True)
-    assert [execute(plan, places, Machine(), quiet).started for _ in range(2)] == [3, 0]
-    again = execute(plan, places, Machine(retry_failed=True), quiet)
+    assert [execute(plan, places, LaunchSettings(), quiet).started for _ in range(2)] == [3, 0]
+    again = execute(plan, places, LaunchSettings(retry_failed=True), quiet)
     assert (again.started, again.count("failed")) == (3, 3)
 
 
 @pytest.mark.parametrize("code", [74, 66, 1])
 def test_what_is_mended_outside_of_a_job_is_tried_in_the_next_run(
-    plan: Plan, places: Places, monkeypatch: pytest.MonkeyPatch, code: int
+    plan: Plan, places: Folders, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     _fake_worker(monkeypatch, f"import sys; sys.exit({code})")
-    assert [execute(plan, places, Machine(), Console(quiet=True)).started for _ in range(2)] == [3, 3]
+    assert [execute(plan, places, LaunchSettings(), Console(quiet=True)).started for _ in range(2)] == [3, 3]
 
 
 def test_a_job_that_cannot_be_started_does_not_stop_the_others(
-    plan: Plan, places: Places, monkeypatch: pytest.MonkeyPatch
+    plan: Plan, places: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def start(*_: object, **__: object) -> object:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(local.Template, "start", start)
-    outcome = execute(plan, places, Machine(), Console(quiet=True))
+    outcome = execute(plan, places, LaunchSettings(), Console(quiet=True))
     assert {record.reason for record in outcome.records} == {
         "the worker could not be started: [Errno 28] No space left on device"
     }
 
 
 def test_a_damaged_job_file_is_mended_and_stops_nothing(
-    plan: Plan, places: Places, monkeypatch: pytest.MonkeyPatch
+    plan: Plan, places: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for job in plan.jobs:
         directory = JobDirectory.of(places.output, job)
         directory.write_job(job)
         directory.publish(done(job, 0.5), directory.claim())
     (directory.path / "job.json").write_text("")
-    outcome = execute(plan, places, Machine(), Console(quiet=True))
+    outcome = execute(plan, places, LaunchSettings(), Console(quiet=True))
     assert (outcome.started, outcome.count("done")) == (0, 3)
 
 
-def test_a_damaged_result_is_a_failed_row_and_is_not_run_over(plan: Plan, places: Places) -> None:
+def test_a_damaged_result_is_a_failed_row_and_is_not_run_over(plan: Plan, places: Folders) -> None:
     for job in plan.jobs:
         directory = JobDirectory.of(places.output, job)
         directory.write_job(job)
         directory.publish(done(job, 0.5), directory.claim())
     (directory.path / "result.json").write_text("{}")
-    outcome = execute(plan, places, Machine(), Console(quiet=True))
+    outcome = execute(plan, places, LaunchSettings(), Console(quiet=True))
     assert (outcome.started, outcome.count("done"), outcome.count("failed")) == (0, 2, 1)
     assert (directory.path / "result.json").read_text() == "{}"
 
 
-def test_a_damaged_result_is_put_aside_when_failed_jobs_are_tried_again(plan: Plan, places: Places) -> None:
+def test_a_damaged_result_is_put_aside_when_failed_jobs_are_tried_again(plan: Plan, places: Folders) -> None:
     directories = [JobDirectory.of(places.output, job) for job in plan.jobs]
     for directory, job in zip(directories, plan.jobs, strict=True):
         directory.write_job(job)
@@ -165,8 +165,8 @@ def test_a_damaged_result_is_put_aside_when_failed_jobs_are_tried_again(plan: Pl
     for directory, content in zip(directories, contents, strict=True):
         directory.result_file().unlink()
         directory.result_file().write_bytes(content)
-    assert prepare(plan, directories, places, Machine()) == []
-    assert [directory for directory, _ in prepare(plan, directories, places, Machine(retry_failed=True))] == [
+    assert prepare(plan, directories, places, LaunchSettings()) == []
+    assert [directory for directory, _ in prepare(plan, directories, places, LaunchSettings(retry_failed=True))] == [
         directories[0]
     ]
     assert (directories[0].path / "result.json.damaged").read_bytes() == b"{}"
@@ -175,12 +175,12 @@ def test_a_damaged_result_is_put_aside_when_failed_jobs_are_tried_again(plan: Pl
     directories[0].publish(done(plan.jobs[0], 0.75), directories[0].claim())
     directories[0].result_file().unlink()
     directories[0].result_file().write_bytes(b"again")
-    prepare(plan, directories, places, Machine(retry_failed=True))
+    prepare(plan, directories, places, LaunchSettings(retry_failed=True))
     assert (directories[0].path / "result.json.damaged-2").read_bytes() == b"again"
 
 
 def test_a_run_that_cannot_publish_keeps_its_records_and_says_how_to_publish_later(
-    plan: Plan, places: Places, monkeypatch: pytest.MonkeyPatch
+    plan: Plan, places: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("asrnn_bench.results.publishing.TIMEOUT_SECONDS", 0.1)
     places.leaderboards.mkdir()
@@ -189,17 +189,20 @@ def test_a_run_that_cannot_publish_keeps_its_records_and_says_how_to_publish_lat
         directory.write_job(job)
         directory.publish(done(job, 0.5), directory.claim())
     with hold(places.leaderboards, 0):
-        outcome = execute(plan, places, Machine(), Console(quiet=True))
+        outcome = execute(plan, places, LaunchSettings(), Console(quiet=True))
     assert (outcome.count("done"), outcome.leaderboard) == (3, None)
     (fault,) = outcome.faults
     assert fault.endswith(f"asrnn-bench leaderboard {places.output} --leaderboards {places.leaderboards}")
-    assert execute(plan, places, Machine(), Console(quiet=True)).leaderboard == places.leaderboards / "tiny.tiny.csv"
+    assert (
+        execute(plan, places, LaunchSettings(), Console(quiet=True)).leaderboard
+        == places.leaderboards / "tiny.tiny.csv"
+    )
 
 
 @pytest.mark.parametrize("writer", ["store", "tables"])
 @pytest.mark.parametrize("lasts", [False, True], ids=["passes", "lasts"])
 def test_an_error_that_passes_while_the_run_is_published_does_not_end_it(
-    writer: str, lasts: bool, plan: Plan, places: Places, monkeypatch: pytest.MonkeyPatch
+    writer: str, lasts: bool, plan: Plan, places: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(disk_errors, "WAIT_SECONDS", 0.1)
     for job in plan.jobs:
@@ -216,7 +219,7 @@ def test_an_error_that_passes_while_the_run_is_published_does_not_end_it(
         write(*given, **options)
 
     monkeypatch.setattr(module, "replace", fail)
-    outcome = execute(plan, places, Machine(), Console(quiet=True))
+    outcome = execute(plan, places, LaunchSettings(), Console(quiet=True))
     assert failures
     assert outcome.count("done") == 3
     if lasts:
@@ -228,7 +231,7 @@ def test_an_error_that_passes_while_the_run_is_published_does_not_end_it(
 
 
 def test_one_stale_file_handle_costs_no_job_its_record(
-    plan: Plan, places: Places, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    plan: Plan, places: Folders, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for job in plan.jobs:
         directory = JobDirectory.of(places.output, job)
@@ -265,7 +268,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_a_file_server_that_is_away_is_waited_for_once(
-    plan: Plan, places: Places, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
+    plan: Plan, places: Folders, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
 ) -> None:
     directories = [JobDirectory.of(places.output, job) for job in plan.jobs]
     for directory, job in zip(directories, plan.jobs, strict=True):
@@ -277,7 +280,7 @@ def test_a_file_server_that_is_away_is_waited_for_once(
 
 
 def test_an_interrupted_run_waits_for_no_file_server_and_publishes_no_job_that_it_cannot_read(
-    plan: Plan, places: Places, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
+    plan: Plan, places: Folders, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
 ) -> None:
     done_one, *others = [JobDirectory.of(places.output, job) for job in plan.jobs]
     for directory, job in zip([done_one, *others], plan.jobs, strict=True):
@@ -291,21 +294,21 @@ def test_an_interrupted_run_waits_for_no_file_server_and_publishes_no_job_that_i
 
     monkeypatch.setattr(runner, "run_jobs", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        execute(plan, places, Machine(), Console(quiet=True))
+        execute(plan, places, LaunchSettings(), Console(quiet=True))
     assert sum(pauses) == 0
     assert len((places.leaderboards / "tiny.tiny.csv").read_text().splitlines()) == 2
 
 
-def test_publishing_twice_changes_no_byte(plan: Plan, places: Places) -> None:
+def test_publishing_twice_changes_no_byte(plan: Plan, places: Folders) -> None:
     places.leaderboards.mkdir()
     records = [done(job, 0.5) for job in plan.jobs]
-    publish(places, records)
+    update_leaderboards(places, records)
     before = {path: path.read_bytes() for path in places.leaderboards.rglob("*") if path.is_file()}
-    publish(places, list(reversed(records)))
+    update_leaderboards(places, list(reversed(records)))
     assert {path: path.read_bytes() for path in places.leaderboards.rglob("*") if path.is_file()} == before
 
 
-def test_a_job_that_waits_has_no_record(plan: Plan, places: Places) -> None:
+def test_a_job_that_waits_has_no_record(plan: Plan, places: Folders) -> None:
     directory = JobDirectory.of(places.output, plan.jobs[0])
     assert record_of(directory, plan.jobs[0]) is None
     directory.write_job(plan.jobs[0])
@@ -364,7 +367,7 @@ def test_brackets_in_a_reason_are_shown_as_they_are(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO, errno.ENOTCONN], ids=os.strerror)
 def test_a_directory_that_a_file_server_never_gives_costs_its_own_job_only(
-    number: int, plan: Plan, places: Places, monkeypatch: pytest.MonkeyPatch
+    number: int, plan: Plan, places: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unlucky, *others = [JobDirectory.of(places.output, job) for job in plan.jobs]
     by_path = {str(JobDirectory.of(places.output, job).path): job for job in plan.jobs}
@@ -380,6 +383,6 @@ def test_a_directory_that_a_file_server_never_gives_costs_its_own_job_only(
     disk = FailingDisk(monkeypatch, unlucky.path, number)
     disk.failing = True
     options = Options(hang_seconds=0.5, look_seconds=0.1, loggers=())
-    outcome = execute(plan, places, Machine(options=options), Console(quiet=True))
+    outcome = execute(plan, places, LaunchSettings(options=options), Console(quiet=True))
     assert [record.status for record in outcome.records] == ["failed", *["done"] * len(others)]
     assert os.strerror(number) in str(outcome.records[0].reason)

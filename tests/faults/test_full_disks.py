@@ -13,7 +13,7 @@ from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.options import Options
 from asrnn_bench.planning.plan import Plan, Request, make_plan
 from asrnn_bench.planning.suite_files import load_suite
-from asrnn_bench.runner import Machine, Places, execute
+from asrnn_bench.runner import Folders, LaunchSettings, execute
 from asrnn_bench.worker.checkpoints import Checkpoints
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
@@ -39,12 +39,12 @@ def _fill(folder: Path) -> Path:
     return filler
 
 
-def _one_on_another_disk(disk: Path, folder: Path) -> tuple[Plan, Places, JobDirectory]:
+def _one_on_another_disk(disk: Path, folder: Path) -> tuple[Plan, Folders, JobDirectory]:
     """A run of four jobs, and the directory of the last of them, which lies on another file system."""
     suite = folder / "tiny.toml"
     suite.write_text(suite_text(30, models=("antisymmetric", "rnn")))
     plan = make_plan(load_suite(str(suite)), Request())
-    places = Places(folder / "runs", folder / "leaderboards")
+    places = Folders(folder / "runs", folder / "leaderboards")
     unlucky = JobDirectory.of(places.output, plan.jobs[-1])
     unlucky.path.parent.parent.mkdir(parents=True)
     unlucky.path.parent.symlink_to(disk)
@@ -82,7 +82,7 @@ def test_a_disk_that_fills_up_fails_the_job_and_keeps_its_checkpoint(
 def test_a_full_disk_stops_neither_the_runner_nor_the_other_jobs(small_disk: Path, tmp_path: Path) -> None:
     plan, places, unlucky = _one_on_another_disk(small_disk, tmp_path)
     _fill(small_disk)
-    outcome = execute(plan, places, Machine(options=Options(loggers=())), Console(quiet=True))
+    outcome = execute(plan, places, LaunchSettings(options=Options(loggers=())), Console(quiet=True))
     assert [record.status for record in outcome.records] == ["done", "done", "done", "failed"]
     assert "no space left" in str(outcome.records[-1].reason).lower()
     assert not list(unlucky.path.glob("result*"))
@@ -99,7 +99,7 @@ def test_a_full_folder_for_temporary_files_is_no_reason_to_fail(small_disk: Path
 def test_a_folder_that_cannot_be_written_is_an_error_at_once(small_disk: Path, tmp_path: Path) -> None:
     plan, places, unlucky = _one_on_another_disk(small_disk, tmp_path)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    outcome = execute(plan, places, Machine(options=Options(loggers=())), Console(quiet=True))
+    outcome = execute(plan, places, LaunchSettings(options=Options(loggers=())), Console(quiet=True))
     assert [record.status for record in outcome.records] == ["done", "done", "done", "failed"]
     assert "Read-only file system" in str(outcome.records[-1].reason)
     assert not list(unlucky.path.glob("attempts/*"))

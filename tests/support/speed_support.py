@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asrnn_bench.speed.contenders import Contender
-from asrnn_bench.speed.rows import Machine
+from asrnn_bench.speed.rows import MachineDescription
 
-MACHINE = Machine("cpu", "a processor", "AVX2", "2.9.0", "abc")
+MACHINE = MachineDescription("cpu", "a processor", "AVX2", "2.9.0", "abc")
 
 
 def contender(name: str) -> Contender:

@@ -11,7 +11,7 @@ from asrnn.ops.recurrence import Recurrence, Step
 _aten = torch.ops.aten
 
 
-class Activated(Recurrence):
+class VanillaRNN(Recurrence):
     """h_t = f(M h_{t-1} + u_t), M ``[H, H]``; it keeps h_t in place of u_t."""
 
     compiled = Path(__file__).parent.joinpath("c", "activated.c")
@@ -36,7 +36,7 @@ class Activated(Recurrence):
         torch.mm(at.u, at.weights[0], out=at.grads[0])
 
 
-class Rectified(Activated):
+class LeakyReluRNN(VanillaRNN):
     """h_t = f(M h_{t-1} + u_t) with f(a) = a for a > 0, and ``scalars[0]`` times a elsewhere.
 
     The factor 0 makes the rectifier, 1 the identity; it must not be below 0.
@@ -45,29 +45,29 @@ class Rectified(Activated):
     first_scalars = (0.3,)
 
     def activate(self, u: Tensor) -> None:
-        """See :meth:`Activated.activate`."""
+        """See :meth:`VanillaRNN.activate`."""
         _aten.leaky_relu.out(u, self.scalars[0], out=u)
 
     def go_back(self, grad: Tensor, u: Tensor) -> None:
-        """See :meth:`Activated.go_back`."""
+        """See :meth:`VanillaRNN.go_back`."""
         _aten.leaky_relu_backward.grad_input(grad, u, self.scalars[0], True, grad_input=u)
 
 
-class Squashed(Activated):
+class TanhRNN(VanillaRNN):
     """h_t = tanh(M h_{t-1} + u_t)."""
 
     defines = ("SQUASHED",)
 
     def activate(self, u: Tensor) -> None:
-        """See :meth:`Activated.activate`."""
+        """See :meth:`VanillaRNN.activate`."""
         u.tanh_()
 
     def go_back(self, grad: Tensor, u: Tensor) -> None:
-        """See :meth:`Activated.go_back`."""
+        """See :meth:`VanillaRNN.go_back`."""
         _aten.tanh_backward.grad_input(grad, u, grad_input=u)
 
 
-class PartlySquashed(Recurrence):
+class PartlyTanhRNN(Recurrence):
     """h_t = f(M h_{t-1} + u_t), f tanh where the vector is above 0 and the identity elsewhere; it keeps h_t."""
 
     num_vectors = 1
@@ -89,7 +89,7 @@ class PartlySquashed(Recurrence):
         torch.mm(at.u, at.weights[0], out=grad)
 
 
-class _Independent(Activated):
+class _IndependentUnits(VanillaRNN):
     """h_t = f(v * h_{t-1} + u_t), with the vector v in the place of M."""
 
     products = ()
@@ -107,9 +107,9 @@ class _Independent(Activated):
         torch.mul(at.u, at.vectors[0], out=at.grads[0])
 
 
-class IndependentRectified(_Independent, Rectified):
-    """:class:`Rectified` with units that see themselves only, h_t = f(v * h_{t-1} + u_t), v ``[H]``."""
+class IndependentLeakyReluRNN(_IndependentUnits, LeakyReluRNN):
+    """:class:`LeakyReluRNN` with units that see themselves only, h_t = f(v * h_{t-1} + u_t), v ``[H]``."""
 
 
-class IndependentSquashed(_Independent, Squashed):
-    """:class:`Squashed` with units that see themselves only, h_t = tanh(v * h_{t-1} + u_t), v ``[H]``."""
+class IndependentTanhRNN(_IndependentUnits, TanhRNN):
+    """:class:`TanhRNN` with units that see themselves only, h_t = tanh(v * h_{t-1} + u_t), v ``[H]``."""

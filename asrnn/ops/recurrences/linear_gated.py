@@ -12,7 +12,7 @@ _aten = torch.ops.aten
 _NEARLY_LINEAR = 80.0  # from here on log(1 + e^x) is x in float64 too, and e^x still a float32
 
 
-class OneGate(Recurrence):
+class MinGRURecurrence(Recurrence):
     """h_t = h_{t-1} + s (g - h_{t-1}), s = sigmoid(u_s) and g = u_g, of minGRU; it keeps s and g, in this order."""
 
     num_inputs = 2
@@ -59,24 +59,24 @@ class _Positive:
     """A candidate g(u) = u + 1/2 for u >= 0 and sigmoid(u) below, which is above 0."""
 
     def squash(self, u: Tensor, scratch: Tensor) -> None:
-        """See :meth:`OneGate.squash`."""
+        """See :meth:`MinGRURecurrence.squash`."""
         torch.clamp(u, min=0, out=scratch)
         u.sub_(scratch).sigmoid_().add_(scratch)
 
     def go_back(self, grad: Tensor, g: Tensor, scratch: Tensor) -> None:
-        """See :meth:`OneGate.go_back`: the slope is g (1 - g) up to 1/2, where that is 1/4, and 1 above."""
+        """See :meth:`MinGRURecurrence.go_back`: the slope is g (1 - g) up to 1/2, where that is 1/4, and 1 above."""
         torch.gt(g, 0.5, out=scratch).mul_(0.75).mul_(grad)
         _aten.sigmoid_backward.grad_input(grad, g.clamp_(max=0.5), grad_input=g)
         g.add_(scratch)
 
 
-class OneGatePositive(_Positive, OneGate):
-    """:class:`OneGate` with a candidate above 0, g(u) = u + 1/2 for u >= 0 and sigmoid(u) below."""
+class MinGRUPositive(_Positive, MinGRURecurrence):
+    """:class:`MinGRURecurrence` with a candidate above 0, g(u) = u + 1/2 for u >= 0 and sigmoid(u) below."""
 
     defines = ("POSITIVE",)
 
 
-class TwoGates(OneGate):
+class MinLSTMRecurrence(MinGRURecurrence):
     """h_t = h_{t-1} + s (g - h_{t-1}), s = sigmoid(u_i) / (sigmoid(u_f) + sigmoid(u_i)) and g = u_g, of minLSTM.
 
     The inputs are u_f, u_i and u_g. It keeps sigmoid(-u_f), sigmoid(-u_i), g and s.
@@ -103,7 +103,7 @@ class TwoGates(OneGate):
         forget.mul_(towards_odds.neg_())
 
 
-class TwoGatesPositive(_Positive, TwoGates):
-    """:class:`TwoGates` with a candidate above 0, g(u) = u + 1/2 for u >= 0 and sigmoid(u) below."""
+class MinLSTMPositive(_Positive, MinLSTMRecurrence):
+    """:class:`MinLSTMRecurrence` with a candidate above 0, g(u) = u + 1/2 for u >= 0 and sigmoid(u) below."""
 
     defines = ("NORMALIZED", "POSITIVE")

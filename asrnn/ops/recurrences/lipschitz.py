@@ -9,7 +9,7 @@ from asrnn.ops.recurrence import Product, Recurrence, Step
 _aten = torch.ops.aten
 
 
-class LinearResidual(Recurrence):
+class LipschitzEuler(Recurrence):
     """h_t = h_{t-1} + epsilon (A h_{t-1} + y_t), y_t = tanh(W h_{t-1} + u_t), with the weights W and A ``[H, H]``.
 
     It keeps y_t, and has a second slot for A h_{t-1}.

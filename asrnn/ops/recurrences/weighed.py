@@ -9,7 +9,7 @@ from asrnn.ops.recurrence import Recurrence, Step
 _aten = torch.ops.aten
 
 
-class Weighed(Recurrence):
+class FastRNNRecurrence(Recurrence):
     """h_t = a * y_t + c * h_{t-1}, y_t = tanh(M h_{t-1} + u_t), with the vectors a and c; it keeps y_t."""
 
     num_vectors = 2

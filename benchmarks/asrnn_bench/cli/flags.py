@@ -10,7 +10,7 @@ from asrnn_bench.cli.quantities import interval, names, seconds
 from asrnn_bench.files.paths import expanded
 from asrnn_bench.jobs.options import Options, chosen_loggers
 from asrnn_bench.launching.choice import known_launcher
-from asrnn_bench.runner import Machine
+from asrnn_bench.runner import LaunchSettings
 
 WHAT, WHERE, CARE, FOLDERS = "What runs", "Where it runs", "While it runs", "Folders"
 
@@ -88,7 +88,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop
 Strict = Annotated[bool, typer.Option("--strict", help="Exit 1 if a job had no data.")]
 
 
-def machine_of(flags: Mapping[str, Any]) -> Machine:
+def machine_of(flags: Mapping[str, Any]) -> LaunchSettings:
     """Return where and how jobs run, from the flags of a verb that runs some.
 
     Args:
@@ -110,7 +110,7 @@ def machine_of(flags: Mapping[str, Any]) -> Machine:
         keep_checkpoints=flags["keep_checkpoints"],
         loggers=chosen_loggers(names("--logger", flags["logger"] or ["csv"])),
     )
-    return Machine(
+    return LaunchSettings(
         devices=flags["devices"],
         jobs_per_device=flags["jobs_per_device"],
         launcher=known_launcher(flags["launcher"]),

@@ -21,7 +21,7 @@ from asrnn_bench.records.record import Record, without_result
 from asrnn_bench.results.boards import Board, boards
 from asrnn_bench.results.comparison import difference
 from asrnn_bench.results.publishing import Published, bring_up_to_date, update_command
-from asrnn_bench.results.store import Found, Source, by_short_key, merge, read_records, without_curve
+from asrnn_bench.results.store import Source, StoredRecord, by_short_key, merge, read_records, without_curve
 from asrnn_bench.results.tables import board_files, board_table
 from asrnn_bench.runner import found_in, how_it_was_lost
 
@@ -113,20 +113,20 @@ def _source(directory: Path, target: Path, faults: list[str], *, read_all: bool)
     Raises:
         UsageError: there are neither records nor jobs.
     """
-    found: Iterable[Found] = []
+    found: Iterable[StoredRecord] = []
     jobs: list[JobDirectory] = []
     if (directory / "records").is_dir():
         if directory.resolve() == target.resolve():
             return lambda standing: ()
         records, amiss = wait_out(partial(read_records, directory))
-        found = [Found(record) for record in records]
+        found = [StoredRecord(record) for record in records]
         faults += amiss
     else:
         jobs = list(JobDirectory.below(directory))
     if not found and not faults and not jobs:
         raise _nothing(directory)
 
-    def read(standing: Mapping[str, Record]) -> Iterator[Found]:
+    def read(standing: Mapping[str, Record]) -> Iterator[StoredRecord]:
         yield from found
         for job in jobs:
             known = standing.get(job.short_key)
@@ -140,7 +140,7 @@ def _nothing(directory: Path) -> UsageError:
     return UsageError(f"there are no records below {directory}; name a run's --output folder or a leaderboards folder")
 
 
-def _found_in(directory: JobDirectory, known: Record | None, faults: list[str]) -> Iterator[Found]:
+def _found_in(directory: JobDirectory, known: Record | None, faults: list[str]) -> Iterator[StoredRecord]:
     """Yield the record of a job that has ended, unless it is known already to have ended so."""
     try:
         record = directory.result()

@@ -12,7 +12,7 @@ from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.planning.plan import Plan
 from asrnn_bench.records.record import Record
 from asrnn_bench.results.tables import terminal_table
-from asrnn_bench.runner import Machine, Outcome, Places, is_known_to_be_done
+from asrnn_bench.runner import Folders, LaunchSettings, Outcome, is_known_to_be_done
 from asrnn_bench.watching.display import dry_run_table
 from asrnn_bench.watching.estimates import known_paces, plan_seconds
 from asrnn_bench.watching.words import duration
@@ -22,7 +22,7 @@ MOST_SHOWN = 10
 """Jobs that are named after a run; of a thousand that failed for one reason nobody reads all."""
 
 
-def print_plan(plan: Plan, places: Places, machine: Machine, console: Console) -> None:
+def print_plan(plan: Plan, places: Folders, machine: LaunchSettings, console: Console) -> None:
     """Print the jobs of a plan, what is known of their times, and what would be submitted where."""
     launch = machine.launch(plan)
     paces = known_paces(places.output, plan.jobs)
@@ -52,13 +52,13 @@ def _when(seconds: float | None) -> str:
     return "unknown: no job of this kind has run here yet" if seconds is None else f"about {duration(seconds)}"
 
 
-def _may_start(directory: JobDirectory, machine: Machine) -> bool:
+def _may_start(directory: JobDirectory, machine: LaunchSettings) -> bool:
     with suppress(OSError):
         return machine.retry_failed or not directory.is_given_up(machine.options.retries)
     return True
 
 
-def print_outcome(outcome: Outcome, places: Places, console: Console) -> None:
+def print_outcome(outcome: Outcome, places: Folders, console: Console) -> None:
     """Print the leaderboard of a run, why jobs have no score, and where to read on."""
     for fault in outcome.faults:
         console.print(f"warning: {plain(fault)}", soft_wrap=True)
@@ -70,7 +70,7 @@ def print_outcome(outcome: Outcome, places: Places, console: Console) -> None:
     console.print(f"{outcome.started} of {len(outcome.plan.jobs)} jobs were started now.{where}", soft_wrap=True)
 
 
-def print_reasons(records: Sequence[Record], places: Places, console: Console) -> None:
+def print_reasons(records: Sequence[Record], places: Folders, console: Console) -> None:
     """Print why jobs have no score, where the logs of those are that failed, and what tries them again."""
     for reason, labels in _reasons(records).items():
         console.print(f"{_some(labels)}: {reason}", soft_wrap=True)
@@ -98,7 +98,7 @@ def _some(labels: list[str]) -> str:
     return ", ".join(labels[:MOST_SHOWN]) + more
 
 
-def without_data(records: Iterable[Record], places: Places) -> str | None:
+def without_data(records: Iterable[Record], places: Folders) -> str | None:
     """Return a line of the tasks without data that can be fetched, and the command; ``None`` where there are none."""
     tasks = dict.fromkeys(record.job.task.name for record in records if _can_be_fetched(record))
     words = ["asrnn-bench", "prepare", *(["--data-dir", str(places.data_dir)] if places.data_dir else [])]

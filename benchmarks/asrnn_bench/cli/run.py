@@ -44,7 +44,7 @@ from asrnn_bench.files.paths import expanded
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.suite_files import load_suite
-from asrnn_bench.runner import Places, execute, is_known_to_be_done
+from asrnn_bench.runner import Folders, execute, is_known_to_be_done
 from asrnn_data.image_sets import resolve_data_dir
 
 KEPT = (
@@ -114,7 +114,7 @@ def run(
         budget, names("--models", models), names("--tasks", tasks), numbers("--seeds", seeds), max_steps, threads
     )
     plan = make_plan(load_suite(suite), request)
-    places = Places(output, leaderboards, resolve_data_dir(data_dir))
+    places = Folders(output, leaderboards, resolve_data_dir(data_dir))
     machine = machine_of(context.params)
     console = open_console()
     if dry_run:

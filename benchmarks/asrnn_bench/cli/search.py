@@ -46,7 +46,7 @@ from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.planning.plan import Request
 from asrnn_bench.planning.suite_files import load_suite
 from asrnn_bench.planning.trials import search_of
-from asrnn_bench.runner import Places, is_known_to_be_done
+from asrnn_bench.runner import Folders, is_known_to_be_done
 from asrnn_bench.search.climbing import Climb, climb, look
 from asrnn_bench.search.expected_best import curves, curves_csv
 from asrnn_bench.search.halving import SearchPlan, plan_search
@@ -98,7 +98,7 @@ def search(
     found = search_of(spec)
     asked, on = names("--models", models), names("--tasks", tasks)
     plan = plan_search(spec, Request(budget, asked, on, (), max_steps, threads))
-    places = Places(output, leaderboards, resolve_data_dir(data_dir))
+    places = Folders(output, leaderboards, resolve_data_dir(data_dir))
     machine = machine_of(context.params)
     console = open_console()
     console.print(_size_of(plan), soft_wrap=True)
@@ -178,7 +178,7 @@ def _say_who_was_lost(ended: Climb, console: Console) -> None:
                 console.print(f"{group.task} / {group.model}: {ran}{without}", soft_wrap=True)
 
 
-def _write(ended: Climb, places: Places, name: str, same_as: dict[str, str]) -> list[Path]:
+def _write(ended: Climb, places: Folders, name: str, same_as: dict[str, str]) -> list[Path]:
     """Write the trials and the settings beside the jobs, and the curves of equal tuning with the leaderboards."""
     from asrnn_bench.search.picture import write_picture  # matplotlib takes half a second to import
 

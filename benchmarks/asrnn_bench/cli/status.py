@@ -21,7 +21,7 @@ from asrnn_bench.watching.disk_use import disk_use
 from asrnn_bench.watching.display import OTHERS_SECONDS, SHOW_SHARE, TimeToGo, render
 from asrnn_bench.watching.estimates import seconds_to_go
 from asrnn_bench.watching.observer import JobView, Observer, count_states
-from asrnn_bench.watching.tries import repeated
+from asrnn_bench.watching.tries import repeated_attempts
 from asrnn_bench.watching.words import ended_line, size
 
 FOLLOW_SECONDS = 1.0
@@ -83,7 +83,7 @@ def _to_go(views: list[JobView]) -> float | None:
 
 def _print_repeated(observer: Observer, views: list[JobView], directory: Path, console: Console) -> None:
     """Say how many attempts were lost and why, and which jobs needed the most."""
-    found = sorted(repeated(observer, views), key=lambda tries: -tries.attempts)
+    found = sorted(repeated_attempts(observer, views), key=lambda tries: -tries.attempts)
     if not found:
         return
     kinds = Counter(kind for tries in found for kind in tries.why)

@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 from asrnn_bench.files.plain_text import plain
 from asrnn_bench.files.writing import is_there, read_object, replace, sync_folder
-from asrnn_bench.jobs.ends import KINDS, MOST, End, Kind
+from asrnn_bench.jobs.ends import KIND_OF_EXIT_STATUS, LARGEST_AMOUNT, End, EndKind
 from asrnn_bench.machine.hosts import Host, start_of
 
 
@@ -64,8 +64,8 @@ class Attempt:
         code, kind = said.get("returncode"), said.get("kind")
         if not isinstance(code, int) or isinstance(code, bool):
             return None
-        usual: Kind = KINDS.get(code, "killed" if code < 0 else "exception")
-        known = next((each for each in get_args(Kind) if each == kind), usual)
+        usual: EndKind = KIND_OF_EXIT_STATUS.get(code, "killed" if code < 0 else "exception")
+        known = next((each for each in get_args(EndKind) if each == kind), usual)
         step, seconds = (_amount(said.get(name)) for name in ("saved_step", "seconds"))
         return End(code, known, plain(str(said.get("reason") or "")), int(step), seconds)
 
@@ -92,7 +92,7 @@ class Attempt:
 
 def _amount(value: object) -> float:
     """Return a number as it was written, 0 for what is none: a damaged file says nothing."""
-    return float(value) if isinstance(value, int | float) and 0 <= value < MOST else 0.0
+    return float(value) if isinstance(value, int | float) and 0 <= value < LARGEST_AMOUNT else 0.0
 
 
 def own_allocation() -> dict[str, str | int] | None:

@@ -34,8 +34,8 @@ from asrnn_bench.files.plain_text import plain
 from asrnn_bench.files.reading import UnreadableError, read_file
 from asrnn_bench.files.writing import holds, is_there, read_object, replace
 from asrnn_bench.jobs.attempts import Attempt, claim_attempt, list_attempts
-from asrnn_bench.jobs.ends import MOST, End, Kind, decide
-from asrnn_bench.jobs.publication import NAME, publish, published, put_aside
+from asrnn_bench.jobs.ends import LARGEST_AMOUNT, End, EndKind, decide
+from asrnn_bench.jobs.publication import NAME, link_result, published, put_aside
 from asrnn_bench.records.job import Job
 from asrnn_bench.records.record import Record, Status, Weights
 from asrnn_bench.records.texts import LaterVersionError, job_text, read_job, read_record
@@ -45,7 +45,7 @@ LARGEST_WEIGHTS = 1 << 40
 
 State = Literal["waiting", "running", "done", "diverged", "failed", "no-data"]
 
-ENDINGS: dict[Kind, State] = {"no-data": "no-data", **dict.fromkeys(("preempted", "superseded", "done"), "waiting")}
+ENDINGS: dict[EndKind, State] = {"no-data": "no-data", **dict.fromkeys(("preempted", "superseded", "done"), "waiting")}
 """What the end of its last attempt says of a job that has no result; any other end means that it failed."""
 
 _CHECKPOINT = re.compile(r"step-(\d{8,})\.ckpt")
@@ -242,7 +242,7 @@ class JobDirectory:
         """Publish the result and return whether it was the first one; a later one stays in its attempt's folder."""
         own = attempt.path / "result.json"
         replace(own, record.text())
-        return publish(own, self.path)
+        return link_result(own, self.path)
 
     def write_weights(self, attempt: Attempt, content: bytes) -> Weights:
         """Write the selected weights of an attempt, and return what its record says of them.
@@ -412,7 +412,7 @@ def _can_be_shown(name: str, value: Any) -> bool:
     """Return whether a file of progress says something of the right kind; the phase is a word, the rest are numbers."""
     if name == "phase":
         return isinstance(value, str) and len(value) <= 20 and value.isprintable()
-    return isinstance(value, int | float) and (value == 0 or 1e-12 < abs(value) < MOST)
+    return isinstance(value, int | float) and (value == 0 or 1e-12 < abs(value) < LARGEST_AMOUNT)
 
 
 def checkpoint_file(folder: Path, step: int) -> Path:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal[
+EndKind = Literal[
     "done",
     "preempted",
     "killed",
@@ -30,7 +30,7 @@ Kind = Literal[
 EX_DATA, EX_NO_INPUT, EX_NOT_STARTED, EX_SOFTWARE, EX_MEMORY, EX_DISK = 65, 66, 69, 70, 71, 72
 EX_NO_SPACE, EX_PREEMPTED, EX_SUPERSEDED = 74, 75, 76
 
-KINDS: dict[int, Kind] = {
+KIND_OF_EXIT_STATUS: dict[int, EndKind] = {
     EX_DATA: "damaged",
     EX_NO_INPUT: "no-data",
     EX_NOT_STARTED: "not-started",
@@ -43,7 +43,7 @@ KINDS: dict[int, Kind] = {
 }
 """What a worker's exit status says; 0 means done only where there is a result."""
 
-MOST = 10**15
+LARGEST_AMOUNT = 10**15
 """Steps or seconds; what claims to be more is damaged."""
 
 
@@ -52,7 +52,7 @@ class End:
     """How an attempt ended, the step up to which its work is saved, and the seconds that it took."""
 
     returncode: int
-    kind: Kind
+    kind: EndKind
     reason: str
     saved_step: int = 0
     seconds: float = 0.0
@@ -72,7 +72,7 @@ DISK_RETRIES = 6
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 2.0, 300.0
 """Before such a try; each pause is three times the one before, so that they sum up to nine minutes."""
 
-LATER: tuple[Kind, ...] = ("no-data", "no-space", "not-started", "superseded")
+LATER: tuple[EndKind, ...] = ("no-data", "no-space", "not-started", "superseded")
 """What a person mends outside of the job, so that the next run finds out, or what another process has in hand."""
 
 
@@ -93,7 +93,7 @@ def decide(ends: Sequence[End], retries: int) -> Verdict:
     counted = _since_it_got_further(ends)
     if last == "disk":
         return "again" if counted["disk"] <= DISK_RETRIES else "later"
-    allowed: dict[Kind, int] = {
+    allowed: dict[EndKind, int] = {
         "preempted": MOST_PREEMPTIONS,
         "done": MOST_PREEMPTIONS,  # somebody deleted a result that was damaged
         "killed": retries,
@@ -110,8 +110,8 @@ def pause_after(ends: Sequence[End]) -> float:
     return min(FIRST_PAUSE_SECONDS * 3.0 ** (_since_it_got_further(ends)["disk"] - 1), LONGEST_PAUSE_SECONDS)
 
 
-def _since_it_got_further(ends: Sequence[End]) -> Counter[Kind]:
-    furthest, counted = 0, Counter[Kind]()
+def _since_it_got_further(ends: Sequence[End]) -> Counter[EndKind]:
+    furthest, counted = 0, Counter[EndKind]()
     for end in ends:
         if end.saved_step > furthest:
             furthest = end.saved_step

@@ -14,7 +14,7 @@ NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXD
 """What a file system without hard links says; AFS has them within one folder only."""
 
 
-def publish(own: Path, folder: Path) -> bool:
+def link_result(own: Path, folder: Path) -> bool:
     """Publish a complete file as the result of a job directory, and return whether it was the first one.
 
     Args:

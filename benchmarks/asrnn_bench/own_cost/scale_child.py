@@ -14,7 +14,7 @@ from rich.console import Console
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.own_cost.pool_use import measure_pool
 from asrnn_bench.own_cost.synthetic_run import plan_of, write_run, write_suite
-from asrnn_bench.runner import Machine, Places, prepare
+from asrnn_bench.runner import Folders, LaunchSettings, prepare
 from asrnn_bench.watching.display import Display
 from asrnn_bench.watching.observer import Observer
 
@@ -37,7 +37,7 @@ def plan(suite: str, output: str) -> None:
     """Do all that a run does before its first job."""
     planned = plan_of(Path(suite))
     directories = [JobDirectory.of(Path(output), job) for job in planned.jobs]
-    waiting = prepare(planned, directories, Places(Path(output)), Machine())
+    waiting = prepare(planned, directories, Folders(Path(output)), LaunchSettings())
     sys.stderr.write(f"{len(waiting)} to run\n")
 
 

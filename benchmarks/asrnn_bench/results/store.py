@@ -26,14 +26,14 @@ AT_A_TIME = 2000
 """Records with their curves in memory; one takes 25 KiB."""
 
 
-class Found(NamedTuple):
+class StoredRecord(NamedTuple):
     """A record, and the file that holds it elsewhere, such as a job's ``result.json``: its bytes are the record's."""
 
     record: Record
     file: Path | None = None
 
 
-Source = Callable[[Mapping[str, Record]], Iterable[Found]]
+Source = Callable[[Mapping[str, Record]], Iterable[StoredRecord]]
 """What yields records, and may leave out those that stand already; these it is given by twelve digits of their keys."""
 
 
@@ -201,7 +201,7 @@ def add_records(leaderboards: Path, new: Iterable[Record] | Source) -> tuple[lis
     """
     index = Index(leaderboards)
     standing, faults = read_records(leaderboards, with_curves=False, index=index)
-    source = new(by_short_key(standing)) if callable(new) else map(Found, new)
+    source = new(by_short_key(standing)) if callable(new) else map(StoredRecord, new)
     source = iter(source)
     while batch := list(islice(source, AT_A_TIME)):
         merged = merge(standing, [found.record for found in batch])

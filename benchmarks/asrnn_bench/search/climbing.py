@@ -15,7 +15,7 @@ from asrnn_bench.files.folders import alone, make_writable
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.records.job import Job
 from asrnn_bench.records.record import Record
-from asrnn_bench.runner import Machine, Places, record_of, run_jobs
+from asrnn_bench.runner import Folders, LaunchSettings, record_of, run_jobs
 from asrnn_bench.search.halving import Group, SearchPlan, Trial
 
 
@@ -68,7 +68,7 @@ class Climb:
         return not self.alive or self.rung >= self.plan.rungs
 
 
-def climb(plan: SearchPlan, places: Places, machine: Machine, console: Console) -> Climb:
+def climb(plan: SearchPlan, places: Folders, machine: LaunchSettings, console: Console) -> Climb:
     """Run a search, or what is left of it, and return what its trials came to.
 
     Raises:
@@ -91,7 +91,7 @@ def climb(plan: SearchPlan, places: Places, machine: Machine, console: Console) 
     return found
 
 
-def look(plan: SearchPlan, places: Places) -> Climb:
+def look(plan: SearchPlan, places: Folders) -> Climb:
     """Return how far a search has come, without running anything.
 
     That is the first rung with a job that has no end, or else the last one with any job.
@@ -108,7 +108,7 @@ def look(plan: SearchPlan, places: Places) -> Climb:
             return found
 
 
-def record_if_any(job: Job, places: Places) -> Record | None:
+def record_if_any(job: Job, places: Folders) -> Record | None:
     """Return the record of a job that has ended, after one look; none of one whose directory cannot be read."""
     with suppress(OSError):
         return record_of(_directory(job, places), job)
@@ -125,7 +125,7 @@ def _heading(found: Climb, jobs: int) -> str:
     )
 
 
-def _ended(jobs: Sequence[Job], records: Sequence[Record], places: Places) -> dict[str, Record]:
+def _ended(jobs: Sequence[Job], records: Sequence[Record], places: Folders) -> dict[str, Record]:
     """Return the records of the jobs that have ended.
 
     What a runner says of one that came to no result is no finding: the directory says whether it has ended, or has its
@@ -139,7 +139,7 @@ def _ended(jobs: Sequence[Job], records: Sequence[Record], places: Places) -> di
     return found
 
 
-def _hand_over(found: Climb, places: Places) -> None:
+def _hand_over(found: Climb, places: Folders) -> None:
     """Put the checkpoints of the rung before where the jobs of this one begin; one that has none begins anew."""
     if found.rung == 0:
         return
@@ -153,5 +153,5 @@ def _hand_over(found: Climb, places: Places) -> None:
                     directory.take_checkpoint(earlier)
 
 
-def _directory(job: Job, places: Places) -> JobDirectory:
+def _directory(job: Job, places: Folders) -> JobDirectory:
     return JobDirectory.of(places.output, job)

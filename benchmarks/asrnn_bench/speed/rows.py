@@ -15,7 +15,7 @@ from asrnn_bench.speed.sizes import Size
 
 
 @dataclass(frozen=True)
-class Machine:
+class MachineDescription:
     """Where the rows were measured."""
 
     device: str
@@ -25,7 +25,7 @@ class Machine:
     commit: str
 
     @classmethod
-    def described(cls, answer: Mapping[str, Any]) -> "Machine":
+    def described(cls, answer: Mapping[str, Any]) -> "MachineDescription":
         """Return the machine of an answer to ``describe``."""
         facts = answer["environment"]
         name = facts["accelerator"] if answer["device"] == "cuda" else facts["cpu"]
@@ -100,7 +100,12 @@ COLUMNS = {
 
 
 def make_rows(
-    machine: Machine, threads: int, size: Size, contenders: Sequence[Contender], timed: Mapping[str, Any], side: int
+    machine: MachineDescription,
+    threads: int,
+    size: Size,
+    contenders: Sequence[Contender],
+    timed: Mapping[str, Any],
+    side: int,
 ) -> list[Row]:
     """Return the rows of one size from the answer to ``time``, ``side`` that of the square product in it."""
     seconds: Mapping[str, Sequence[float]] = timed["seconds"]
@@ -123,7 +128,9 @@ def make_rows(
     return rows
 
 
-def failed_rows(machine: Machine, threads: int, size: Size, contenders: Sequence[Contender], reason: str) -> list[Row]:
+def failed_rows(
+    machine: MachineDescription, threads: int, size: Size, contenders: Sequence[Contender], reason: str
+) -> list[Row]:
     """Return rows that say why there are no numbers."""
     return [replace(_plain_row(machine, threads, size, one), reason=reason) for one in contenders]
 
@@ -156,7 +163,7 @@ def as_mapping(row: Row) -> dict[str, Any]:
     return {field.name: getattr(row, field.name) for field in fields(row)}
 
 
-def _plain_row(machine: Machine, threads: int, size: Size, contender: Contender) -> Row:
+def _plain_row(machine: MachineDescription, threads: int, size: Size, contender: Contender) -> Row:
     return Row(
         device=machine.device,
         threads=threads if machine.device == "cpu" else None,

@@ -10,7 +10,16 @@ from asrnn_bench.speed.contenders import Contender
 from asrnn_bench.speed.growth import GROWTH_COLUMNS, growth_rows
 from asrnn_bench.speed.plan import SpeedPlan
 from asrnn_bench.speed.process import ChildError, ask
-from asrnn_bench.speed.rows import COLUMNS, Machine, Row, as_mapping, csv_text, failed_rows, make_rows, with_memory
+from asrnn_bench.speed.rows import (
+    COLUMNS,
+    MachineDescription,
+    Row,
+    as_mapping,
+    csv_text,
+    failed_rows,
+    make_rows,
+    with_memory,
+)
 from asrnn_bench.speed.sizes import Size
 
 Say = Callable[[str, str], None]
@@ -29,7 +38,7 @@ class Session:
         self.plan, self.folder, self.say = plan, folder, say
         self.rows: list[Row] = []
         self.grown: list[Row] = []
-        self.machine = Machine.described(ask("describe", plan.threads[-1], {"on_cpu": plan.on_cpu}))
+        self.machine = MachineDescription.described(ask("describe", plan.threads[-1], {"on_cpu": plan.on_cpu}))
         on_cpu = self.machine.device == "cpu"
         self.contenders = [one for one in plan.contenders if on_cpu or not one.own_process]  # others are the CPU's
 

@@ -5,11 +5,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from asrnn_bench.jobs.attempts import Attempt
-from asrnn_bench.jobs.ends import KINDS, Kind
+from asrnn_bench.jobs.ends import KIND_OF_EXIT_STATUS, EndKind
 from asrnn_bench.jobs.handover import STOP_SIGNALS
 
 
-def explain(attempt: Attempt, code: int, *, memory_ran_out: bool) -> tuple[Kind, str]:
+def explain(attempt: Attempt, code: int, *, memory_ran_out: bool) -> tuple[EndKind, str]:
     """Return the kind of an attempt's end, and its reason.
 
     Args:
@@ -20,8 +20,8 @@ def explain(attempt: Attempt, code: int, *, memory_ran_out: bool) -> tuple[Kind,
     number = -code if code < 0 else code - 128 if code > 128 else 0
     if code == 0:
         return "no-result", "ended with exit status 0 and no result"
-    if code in KINDS:
-        return KINDS[code], f"ended with exit status {code}"
+    if code in KIND_OF_EXIT_STATUS:
+        return KIND_OF_EXIT_STATUS[code], f"ended with exit status {code}"
     if number == signal.SIGKILL and memory_ran_out:
         return "out-of-memory", "killed by Linux, as memory ran out"
     if number in STOP_SIGNALS:

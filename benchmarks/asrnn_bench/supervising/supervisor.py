@@ -20,7 +20,7 @@ from asrnn_bench.files.disk_errors import is_passing, wait_out
 from asrnn_bench.files.writing import is_there
 from asrnn_bench.jobs.attempts import Attempt
 from asrnn_bench.jobs.directory import JobDirectory
-from asrnn_bench.jobs.ends import EX_PREEMPTED, End, Kind, decide, pause_after
+from asrnn_bench.jobs.ends import EX_PREEMPTED, End, EndKind, decide, pause_after
 from asrnn_bench.jobs.handover import ATTEMPT_VARIABLE, KEEP_BUFFERS, LONGEST_START_SECONDS, STOP_SIGNALS, Rank
 from asrnn_bench.jobs.options import Options
 from asrnn_bench.launching.slurm.ranks import ASK_SIGNAL, end_ranks, rank_command
@@ -68,7 +68,7 @@ class Supervisor:
         self._stopping = False
         self._attempt: Attempt | None = None
         self._processes: list[Process] = []
-        self._ended_for: tuple[Kind, str] | None = None  # why this supervisor ended the worker
+        self._ended_for: tuple[EndKind, str] | None = None  # why this supervisor ended the worker
         self._first_code: int | None = None  # of the first process that ended; the others end because of it
         self._deadline: float | None = None
         self._killed_at: float | None = None
@@ -234,7 +234,7 @@ class Supervisor:
             self._stopping = True
             self._end("preempted", "asked to stop")
 
-    def _end(self, kind: Kind, reason: str) -> None:
+    def _end(self, kind: EndKind, reason: str) -> None:
         self._ended_for = (kind, reason)
         self._deadline = AWAKE() + self.options.grace_seconds
         for process in self._processes:
@@ -327,7 +327,7 @@ class Supervisor:
         attempt.write_end(end, details, insist=kind in ("hang", "time-limit") or killed_rank)
         return end
 
-    def _new_end(self, code: int, kind: Kind, reason: str) -> End:
+    def _new_end(self, code: int, kind: EndKind, reason: str) -> End:
         return End(code, kind, reason, self.directory.saved_step(), AWAKE() - self._began)
 
     def _could_not_start(self, attempt: Attempt, error: Exception) -> Started:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from asrnn_bench.records.job import Job
-from asrnn_bench.watching.estimates import START_SECONDS, Kind, Pace, job_seconds, seconds_around, seconds_to_go
+from asrnn_bench.watching.estimates import START_SECONDS, JobKind, Pace, job_seconds, seconds_around, seconds_to_go
 from asrnn_bench.watching.observer import JobView, Observer, count_states
 from asrnn_bench.watching.tables import grids, running_table
 from asrnn_bench.watching.words import duration, ended_lines, ranges, summary
@@ -174,7 +174,7 @@ def render(
 
 
 def dry_run_table(
-    jobs: Sequence[Job], done: Sequence[bool], paces: dict[Kind, Pace], images: set[str], width: int
+    jobs: Sequence[Job], done: Sequence[bool], paces: dict[JobKind, Pace], images: set[str], width: int
 ) -> RenderableType:
     """Return the plan as a table: a row for each task and model, with its seeds or trials and the time of one job.
 

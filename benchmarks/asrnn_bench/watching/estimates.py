@@ -20,7 +20,7 @@ MOST_AROUND_SECONDS = 600.0
 
 FITTING_ROUNDS = 20
 
-Kind = tuple[str, str, int | None, int, int]
+JobKind = tuple[str, str, int | None, int, int]
 """What jobs of about the same speed share: task, model, hidden size, batch size, threads."""
 
 
@@ -32,18 +32,18 @@ class Pace:
     around_seconds: float = START_SECONDS
 
 
-def kind_of(job: Job) -> Kind:
+def kind_of(job: Job) -> JobKind:
     """Return the kind of a job."""
     return job.task.name, job.model.name, job.model.hidden_size, job.training.batch_size, job.threads
 
 
-def known_paces(output: Path, jobs: Iterable[Job]) -> dict[Kind, Pace]:
+def known_paces(output: Path, jobs: Iterable[Job]) -> dict[JobKind, Pace]:
     """Return the pace of each kind of ``jobs`` that has a result below ``output``.
 
     One result of a kind is read, so that the plan of a large run stays quick. What a job takes beside its training is
     the median of what these took: the first ones of a run wait for imports that the others share.
     """
-    steps: dict[Kind, float] = {}
+    steps: dict[JobKind, float] = {}
     starts: list[float] = []
     for kind, job in {kind_of(job): job for job in jobs}.items():
         for folder in _folders(JobDirectory.of(output, job).path.parent):
@@ -84,13 +84,13 @@ def seconds_around(directory: JobDirectory, attempt: int | None, train_seconds: 
     return around if 0 <= around <= MOST_AROUND_SECONDS else None
 
 
-def job_seconds(job: Job, paces: dict[Kind, Pace]) -> float | None:
+def job_seconds(job: Job, paces: dict[JobKind, Pace]) -> float | None:
     """Estimate how long a job takes; ``None`` where none of its kind is known."""
     pace = paces.get(kind_of(job))
     return None if pace is None else pace.around_seconds + pace.step_seconds * job.training.steps
 
 
-def plan_seconds(jobs: Sequence[Job], paces: dict[Kind, Pace], slots: int) -> float | None:
+def plan_seconds(jobs: Sequence[Job], paces: dict[JobKind, Pace], slots: int) -> float | None:
     """Estimate how long jobs take together; ``None`` unless every kind among them is known."""
     times = [job_seconds(job, paces) for job in jobs]
     known = [time for time in times if time is not None]

@@ -10,7 +10,7 @@ from asrnn_bench.watching.observer import JobView, Observer
 
 
 @dataclass(frozen=True)
-class Tries:
+class RepeatedAttempts:
     """A job that was started more than once: how often, and how the attempts ended that came to nothing."""
 
     view: JobView
@@ -28,7 +28,7 @@ class Tries:
         return f"{self.view.job.label}: {self.attempts} attempts: {counted or 'no reason is known'}{last}"
 
 
-def repeated(observer: Observer, views: list[JobView]) -> Iterator[Tries]:
+def repeated_attempts(observer: Observer, views: list[JobView]) -> Iterator[RepeatedAttempts]:
     """Yield the jobs that took more than one attempt; those that came to their result at the first are not read."""
     for directory, view in zip(observer.directories, views, strict=True):
         if view.attempt == 1 or view.attempts in (0, 1):
@@ -37,7 +37,9 @@ def repeated(observer: Observer, views: list[JobView]) -> Iterator[Tries]:
             attempts = directory.attempts()
             ends = [end for attempt in attempts if (end := _lost(attempt, view)) is not None]
             if len(attempts) > 1:
-                yield Tries(view, len(attempts), tuple(kind for kind, _ in ends), ends[-1][1] if ends else None)
+                yield RepeatedAttempts(
+                    view, len(attempts), tuple(kind for kind, _ in ends), ends[-1][1] if ends else None
+                )
 
 
 def _lost(attempt: Attempt, view: JobView) -> tuple[str, str] | None:

@@ -36,7 +36,7 @@ class DamagedCheckpointError(Exception):
 
 
 @dataclass(frozen=True)
-class Found:
+class LoadedCheckpoint:
     """The newest checkpoint that can be used: its file, its step, whether it is the ``last`` or the ``previous`` one.
 
     Without one training starts from ``scratch``; ``refused`` says why newer ones cannot be used.
@@ -114,7 +114,7 @@ class Checkpoints(CheckpointIO):
         _remove(Path(path))
         _remove(digest_file(Path(path)))
 
-    def newest(self) -> Found:
+    def newest(self) -> LoadedCheckpoint:
         """Return the newest checkpoint that can be used."""
         refused: list[str] = []
         for place, step in enumerate(sorted(checkpoint_steps(self.folder), reverse=True)):
@@ -125,10 +125,10 @@ class Checkpoints(CheckpointIO):
             except DamagedCheckpointError as error:
                 refused.append(str(error))
             else:
-                return Found(self.path(step), step, "last" if place == 0 else "previous", refused)
-        return Found(refused=refused)
+                return LoadedCheckpoint(self.path(step), step, "last" if place == 0 else "previous", refused)
+        return LoadedCheckpoint(refused=refused)
 
-    def tidy(self, found: Found | None = None) -> None:
+    def tidy(self, found: LoadedCheckpoint | None = None) -> None:
         """Make the folder, remove what a killed process left half written, and put aside what could not be used.
 
         Args:

@@ -9,7 +9,7 @@ from torch import Tensor
 from asrnn_bench.worker.collectives import gather
 
 
-class Verdicts(Callback):
+class CorrectAnswers(Callback):
     """Collects what :meth:`asrnn.SequenceClassifier.test_step` returns."""
 
     def __init__(self) -> None:

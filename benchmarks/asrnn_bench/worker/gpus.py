@@ -35,7 +35,7 @@ class TorchGpus:
         return str(len(self.models)) if self.models else "none"
 
 
-def look(torch: Any, only: int | None = None) -> TorchGpus:
+def usable_gpus(torch: Any, only: int | None = None) -> TorchGpus:
     """Return what torch sees in this process, after a computation on each GPU.
 
     Args:
@@ -107,7 +107,7 @@ def require_promised(local_rank: int, variables: Mapping[str, str] = os.environ)
         return
     import torch
 
-    seen = look(torch, only=local_rank)
+    seen = usable_gpus(torch, only=local_rank)
     if len(seen.models) < promised:
         raise DeviceError(
             f"{count_gpus(promised)} promised to this job on {os.uname().nodename} and torch sees {seen.count}"
@@ -147,7 +147,7 @@ def main() -> int:
     end_with_parent()
     import torch
 
-    sys.stdout.write(json.dumps(asdict(look(torch)), allow_nan=False) + "\n")
+    sys.stdout.write(json.dumps(asdict(usable_gpus(torch)), allow_nan=False) + "\n")
     return 0
 
 

@@ -28,7 +28,7 @@ from asrnn_bench.jobs.ends import (
     EX_PREEMPTED,
     EX_SOFTWARE,
     EX_SUPERSEDED,
-    KINDS,
+    KIND_OF_EXIT_STATUS,
     End,
 )
 from asrnn_bench.jobs.handover import ATTEMPT_VARIABLE, CORES_VARIABLE, WORKER_VARIABLE, Rank, end_with_parent
@@ -107,7 +107,9 @@ def _claim(directory: JobDirectory) -> Attempt | int:
 
 
 def _write_end(directory: JobDirectory, attempt: Attempt, status: int, reason: str | None, seconds: float) -> None:
-    attempt.write_end(End(status, KINDS.get(status, "done"), reason or "", directory.saved_step(), seconds))
+    attempt.write_end(
+        End(status, KIND_OF_EXIT_STATUS.get(status, "done"), reason or "", directory.saved_step(), seconds)
+    )
 
 
 def _become_worker(directory: JobDirectory, job: Job, rank: Rank) -> StopRequest:

@@ -32,7 +32,7 @@ from asrnn_bench.records.record import Cost, Record, Scores
 from asrnn_bench.worker.baselines import Chance, LogisticRegression
 from asrnn_bench.worker.beats import Beats
 from asrnn_bench.worker.checkpoints import Checkpoints
-from asrnn_bench.worker.correct_answers import Verdicts
+from asrnn_bench.worker.correct_answers import CorrectAnswers
 from asrnn_bench.worker.loggers import make_loggers
 from asrnn_bench.worker.progress import Progress
 from asrnn_bench.worker.provenance import environment
@@ -131,7 +131,7 @@ def train(
     selection = Selection(attempt.path / "metrics.jsonl" if first else None)
     resumption = Resumption(directory, attempt, checkpoints, options, stop, job.training.rung)
     loggers = make_loggers(options.loggers, attempt.path, job) if first else []
-    verdicts = Verdicts()
+    verdicts = CorrectAnswers()
     trainer = build_trainer(job, [selection, progress, verdicts, resumption], options, checkpoints, loggers)
     stop.check()
     reason = None
@@ -277,7 +277,7 @@ def _scores(
     module: SequenceClassifier,
     data: SequenceDataModule,
     selection: Selection,
-    verdicts: Verdicts,
+    verdicts: CorrectAnswers,
 ) -> Scores:
     """Return what the selected weights score; they are tested once, on every sample of the test set."""
     best = selection.best

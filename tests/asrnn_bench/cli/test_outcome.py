@@ -13,7 +13,7 @@ from asrnn_bench.cli.outcome import print_outcome
 from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.suite_files import load_suite
 from asrnn_bench.records.record import without_result
-from asrnn_bench.runner import Outcome, Places
+from asrnn_bench.runner import Folders, Outcome
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_log_that_cannot_be_found_is_left_out_of_what_is_said_of_a_run(
 ) -> None:
     plan = make_plan(load_suite(str(tiny_suite)), Request())
     records = [without_result(job, "failed", "it cannot be read") for job in plan.jobs]
-    print_outcome(Outcome(plan, records, 0, []), Places(), Console(width=200))
+    print_outcome(Outcome(plan, records, 0, []), Folders(), Console(width=200))
     said = capfd.readouterr().out
     assert "it cannot be read" in said
     assert "log of" not in said

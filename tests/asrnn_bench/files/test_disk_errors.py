@@ -15,7 +15,7 @@ from asrnn_bench.files.writing import is_there, read_object
 from asrnn_bench.jobs.directory import JobDirectory, checkpoint_steps
 from asrnn_bench.jobs.ends import EX_DATA, EX_DISK, EX_NO_INPUT, EX_NO_SPACE, EX_SOFTWARE
 from asrnn_bench.jobs.handover import ATTEMPT_VARIABLE
-from asrnn_bench.jobs.publication import publish
+from asrnn_bench.jobs.publication import link_result
 from asrnn_bench.records.job import Job
 from asrnn_bench.worker import main as worker
 
@@ -104,11 +104,11 @@ def test_a_link_that_fails_is_no_reason_for_another_way_to_publish(
 
     monkeypatch.setattr(os, "link", fail)
     with pytest.raises(OSError, match=os.strerror(number)):
-        publish(own, tmp_path)
+        link_result(own, tmp_path)
     assert not (tmp_path / "result").exists()
     monkeypatch.setattr(os, "link", link)
-    assert publish(own, tmp_path)
-    assert not publish(own, tmp_path)
+    assert link_result(own, tmp_path)
+    assert not link_result(own, tmp_path)
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV])
@@ -121,7 +121,7 @@ def test_a_file_system_without_links_has_one(number: int, tmp_path: Path, monkey
         raise error_of(number)
 
     monkeypatch.setattr(os, "link", fail)
-    assert publish(own, tmp_path)
+    assert link_result(own, tmp_path)
     assert JobDirectory(tmp_path).is_done()
 
 

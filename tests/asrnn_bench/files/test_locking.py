@@ -48,11 +48,11 @@ def test_a_file_system_without_flock_costs_a_run_one_warning(
     error: Exception, tmp_path: Path, tiny_suite: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     _refuse(monkeypatch, error)
-    monkeypatch.setattr(runner.Machine, "launch", lambda self, plan: _Launch())
+    monkeypatch.setattr(runner.LaunchSettings, "launch", lambda self, plan: _Launch())
     monkeypatch.setattr(runner, "admit", lambda waiting, *_: [directory for directory, _ in waiting])
-    places = runner.Places(tmp_path / "runs", tmp_path / "leaderboards")
+    places = runner.Folders(tmp_path / "runs", tmp_path / "leaderboards")
     plan = make_plan(load_suite(str(tiny_suite)), Request())
-    outcome = runner.execute(plan, places, runner.Machine(options=Options(loggers=())), Console(highlight=False))
+    outcome = runner.execute(plan, places, runner.LaunchSettings(options=Options(loggers=())), Console(highlight=False))
     assert len(outcome.records) == len(plan.jobs)
     assert capsys.readouterr().out.count("cannot be locked") == 1
     assert not (places.output / ".holder").exists()

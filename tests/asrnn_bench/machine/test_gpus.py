@@ -13,7 +13,7 @@ from bench_support import one_line
 from asrnn.errors import DeviceError
 from asrnn_bench.machine import gpus
 from asrnn_bench.machine.gpus import NamedGpus, named_gpus, read_visible
-from asrnn_bench.worker.gpus import TorchGpus, ask_torch, look, require_named, require_promised
+from asrnn_bench.worker.gpus import TorchGpus, ask_torch, require_named, require_promised, usable_gpus
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def _torch(
     ],
 )
 def test_torch_is_asked_to_compute_on_each_gpu(torch: Any, models: tuple[str, ...], reason: str) -> None:
-    assert look(torch) == TorchGpus("2.9", models, reason)
+    assert usable_gpus(torch) == TorchGpus("2.9", models, reason)
 
 
 def test_the_error_of_a_deferred_call_is_torchs_own() -> None:
@@ -176,8 +176,8 @@ def test_the_error_of_a_deferred_call_is_torchs_own() -> None:
 
 
 def test_a_rank_computes_on_its_own_gpu_alone() -> None:
-    assert look(_torch(2, broken=1), only=0).models == ("model 0", "model 1")
-    assert look(_torch(2, broken=1), only=1).models == ("model 0",)
+    assert usable_gpus(_torch(2, broken=1), only=0).models == ("model 0", "model 1")
+    assert usable_gpus(_torch(2, broken=1), only=1).models == ("model 0",)
 
 
 STAND_IN = """

@@ -10,7 +10,7 @@ from asrnn_bench.records.job import Job
 from asrnn_bench.results import publishing
 from asrnn_bench.results.comparison import difference
 from asrnn_bench.results.publishing import BusyError, bring_up_to_date, update_command
-from asrnn_bench.results.store import Found, path_of
+from asrnn_bench.results.store import StoredRecord, path_of
 
 
 def test_a_folder_that_stays_held_is_said_with_the_command_for_later(
@@ -33,7 +33,7 @@ def test_a_results_own_bytes_become_its_record(tmp_path: Path, jobs: list[Job]) 
     result.write_bytes(record.text().replace("\n", "\r\n").encode())
     boards = tmp_path / "boards"
     boards.mkdir()
-    bring_up_to_date(boards, lambda standing: [Found(record, result)])
+    bring_up_to_date(boards, lambda standing: [StoredRecord(record, result)])
     assert path_of(boards, record).read_bytes() == result.read_bytes()
     result.write_text("{}")
     assert bring_up_to_date(boards, []).records[0].test_accuracy == 0.5

@@ -14,7 +14,7 @@ from asrnn_bench.records.job import Job
 from asrnn_bench.records.record import READABLE_SCHEMAS, SCHEMA_VERSION, Record, without_result
 from asrnn_bench.records.texts import read_record
 from asrnn_bench.results import store
-from asrnn_bench.results.store import Found, add_records, merge, read_records, write_records
+from asrnn_bench.results.store import StoredRecord, add_records, merge, read_records, write_records
 
 
 def test_records_come_back_as_they_were(tmp_path: Path, jobs: list[Job]) -> None:
@@ -97,9 +97,9 @@ def test_a_source_is_told_which_records_stand(tmp_path: Path, jobs: list[Job]) -
     write_records(tmp_path, [done(jobs[0], 0.5), without_result(jobs[1], "failed", "why")])
     told: list[Mapping[str, Record]] = []
 
-    def source(standing: Mapping[str, Record]) -> list[Found]:
+    def source(standing: Mapping[str, Record]) -> list[StoredRecord]:
         told.append(standing)
-        return [Found(done(jobs[1], 0.5))]
+        return [StoredRecord(done(jobs[1], 0.5))]
 
     found, _ = add_records(tmp_path, source)
     assert [{key: record.status for key, record in each.items()} for each in told] == [

@@ -15,7 +15,7 @@ from asrnn_bench.jobs.options import Options
 from asrnn_bench.planning.plan import Plan
 from asrnn_bench.records.job import Job
 from asrnn_bench.records.record import without_result
-from asrnn_bench.runner import Machine, Outcome, Places, records_of
+from asrnn_bench.runner import Folders, LaunchSettings, Outcome, records_of
 from asrnn_bench.search import climbing
 from asrnn_bench.search.climbing import Climb, climb, look
 from asrnn_bench.search.halving import SearchPlan
@@ -34,7 +34,7 @@ class Stage:
         self.ran: list[list[tuple[str, int, int]]] = []
         self.began: list[int] = []
 
-    def __call__(self, plan: Plan, places: Places, machine: Machine, console: Console) -> Outcome:
+    def __call__(self, plan: Plan, places: Folders, machine: LaunchSettings, console: Console) -> Outcome:
         assert machine.join  # the search itself holds the folder
         directories = [JobDirectory.of(places.output, job) for job in plan.jobs]
         new = [(d, j) for d, j in zip(directories, plan.jobs, strict=True) if not d.is_done()]
@@ -66,23 +66,25 @@ def by_number(job: Job) -> Score:
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> Places:
-    return Places(tmp_path / "runs", tmp_path / "leaderboards")
+def places(tmp_path: Path) -> Folders:
+    return Folders(tmp_path / "runs", tmp_path / "leaderboards")
 
 
 def play(
     plan: SearchPlan,
-    places: Places,
+    places: Folders,
     monkeypatch: pytest.MonkeyPatch,
     score: Callable[[Job], Score] = by_number,
     options: Options | None = None,
 ) -> tuple[Climb, Stage]:
     stage = Stage(score)
     monkeypatch.setattr(climbing, "run_jobs", stage)
-    return climb(plan, places, Machine(options=options or Options()), QUIET), stage
+    return climb(plan, places, LaunchSettings(options=options or Options()), QUIET), stage
 
 
-def test_the_best_third_of_each_model_climbs(plan: SearchPlan, places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_third_of_each_model_climbs(
+    plan: SearchPlan, places: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found, stage = play(plan, places, monkeypatch)
     assert stage.ran == [
         [(model, number, 3) for model in ("rnn", "gru") for number in (1, 2, 3, 4, 5)],
@@ -94,14 +96,14 @@ def test_the_best_third_of_each_model_climbs(plan: SearchPlan, places: Places, m
 
 
 def test_a_rung_begins_at_the_checkpoints_of_the_one_before(
-    plan: SearchPlan, places: Places, monkeypatch: pytest.MonkeyPatch
+    plan: SearchPlan, places: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, stage = play(plan, places, monkeypatch)
     assert stage.began == [0] * 10 + [3] * 4 + [6] * 2
 
 
 def test_a_rung_whose_checkpoint_is_lost_begins_anew(
-    plan: SearchPlan, places: Places, monkeypatch: pytest.MonkeyPatch
+    plan: SearchPlan, places: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def losing(job: Job) -> Score:
         for file in places.output.glob("**/*.ckpt*"):
@@ -116,17 +118,17 @@ def test_a_rung_whose_checkpoint_is_lost_begins_anew(
 
 
 def test_checkpoints_go_when_all_is_over_unless_they_are_kept(
-    plan: SearchPlan, places: Places, monkeypatch: pytest.MonkeyPatch
+    plan: SearchPlan, places: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     play(plan, places, monkeypatch)
     assert not list(places.output.glob("**/*.ckpt"))
-    again = Places(places.output.with_name("kept"), places.leaderboards)
+    again = Folders(places.output.with_name("kept"), places.leaderboards)
     play(plan, again, monkeypatch, options=Options(keep_checkpoints=True))
     assert len(list(again.output.glob("**/*.ckpt"))) == 10 + 2 * 4 + 2 * 2  # those of a rung, and what it began with
 
 
 def test_a_second_start_runs_nothing_again_and_comes_to_the_same(
-    plan: SearchPlan, places: Places, monkeypatch: pytest.MonkeyPatch
+    plan: SearchPlan, places: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, _ = play(plan, places, monkeypatch)
     second, stage = play(plan, places, monkeypatch, lambda job: 0.9)
@@ -136,9 +138,9 @@ def test_a_second_start_runs_nothing_again_and_comes_to_the_same(
 
 @pytest.mark.parametrize("rung", [0, 1, 2])
 def test_an_interrupted_search_goes_on_where_it_was(
-    rung: int, plan: SearchPlan, places: Places, monkeypatch: pytest.MonkeyPatch
+    rung: int, plan: SearchPlan, places: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    undisturbed, _ = play(plan, Places(places.output.with_name("undisturbed")), monkeypatch)
+    undisturbed, _ = play(plan, Folders(places.output.with_name("undisturbed")), monkeypatch)
     left = [7, 3, 1][rung]
 
     def interrupted(job: Job) -> Score:
@@ -159,7 +161,7 @@ def test_an_interrupted_search_goes_on_where_it_was(
 
 
 def test_only_what_has_ended_decides_who_goes_on(
-    plan: SearchPlan, places: Places, monkeypatch: pytest.MonkeyPatch
+    plan: SearchPlan, places: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A job that was lost from outside may still come to the best score; the other model does not wait for it."""
     lost = {("rnn", 2)}
@@ -177,25 +179,25 @@ def test_only_what_has_ended_decides_who_goes_on(
 
 
 def test_a_result_that_another_runner_publishes_meanwhile_counts(
-    plan: SearchPlan, places: Places, monkeypatch: pytest.MonkeyPatch
+    plan: SearchPlan, places: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """This runner saw the job without an end, and its result came before it asked again."""
 
     class LateToSee(Stage):
-        def __call__(self, plan: Plan, places: Places, machine: Machine, console: Console) -> Outcome:
+        def __call__(self, plan: Plan, places: Folders, machine: LaunchSettings, console: Console) -> Outcome:
             outcome = super().__call__(plan, places, machine, console)
             unseen = [without_result(record.job, "failed", "ended from outside") for record in outcome.records]
             return replace(outcome, records=unseen)
 
     stage = LateToSee(by_number)
     monkeypatch.setattr(climbing, "run_jobs", stage)
-    found = climb(plan, places, Machine(), QUIET)
+    found = climb(plan, places, LaunchSettings(), QUIET)
     assert {result.record.status for result in found.results} == {"done"}
     assert stage.ran[-1] == [("rnn", 5, 12), ("gru", 5, 12)]
 
 
 def test_failed_trials_are_shown_and_the_others_go_on(
-    plan: SearchPlan, places: Places, monkeypatch: pytest.MonkeyPatch
+    plan: SearchPlan, places: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def score(job: Job) -> Score:
         bad = job.model.name == "gru" and number_of(job) != 2
@@ -208,7 +210,7 @@ def test_failed_trials_are_shown_and_the_others_go_on(
 
 
 def test_a_model_without_any_score_ends_at_its_first_rung(
-    plan: SearchPlan, places: Places, monkeypatch: pytest.MonkeyPatch
+    plan: SearchPlan, places: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found, stage = play(plan, places, monkeypatch, lambda job: None)
     assert len(stage.ran) == 1
@@ -218,11 +220,11 @@ def test_a_model_without_any_score_ends_at_its_first_rung(
 
 
 def test_a_search_keeps_a_second_one_out_between_its_rungs(
-    plan: SearchPlan, places: Places, monkeypatch: pytest.MonkeyPatch
+    plan: SearchPlan, places: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def another(job: Job) -> Score:
         with pytest.raises(UsageError, match="runs jobs in"):
-            climb(plan, places, Machine(), QUIET)
+            climb(plan, places, LaunchSettings(), QUIET)
         return by_number(job)
 
     play(plan, places, monkeypatch, another)

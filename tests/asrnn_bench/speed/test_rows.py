@@ -10,7 +10,16 @@ from speed_support import MACHINE, contender, timed
 
 from asrnn_bench.speed.column_page import write_column_page
 from asrnn_bench.speed.growth import GROWTH_COLUMNS
-from asrnn_bench.speed.rows import COLUMNS, Machine, Row, as_mapping, csv_text, failed_rows, make_rows, with_memory
+from asrnn_bench.speed.rows import (
+    COLUMNS,
+    MachineDescription,
+    Row,
+    as_mapping,
+    csv_text,
+    failed_rows,
+    make_rows,
+    with_memory,
+)
 from asrnn_bench.speed.sizes import Size
 from asrnn_bench.speed.tables import remarks
 
@@ -41,7 +50,7 @@ def test_a_row_has_the_median_the_least_and_what_they_are_compared_with(rows: li
 
 
 def test_a_row_of_a_gpu_has_no_threads() -> None:
-    gpu = Machine("cuda", "a GPU", "AVX2", "2.9", "")
+    gpu = MachineDescription("cuda", "a GPU", "AVX2", "2.9", "")
     rows = make_rows(gpu, 2, SIZE, CONTENDERS, timed({"nn.LSTM": [1.0]}), 100)
     assert {row.threads for row in rows} == {None}
     assert {row.product_gflops for row in rows} == {None}

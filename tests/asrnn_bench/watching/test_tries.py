@@ -7,7 +7,7 @@ from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.ends import End
 from asrnn_bench.records.job import Job
 from asrnn_bench.watching.observer import Observer
-from asrnn_bench.watching.tries import repeated
+from asrnn_bench.watching.tries import repeated_attempts
 
 
 def test_jobs_of_more_than_one_attempt_say_why(tmp_path: Path, jobs: list[Job]) -> None:
@@ -25,7 +25,7 @@ def test_jobs_of_more_than_one_attempt_say_why(tmp_path: Path, jobs: list[Job]) 
         failed.claim().write_end(End(70, "exception", "ValueError: no"))
     running.claim()
     observer = Observer(directories, jobs[:4])
-    first, second = repeated(observer, observer.look())
+    first, second = repeated_attempts(observer, observer.look())
     assert (first.attempts, first.why, first.last_reason) == (3, ("preempted", "killed"), "killed by signal 9")
     assert first.line == f"{jobs[1].label}: 3 attempts: preempted, killed; the last: killed by signal 9"
     assert second.line == f"{jobs[2].label}: 2 attempts: exception (2); the last: ValueError: no"
@@ -38,5 +38,5 @@ def test_an_attempt_that_ended_without_a_word_was_killed(tmp_path: Path, jobs: l
         assert directory.claim() == Attempt(number, directory.path / "attempts" / f"{number:03d}")
     (directory.path / "attempts" / "001" / "claim.json").unlink()
     observer = Observer([directory], jobs[:1])
-    (found,) = repeated(observer, observer.look())
+    (found,) = repeated_attempts(observer, observer.look())
     assert found.why == ("killed",)  # the first; the second one runs

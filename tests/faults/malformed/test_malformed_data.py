@@ -20,7 +20,7 @@ from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.launching.choice import Launch
 from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.suite_files import load_suite
-from asrnn_bench.runner import Machine, Places, execute
+from asrnn_bench.runner import Folders, LaunchSettings, execute
 from asrnn_data import archives, image_sets, prepare, sources
 from asrnn_data.image_sets import IMAGE_SETS, ImageSet, check_images, images_present
 from asrnn_data.sources import load_images
@@ -135,8 +135,8 @@ def test_the_jobs_of_damaged_data_fail_at_once_and_the_others_run(
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(damage(b"what was published") if name == file else b"right")
     monkeypatch.setattr(runner, "choose_launch", lambda *_, **__: Launch(publish_everything, 1, "one at a time"))
-    places = Places(tmp_path / "runs", tmp_path / "leaderboards", tmp_path / "data")
-    outcome = execute(make_plan(load_suite(str(path)), Request()), places, Machine(), Console(quiet=True))
+    places = Folders(tmp_path / "runs", tmp_path / "leaderboards", tmp_path / "data")
+    outcome = execute(make_plan(load_suite(str(path)), Request()), places, LaunchSettings(), Console(quiet=True))
     by_task = {(record.job.task.name, record.status) for record in outcome.records}
     assert by_task == {("permuted-mnist", "done"), ("pixel-cifar10", "failed")}
     assert outcome.started == 3

@@ -18,7 +18,7 @@ from typing import Any
 from asrnn.errors import UsageError
 from asrnn_bench.files.disk_errors import is_passing
 from asrnn_bench.jobs.directory import JobDirectory
-from asrnn_bench.jobs.ends import EX_PREEMPTED, End, Kind
+from asrnn_bench.jobs.ends import EX_PREEMPTED, End, EndKind
 from asrnn_bench.jobs.handover import JOBS_PER_DEVICE_VARIABLE
 from asrnn_bench.jobs.options import Options
 from asrnn_bench.launching.ray.cluster import RayRequest, connected, first_line
@@ -126,7 +126,7 @@ class _Ended:
     """A task that has ended, what Ray says of it, and since when that is known."""
 
     task: _Task
-    kind: Kind
+    kind: EndKind
     reason: str
     since: float
 
@@ -197,7 +197,7 @@ class _Tasks:
         ended, _ = self._ray.wait(references, num_returns=len(references), timeout=POLL_SECONDS, fetch_local=False)
         return list(ended)
 
-    def _outcome(self, reference: Any, task: _Task) -> tuple[Kind, str]:
+    def _outcome(self, reference: Any, task: _Task) -> tuple[EndKind, str]:
         """Return what became of a task that has ended; no reason where its supervisor is done with the job."""
         failures = self._ray.exceptions
         try:
@@ -222,7 +222,7 @@ class _Tasks:
             list(directory.path.iterdir())  # has NFS look again instead of answering from its cache
         return directory.is_done()
 
-    def _lost(self, task: _Task, kind: Kind, reason: str) -> None:
+    def _lost(self, task: _Task, kind: EndKind, reason: str) -> None:
         """Write down that a task ended and its job did not, and start it again where that may help.
 
         Raises:
@@ -240,7 +240,7 @@ class _Tasks:
                 self.waiting.append(directory)
         self._losses[directory] = losses
 
-    def _write_end(self, task: _Task, kind: Kind, reason: str) -> None:
+    def _write_end(self, task: _Task, kind: EndKind, reason: str) -> None:
         """Say how the attempts of a lost task ended, which nobody else can: the next one would wait for them."""
         for attempt in task.directory.attempts()[task.before :]:
             if attempt.ended() is None:

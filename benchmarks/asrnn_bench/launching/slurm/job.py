@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from asrnn_bench.files.disk_errors import is_passing
 from asrnn_bench.jobs.directory import JobDirectory
-from asrnn_bench.jobs.ends import End, Kind, decide
+from asrnn_bench.jobs.ends import End, EndKind, decide
 from asrnn_bench.launching.slurm.commands import Seen, Task
 
 MISSES_BEFORE_LOST = 2
@@ -115,7 +115,7 @@ class SlurmJob:
                 self.directory.wait(f"submitted again: {reason}")
         return self.losses > MOST_LOSSES
 
-    def _has_tried(self, kind: Kind, reason: str) -> bool:
+    def _has_tried(self, kind: EndKind, reason: str) -> bool:
         """Return whether an attempt was made, and give the last one an end where its supervisor had no time to."""
         attempts = self.directory.attempts()
         if len(attempts) <= self.attempts:
@@ -135,7 +135,7 @@ class SlurmJob:
         return True
 
 
-def _kind(seen: Seen | None) -> Kind:
+def _kind(seen: Seen | None) -> EndKind:
     """Return what Slurm's word for an end means for an attempt that could not say so itself."""
     if seen is not None and seen.state == "OUT_OF_MEMORY":
         return "out-of-memory"
