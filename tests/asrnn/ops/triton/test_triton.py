@@ -106,9 +106,9 @@ def test_everything_imports_without_triton() -> None:
     program = """
 import sys
 sys.modules["triton"] = None
-from asrnn.ops import ahead_of_time, triton_kernels, triton_reach, triton_runner
-assert not triton_kernels.INSTALLED and not triton_kernels.interpreted()
-print(triton_reach._why_no_triton())
+from asrnn.ops.triton import ahead_of_time, kernels, reach, runner
+assert not kernels.INSTALLED and not kernels.interpreted()
+print(reach._why_no_triton())
 try:
     ahead_of_time.table()
 except Exception as error:
