@@ -1,13 +1,17 @@
-"""AntisymmetricRNN: Euler steps of an ODE whose Jacobian has nearly imaginary eigenvalues."""
+"""The AntisymmetricRNN: Euler steps of an ODE whose Jacobian has nearly imaginary eigenvalues."""
 
 from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from asrnn.cells.base import State
 from asrnn.cells.once_a_scan import once_a_scan
-from asrnn.cells.parts.euler import EulerCell
-from asrnn.cells.parts.hyperparameters import non_negative
+from asrnn.cells.parts.fused import FusedCell
+from asrnn.cells.parts.hyperparameters import non_negative, positive
+from asrnn.cells.parts.initialization import hidden_weight, input_weight, zero_bias
+from asrnn.ops import Operands, Recurrence, Residual
 
 
 def antisymmetric_matrix(entries: Tensor, size: int) -> Tensor:
@@ -22,21 +26,21 @@ def diffused(matrix: Tensor, gamma: float) -> Tensor:
     return matrix - gamma * torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
 
 
-class Antisymmetric(EulerCell):
-    """The AntisymmetricRNN with diffusion.
+class Antisymmetric(FusedCell):
+    r"""The AntisymmetricRNN with diffusion.
 
-    h_t = h_{t-1} + epsilon tanh((A - gamma I) h_{t-1} + V x_t + b),   A = U - U^T
+    .. math::
+        h_t = h_{t-1} + \epsilon \tanh\big((A - \gamma I) h_{t-1} + V x_t + b\big), \qquad A = U - U^\top
 
-    Equation 12 of Chang et al., ICLR 2019, arXiv 1902.09689, with W_h the strictly upper triangular U: the
-    paper counts the n(n-1)/2 entries of A as its parameters, and so does ``weight_hh``.
+    Equation 12 of Chang et al., ICLR 2019, arXiv 1902.09689. U is strictly upper triangular: the paper counts the
+    n(n-1)/2 entries of A as its parameters, and so does ``weight_hh``.
 
     Args:
         input_size: I, the paper's m.
         hidden_size: H, the paper's n.
         epsilon: the step size of the Euler method, above 0.
-        gamma: the diffusion, 0 or above; at 0 the Euler method is unstable, as eigenvalues are imaginary.
-        sigma_w: the entries of U are drawn from N(0, sigma_w^2/n); the spectral radius of A is then
-            about 2 sigma_w.
+        gamma: the diffusion, 0 or above. At 0 the eigenvalues are imaginary, and the Euler method is unstable.
+        sigma_w: the entries of U are drawn from N(0, sigma_w^2/n). The spectral radius of A is then about 2 sigma_w.
 
     Shapes: ``weight_ih`` V ``[H, I]``, ``weight_hh`` U ``[H (H - 1) / 2]``, ``bias`` b ``[H]``.
     """
@@ -45,6 +49,7 @@ class Antisymmetric(EulerCell):
     family: ClassVar[str] = "ode"
     paper: ClassVar[str] = "Chang et al., ICLR 2019, arXiv 1902.09689"
     year: ClassVar[int] = 2019
+    recurrence_class: ClassVar[type[Recurrence]] = Residual
 
     def __init__(
         self,
@@ -55,16 +60,36 @@ class Antisymmetric(EulerCell):
         gamma: float = 0.01,
         sigma_w: float = 1.0,
     ) -> None:
-        super().__init__(
-            input_size,
-            hidden_size,
-            epsilon=epsilon,
-            sigma_w=sigma_w,
-            weight_hh=(hidden_size * (hidden_size - 1) // 2,),
-        )
+        super().__init__(input_size, hidden_size)
+        self.epsilon = positive("epsilon", epsilon)
         self.gamma = non_negative("gamma", gamma)
+        rows = self.recurrence_class.num_inputs * hidden_size
+        self.weight_ih = input_weight(rows, input_size)
+        self.weight_hh = hidden_weight(*self.weight_hh_shape(), hidden_size=hidden_size, sigma_w=sigma_w)
+        self.bias = zero_bias(rows)
+
+    def weight_hh_shape(self) -> tuple[int, ...]:
+        """Return the shape of the numbers that the recurrent weight is made of."""
+        return (self.hidden_size * (self.hidden_size - 1) // 2,)
 
     @once_a_scan
     def recurrent_weight(self) -> Tensor:
         """The matrix A - gamma I, ``[H, H]``."""
         return diffused(antisymmetric_matrix(self.weight_hh, self.hidden_size), self.gamma)
+
+    def project(self, x: Tensor) -> Tensor:
+        """Compute V x + b, ``[..., I]`` to ``[..., H]``."""
+        return F.linear(x, self.weight_ih, self.bias)
+
+    def step(self, u: Tensor, state: State) -> State:
+        """Take one Euler step, ``u`` and h ``[B, H]``."""
+        (h,) = state
+        return (h + self.epsilon * torch.tanh(u + h @ self.recurrent_weight.T),)
+
+    def recurrence(self) -> Recurrence:
+        """Return the recurrence with the step size epsilon."""
+        return self.recurrence_class(self.epsilon)
+
+    def operands(self, x: Tensor, state: State) -> Operands:
+        """Return the input, V, b, the state and A - gamma I."""
+        return Operands(x, self.weight_ih, self.bias, state, (self.recurrent_weight,))

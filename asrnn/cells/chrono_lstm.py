@@ -16,21 +16,23 @@ def forget_bias(quantile: Tensor, t_max: float) -> Tensor:
 
 
 class ChronoLSTM(LSTM):
-    """The LSTM with chrono initialisation.
+    r"""The LSTM with chrono initialisation: its ``step`` is that of :class:`asrnn.cells.lstm.LSTM`.
 
-    b_f = log U(1, t_max - 1),   b_i = -b_f
+    .. math::
+        b_f = \log \, U(1, t_{max} - 1), \qquad b_i = -b_f \\
+        c_t = f \circ c_{t-1} + i \circ g, \qquad h_t = o \circ \tanh(c_t)
 
-    c_t = f * c_{t-1} + i * g,   h_t = o * tanh(c_t),   the gates as in :class:`asrnn.cells.lstm.LSTM`
-
-    Tallec and Ollivier, ICLR 2018, arXiv 1804.11188: without input, a unit forgets over 1/(1 - sigmoid(b_f)) steps,
-    which start uniform between 2 and t_max. torch adds two biases, so ``bias_ih`` holds the drawn ones and ``bias_hh``
-    holds 0; all other biases are 0, and the weights start as the LSTM's do.
+    Tallec and Ollivier, ICLR 2018, arXiv 1804.11188. Without input, a unit forgets over 1/(1 - sigmoid(b_f)) steps.
+    At the start this time is uniform between 2 and t_max. torch adds two biases, so ``bias_ih`` holds the drawn ones
+    and ``bias_hh`` holds 0. All other biases are 0, and the weights start as the LSTM's do.
 
     Args:
         input_size: I.
         hidden_size: H.
-        t_max: how many steps dependencies may span, at least 3; the length of the sequences where no more is known.
+        t_max: how many steps dependencies may span, at least 3. Use the length of the sequences if no more is known.
         sigma_w: the entries of W are drawn from N(0, sigma_w^2/H).
+
+    Shapes: those of ``torch.nn.LSTM``, in ``layer``: V ``[4 H, I]``, W ``[4 H, H]``, b_ih and b_hh ``[4 H]``.
 
     Raises:
         ModelError: a hyper-parameter is not in its range.

@@ -10,29 +10,31 @@ from torch.nn import functional as F
 from asrnn.cells.base import State
 from asrnn.cells.parts.fused import FusedCell
 from asrnn.cells.parts.hyperparameters import positive
-from asrnn.cells.parts.uniform import uniform
+from asrnn.cells.parts.initialization import uniform
 from asrnn.ops import Operands, Recurrence
 from asrnn.ops.recurrences.oscillators import CoupledOscillators
 
 
 class CoRNN(FusedCell):
-    """The coupled oscillatory RNN; y is where the oscillators are, z how fast they move.
+    r"""The coupled oscillatory RNN: y is the position of the oscillators, z their velocity.
 
-    z_t = z_{t-1} + dt (tanh(W y_{t-1} + W_z z_{t-1} + V x_t + b) - gamma y_{t-1} - epsilon z_{t-1})
+    .. math::
+        z_t &= z_{t-1} + \Delta t \big(\tanh(W y_{t-1} + W_z z_{t-1} + V x_t + b)
+            - \gamma y_{t-1} - \epsilon z_{t-1}\big) \\
+        y_t &= y_{t-1} + \Delta t \, z_t
 
-    y_t = y_{t-1} + dt z_t
-
-    Rusch and Mishra, ICLR 2021, arXiv 2010.00951, damped explicitly as in the authors' code. A readout sees y.
+    Rusch and Mishra, ICLR 2021, arXiv 2010.00951, with explicit damping as in the authors' code. The readout sees y.
     Without the tanh, a step is stable if and only if dt^2 gamma + 2 dt epsilon < 4 and dt epsilon < 2. The default
-    hyper-parameters are the authors' for noise-padded CIFAR-10. It starts as their code for this task does, as
-    torch's linear layers: W and W_z from U(-1/sqrt(H), 1/sqrt(H)), V and b from U(-1/sqrt(I), 1/sqrt(I)).
+    hyper-parameters are the authors' for noise-padded CIFAR-10. The initialisation is that of their code for this
+    task, which is that of torch's linear layers: W and W_z from U(-1/sqrt(H), 1/sqrt(H)), V and b from
+    U(-1/sqrt(I), 1/sqrt(I)).
 
     Args:
         input_size: I.
         hidden_size: H.
         dt: the time step, above 0.
-        gamma: the oscillators' stiffness, a frequency squared, above 0.
-        epsilon: their damping, above 0.
+        gamma: the stiffness of the oscillators, a squared frequency, above 0.
+        epsilon: the damping, above 0.
 
     Shapes: ``weight_ih`` V ``[H, I]``, ``weight_hy`` W and ``weight_hz`` W_z ``[H, H]``, ``bias`` b ``[H]``.
     """

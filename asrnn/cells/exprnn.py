@@ -7,27 +7,33 @@ import torch
 from torch import Tensor, nn
 
 from asrnn.cells.antisymmetric import antisymmetric_matrix
+from asrnn.cells.base import State
 from asrnn.cells.once_a_scan import once_a_scan
 from asrnn.cells.parts.hyperparameters import one_of
-from asrnn.cells.parts.modrelu_cell import ModReLUCell
+from asrnn.cells.parts.initialization import uniform
+from asrnn.cells.parts.modrelu import ModReLUCell, mod_relu
 from asrnn.cells.parts.orthogonal import block_rotations, exponential
-from asrnn.cells.parts.uniform import uniform
+from asrnn.ops import Recurrence
+from asrnn.ops.recurrences.modrelu import ModReLU
 
 
 class ExpRNN(ModReLUCell):
-    """The exponential RNN.
+    r"""The exponential RNN: its recurrent matrix is the exponential of an antisymmetric one, so it is orthogonal.
 
-    h_t = modReLU(B h_{t-1} + V x_t; b),   B = exp(A),   A = U - U^T
+    .. math::
+        h_t = \mathrm{modReLU}(B h_{t-1} + V x_t; b), \qquad B = \exp(A), \qquad A = U - U^\top
 
-    Lezcano-Casado and Martinez-Rubio, ICML 2019, arXiv 1901.08428; their program has B^T in B's place. The base of the
-    exponential is I and stays there: the base that moves in training (dtriv) is another way to learn the same cell. It
-    starts as their code does: V from N(0, 2/I), b from U(-0.01, 0.01), and A of 2 x 2 blocks that turn pairs of units.
+    Lezcano-Casado and Martinez-Rubio, ICML 2019, arXiv 1901.08428. Their program has B^T in place of B. The base of
+    the exponential is I and does not move; a base that moves in training (dtriv) is another way to learn the same cell.
+    The initialisation is that of their code: V from N(0, 2/I), b from U(-0.01, 0.01), and A of 2 x 2 blocks, each of
+    which rotates a pair of units.
 
     Args:
         input_size: I.
         hidden_size: H.
-        init: how A starts. ``cayley``, theirs for pixel MNIST, turns each pair by up to 1 radian under the exponential,
-            ``henaff``, theirs for the copying task, by any angle: :func:`asrnn.cells.parts.orthogonal.block_rotations`.
+        init: how A starts. ``cayley``, the authors' for pixel MNIST, rotates each pair by up to 1 radian under the
+            exponential; ``henaff``, theirs for the copying task, by any angle. See
+            :func:`asrnn.cells.parts.orthogonal.block_rotations`.
 
     Shapes: ``weight_ih`` V ``[H, I]``, ``weight_hh`` U ``[H (H - 1) / 2]``, ``bias`` b ``[H]``.
 
@@ -40,6 +46,7 @@ class ExpRNN(ModReLUCell):
     paper: ClassVar[str] = "Lezcano-Casado and Martinez-Rubio, ICML 2019, arXiv 1901.08428"
     year: ClassVar[int] = 2019
     structured: ClassVar[tuple[str, ...]] = ("weight_hh",)
+    recurrence_class: ClassVar[type[Recurrence]] = ModReLU
 
     def __init__(self, input_size: int, hidden_size: int, *, init: str = "cayley") -> None:
         init = one_of("init", init, ("cayley", "henaff"))
@@ -55,3 +62,8 @@ class ExpRNN(ModReLUCell):
     def recurrent_weight(self) -> Tensor:
         """The orthogonal matrix B, ``[H, H]``."""
         return exponential(antisymmetric_matrix(self.weight_hh, self.hidden_size))
+
+    def step(self, u: Tensor, state: State) -> State:
+        """Advance by one time step, ``u`` and h ``[B, H]``."""
+        (h,) = state
+        return (mod_relu(u + h @ self.recurrent_weight.T, self.bias),)

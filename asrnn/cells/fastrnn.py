@@ -16,19 +16,21 @@ from asrnn.ops.recurrences.weighed import FastRNNRecurrence
 
 
 class FastRNN(FusedCell):
-    """The FastRNN.
+    r"""The vanilla RNN with a residual connection, both weighted by learnt numbers.
 
-    h_t = sigmoid(alpha) tanh(W h_{t-1} + V x_t + b) + sigmoid(beta) h_{t-1}
+    .. math::
+        h_t = \sigma(\alpha) \tanh(W h_{t-1} + V x_t + b) + \sigma(\beta) h_{t-1}
 
-    Kusupati et al., NeurIPS 2018, arXiv 1901.02358; alpha and beta are learnt, one number each. It starts as
-    the authors' code does, V and W from N(0, 0.1^2), b 1, sigmoid(alpha) 0.05 and sigmoid(beta) 0.95, but that the
-    deviation of W is 1/sqrt(H) from H = 100 on: their 0.1 would have the spectral radius of W grow with H, beyond 1.
+    Kusupati et al., NeurIPS 2018, arXiv 1901.02358. Alpha and beta are one learnt number each. The initialisation is
+    that of the authors' code: V and W from N(0, 0.1^2), b 1, sigmoid(alpha) 0.05 and sigmoid(beta) 0.95. One thing
+    differs: from H = 100 on, the standard deviation of W is 1/sqrt(H). With 0.1 the spectral radius of W would grow
+    with H beyond 1.
 
     Args:
         input_size: I.
         hidden_size: H.
-        alpha: where alpha starts, any number; sigmoid(alpha) weighs what is new.
-        beta: where beta starts, any number; sigmoid(beta) weighs what was there.
+        alpha: the initial alpha, any number. sigmoid(alpha) weights the new part.
+        beta: the initial beta, any number. sigmoid(beta) weights the old state.
 
     Shapes: ``weight_ih`` V ``[H, I]``, ``weight_hh`` W ``[H, H]``, ``bias`` b ``[H]``, ``alpha`` and ``beta`` ``[1]``.
     """

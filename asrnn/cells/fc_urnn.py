@@ -5,27 +5,32 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from asrnn.cells.base import State
 from asrnn.cells.once_a_scan import once_a_scan
 from asrnn.cells.parts.complex_cell import ComplexCell
 from asrnn.cells.parts.fourier_unitary import draw_angles, draw_reflections, fourier_unitary
+from asrnn.cells.parts.modrelu import complex_mod_relu
 from asrnn.cells.parts.orthogonal import exponential, skew_hermitian
+from asrnn.ops import Recurrence
+from asrnn.ops.recurrences.modrelu import ComplexModReLU
 
 
 class FCURNN(ComplexCell):
-    """The full-capacity uRNN, with N complex units.
+    r"""The full-capacity unitary RNN, with N complex units: its matrix may be any unitary one.
 
-    h_t = modReLU(W h_{t-1} + V x_t; b),   W = W_0 exp(A),   A = -A^H
+    .. math::
+        h_t = \mathrm{modReLU}(W h_{t-1} + V x_t; b), \qquad W = W_0 \exp(A), \qquad A = -A^H
 
-    Wisdom et al., NeurIPS 2016, arXiv 1611.00035. They move W along the unitary group by an update of its own, with its
-    own learning rate; here A is free and learnt by any optimiser, which is the same cell on another path. It starts as
-    theirs does: W_0, which stays, is a random matrix of the uRNN's family
+    Wisdom et al., NeurIPS 2016, arXiv 1611.00035. The authors move W along the unitary group by an update of its own,
+    with its own learning rate. Here A is free and any optimiser learns it: the same cell, learnt on another path. The
+    initialisation is theirs: W_0, which is fixed, is a random matrix of the uRNN's family
     (:func:`asrnn.cells.parts.fourier_unitary.fourier_unitary`), A is 0, and V, b and the learnt h_0 are the uRNN's.
 
     Args:
         input_size: I.
         hidden_size: N, the number of complex units.
 
-    Shapes: ``weight_ih`` V ``[2 N, I]``, ``weight_hh`` the numbers that A is made of ``[N, N]``
+    Shapes: ``weight_ih`` V ``[2 N, I]``, ``weight_hh`` the real numbers that A is made of ``[N, N]``
     (:func:`asrnn.cells.parts.orthogonal.skew_hermitian`), ``bias`` b ``[N]``, ``initial_h`` h_0 ``[2 N]``.
     """
 
@@ -34,6 +39,7 @@ class FCURNN(ComplexCell):
     paper: ClassVar[str] = "Wisdom et al., NeurIPS 2016, arXiv 1611.00035"
     year: ClassVar[int] = 2016
     structured: ClassVar[tuple[str, ...]] = ("weight_hh",)
+    recurrence_class: ClassVar[type[Recurrence]] = ComplexModReLU
 
     base: Tensor
 
@@ -48,3 +54,9 @@ class FCURNN(ComplexCell):
     def recurrent_weight(self) -> Tensor:
         """The unitary matrix W, complex, ``[N, N]``."""
         return torch.view_as_complex(self.base) @ exponential(skew_hermitian(self.weight_hh))
+
+    def step(self, u: Tensor, state: State) -> State:
+        """Advance by one time step, ``u`` ``[B, 2 N]``, the real and imaginary parts of h ``[B, N]`` each."""
+        u_re, u_im = u.chunk(2, dim=-1)
+        recurrent = torch.complex(*state) @ self.recurrent_weight.T
+        return complex_mod_relu(u_re + recurrent.real, u_im + recurrent.imag, self.bias)

@@ -2,18 +2,25 @@
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from asrnn.cells.parts.euler import EulerCell
+from asrnn.cells.base import State
+from asrnn.cells.parts.fused import FusedCell
+from asrnn.cells.parts.hyperparameters import positive
+from asrnn.cells.parts.initialization import hidden_weight, input_weight, zero_bias
+from asrnn.ops import Operands, Recurrence, Residual
 
 
-class Feedback(EulerCell):
-    """The RNN with feedback.
+class Feedback(FusedCell):
+    r"""The RNN with feedback.
 
-    h_t = h_{t-1} + epsilon tanh(W h_{t-1} + V x_t + b)
+    .. math::
+        h_t = h_{t-1} + \epsilon \tanh(W h_{t-1} + V x_t + b)
 
-    The second row of Figure 1 of Chang et al., ICLR 2019, arXiv 1902.09689. With W antisymmetric it is the
-    paper's Equation 10; W is free here, so states may grow or decay exponentially.
+    The second row of Figure 1 of Chang et al., ICLR 2019, arXiv 1902.09689. With an antisymmetric W it is the paper's
+    Equation 10. Here W is free, so states may grow or decay exponentially.
 
     Args:
         input_size: I, the paper's m.
@@ -28,13 +35,28 @@ class Feedback(EulerCell):
     family: ClassVar[str] = "ode"
     paper: ClassVar[str] = "Chang et al., ICLR 2019, arXiv 1902.09689"
     year: ClassVar[int] = 2019
+    recurrence_class: ClassVar[type[Recurrence]] = Residual
 
     def __init__(self, input_size: int, hidden_size: int, *, epsilon: float = 0.01, sigma_w: float = 1.0) -> None:
-        super().__init__(
-            input_size, hidden_size, epsilon=epsilon, sigma_w=sigma_w, weight_hh=(hidden_size, hidden_size)
-        )
+        super().__init__(input_size, hidden_size)
+        self.epsilon = positive("epsilon", epsilon)
+        self.weight_ih = input_weight(hidden_size, input_size)
+        self.weight_hh = hidden_weight(hidden_size, hidden_size, hidden_size=hidden_size, sigma_w=sigma_w)
+        self.bias = zero_bias(hidden_size)
 
-    @property
-    def recurrent_weight(self) -> Tensor:
-        """The matrix W, ``[H, H]``."""
-        return self.weight_hh
+    def project(self, x: Tensor) -> Tensor:
+        """Compute V x + b, ``[..., I]`` to ``[..., H]``."""
+        return F.linear(x, self.weight_ih, self.bias)
+
+    def step(self, u: Tensor, state: State) -> State:
+        """Take one Euler step, ``u`` and h ``[B, H]``."""
+        (h,) = state
+        return (h + self.epsilon * torch.tanh(u + h @ self.weight_hh.T),)
+
+    def recurrence(self) -> Recurrence:
+        """Return the recurrence with the step size epsilon."""
+        return self.recurrence_class(self.epsilon)
+
+    def operands(self, x: Tensor, state: State) -> Operands:
+        """Return the input, V, b, the state and W."""
+        return Operands(x, self.weight_ih, self.bias, state, (self.weight_hh,))

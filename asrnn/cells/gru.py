@@ -12,20 +12,23 @@ from asrnn.ops.recurrences.gru import GatedRecurrentUnit
 
 
 class GRU(TorchLayerCell):
-    """The gated recurrent unit.
+    r"""The gated recurrent unit.
 
-    (r, z) = sigmoid(W_{r,z} h_{t-1} + b_{hh} + V_{r,z} x_t + b_{ih})
+    .. math::
+        (r, z) &= \sigma(W_{r,z} h_{t-1} + b_{hh} + V_{r,z} x_t + b_{ih}) \\
+        n &= \tanh\big(r \circ (W_n h_{t-1} + b_{hn}) + V_n x_t + b_{in}\big) \\
+        h_t &= (1 - z) \circ n + z \circ h_{t-1}
 
-    n = tanh(r * (W_n h_{t-1} + b_hn) + V_n x_t + b_in),   h_t = (1 - z) * n + z * h_{t-1}
-
-    Cho et al., EMNLP 2014, arXiv 1406.1078, as ``torch.nn.GRU`` computes it: the reset gate r acts on the
-    product with W_n, not on h, and the rows of r, z and n are stacked in this order. It starts as in
-    Appendix C of Chang et al., ICLR 2019, arXiv 1902.09689.
+    Cho et al., EMNLP 2014, arXiv 1406.1078, as ``torch.nn.GRU`` computes it: the reset gate r acts on the product with
+    W_n, not on h, and the rows are stacked in the order r, z, n. The initialisation is that of Appendix C of Chang et
+    al., ICLR 2019, arXiv 1902.09689.
 
     Args:
         input_size: I.
         hidden_size: H.
         sigma_w: the entries of W are drawn from N(0, sigma_w^2/H).
+
+    Shapes: those of ``torch.nn.GRU``, in ``layer``: V ``[3 H, I]``, W ``[3 H, H]``, b_ih and b_hh ``[3 H]``.
     """
 
     version: ClassVar[int] = 2

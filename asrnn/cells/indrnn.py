@@ -11,8 +11,7 @@ from asrnn.cells.base import State
 from asrnn.cells.once_a_scan import once_a_scan
 from asrnn.cells.parts.fused import FusedCell
 from asrnn.cells.parts.hyperparameters import one_of, positive
-from asrnn.cells.parts.initialization import zero_bias
-from asrnn.cells.parts.uniform import narrow_input_weight
+from asrnn.cells.parts.initialization import narrow_input_weight, zero_bias
 from asrnn.ops import Operands, Recurrence
 from asrnn.ops.recurrences.activated import IndependentLeakyReluRNN, IndependentTanhRNN
 from asrnn.shapes import positive_size
@@ -21,16 +20,17 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "tanh
 
 
 class IndRNN(FusedCell):
-    """One layer of the independently recurrent neural network.
+    r"""One layer of the independently recurrent neural network: each unit sees only itself.
 
-    h_t = f(u * h_{t-1} + V x_t + b),   u = U tanh(v),   U = mag^(1/num_steps)
+    .. math::
+        h_t = f(u \circ h_{t-1} + V x_t + b), \qquad u = U \tanh(v), \qquad U = \mathrm{mag}^{1/\mathrm{num\_steps}}
 
-    Li et al., CVPR 2018, arXiv 1803.04831. With |u| below U, no gradient grows by more than ``mag`` over ``num_steps``
-    steps. The authors clamp u after each step of the optimiser; here u is a smooth function of the free v, so that no
-    gradient is cut off at the bound and nothing is changed behind the optimiser's back. The cell is the same, and its
-    way to learn another one. Units meet only through the input of a further layer, and the published results are of six
-    layers with batch normalisation. The default bound is the authors' for pixel MNIST. It starts as their code: u from
-    U(0, U), V from U(-sqrt(6/(65 I)), sqrt(6/(65 I))), b 0.
+    Li et al., CVPR 2018, arXiv 1803.04831. As |u| is below U, no gradient grows by more than ``mag`` over ``num_steps``
+    steps. The authors clamp u after each step of the optimiser. Here u is a smooth function of the free v, so that no
+    gradient is cut off at the bound: the same cell, learnt on another path. Units meet only in the input of a further
+    layer, and the published results are of six layers with batch normalisation. The default bound is the authors' for
+    pixel MNIST. The initialisation is that of their code: u from U(0, U), V from U(-sqrt(6/(65 I)), sqrt(6/(65 I))),
+    b 0.
 
     Args:
         input_size: I.

@@ -6,26 +6,28 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from asrnn.cells.base import State
 from asrnn.cells.once_a_scan import once_a_scan
 from asrnn.cells.parts.complex_cell import ComplexCell
+from asrnn.cells.parts.modrelu import complex_mod_relu
 from asrnn.cells.parts.orthogonal import random_unitary
 from asrnn.ops import Recurrence
 from asrnn.ops.recurrences.modrelu import ComplexModReLU
 
 
 class KRU(ComplexCell):
-    """The Kronecker recurrent unit, with N complex units.
+    r"""The Kronecker recurrent unit, with N complex units and a matrix that is a Kronecker product.
 
-    h_t = modReLU(W h_{t-1} + V x_t; b),   W = W_0 (x) W_1 (x) ... (x) W_{F-1}
+    .. math::
+        h_t = \mathrm{modReLU}(W h_{t-1} + V x_t; b), \qquad W = W_0 \otimes W_1 \otimes \dots \otimes W_{F-1}
 
     Jose, Cisse and Fleuret, ICML 2018, arXiv 1705.10142. The factors are as small as N allows: a p x p matrix for each
-    prime factor p of N, the smallest first, so nine of 2 x 2 for 512 units, and W itself for a prime N. A step
-    multiplies by one factor after the other and never builds W; a fused scan builds it once and multiplies by it, which
-    is faster at hundreds of units. The authors add to the loss a penalty that draws each factor towards a unitary one.
-    It is left out here: factors start as random unitary matrices and are free to leave.
-    What is not known of the authors' cell is chosen here: modReLU, whose biases the published count of 11k parameters
-    at 512 units allows for and does not need, a readout of real and imaginary parts, and V and b that start as the
-    uRNN's.
+    prime factor p of N, the smallest first. So 512 units have nine factors of 2 x 2, and a prime N has W itself. A step
+    multiplies by one factor after the other and never builds W. A fused scan builds W once and multiplies by it, which
+    is faster at hundreds of units. The authors add a penalty to the loss that draws each factor towards a unitary
+    matrix. It is left out here: factors start as random unitary matrices and are free to leave. What the paper leaves
+    open is chosen here: modReLU, whose biases the published count of 11k parameters at 512 units neither needs nor
+    excludes; a readout of real and imaginary parts; V and b that start as the uRNN's.
 
     Args:
         input_size: I.
@@ -39,7 +41,6 @@ class KRU(ComplexCell):
     family: ClassVar[str] = "Kronecker"
     paper: ClassVar[str] = "Jose, Cisse and Fleuret, ICML 2018, arXiv 1705.10142"
     year: ClassVar[int] = 2018
-    # Once more, as recur multiplies factor by factor and the fused scan by the whole matrix, which is the same.
     recurrence_class: ClassVar[type[Recurrence]] = ComplexModReLU
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
@@ -61,6 +62,12 @@ class KRU(ComplexCell):
             grid = h.view(len(h), len(factor), h.shape[1] // len(factor))
             h = (grid.transpose(1, 2) @ factor.T).flatten(1)
         return h
+
+    def step(self, u: Tensor, state: State) -> State:
+        """Advance by one time step, ``u`` ``[B, 2 N]``, the real and imaginary parts of h ``[B, N]`` each."""
+        u_re, u_im = u.chunk(2, dim=-1)
+        recurrent = self.recur(torch.complex(*state))
+        return complex_mod_relu(u_re + recurrent.real, u_im + recurrent.imag, self.bias)
 
 
 def prime_factors(number: int) -> list[int]:

@@ -11,25 +11,24 @@ from asrnn.cells.base import State
 from asrnn.cells.once_a_scan import once_a_scan
 from asrnn.cells.parts.fused import FusedCell
 from asrnn.cells.parts.hyperparameters import positive
-from asrnn.cells.parts.uniform import uniform
+from asrnn.cells.parts.initialization import uniform
 from asrnn.errors import ModelError
 from asrnn.ops import Operands, Recurrence
 from asrnn.ops.recurrences.lem import LongExpressiveMemory
 
 
 class LEM(FusedCell):
-    """Long Expressive Memory.
+    r"""Long Expressive Memory: two coupled states with learnt time steps.
 
-    (D_1, D_2) = dt sigmoid(W_k y_{t-1} + V_k x_t + b_k),   k = 1, 2
+    .. math::
+        D_k &= \Delta t \, \sigma(W_k y_{t-1} + V_k x_t + b_k), \qquad k = 1, 2 \\
+        z_t &= (1 - D_1) \circ z_{t-1} + D_1 \circ \tanh(W_z y_{t-1} + V_z x_t + b_z) \\
+        y_t &= (1 - D_2) \circ y_{t-1} + D_2 \circ \tanh(W_y z_t + V_y x_t + b_y)
 
-    z_t = (1 - D_1) * z_{t-1} + D_1 * tanh(W_z y_{t-1} + V_z x_t + b_z)
-
-    y_t = (1 - D_2) * y_{t-1} + D_2 * tanh(W_y z_t + V_y x_t + b_y)
-
-    Rusch, Mishra, Erichson and Mahoney, ICLR 2022, arXiv 2110.04744. The new z enters y, and a readout sees y. Steps
-    are convex, so |y| and |z| stay within 1. Each b is the sum of two biases, as in the authors' code, whose published
-    parameter counts include both; they are added once a scan. The default dt is the authors' for noise-padded
-    CIFAR-10. All weights and biases start from U(-1/sqrt(H), 1/sqrt(H)), as theirs do.
+    Rusch, Mishra, Erichson and Mahoney, ICLR 2022, arXiv 2110.04744. The new z enters y, and the readout sees y. Each
+    step is a convex combination, so |y| and |z| stay within 1. Each b is the sum of two biases, as in the authors'
+    code, whose published parameter counts include both. They are added once a scan. The default dt is the authors' for
+    noise-padded CIFAR-10. As in their code, all weights and biases start from U(-1/sqrt(H), 1/sqrt(H)).
 
     Args:
         input_size: I.

@@ -12,35 +12,36 @@ from asrnn.cells.base import State
 from asrnn.cells.once_a_scan import once_a_scan
 from asrnn.cells.parts.fused import FusedCell
 from asrnn.cells.parts.hyperparameters import non_negative, one_of, positive
-from asrnn.cells.parts.uniform import uniform
+from asrnn.cells.parts.initialization import uniform
 from asrnn.errors import ModelError
 from asrnn.ops import Operands, Recurrence
 from asrnn.ops.recurrences.lipschitz import LipschitzEuler
 
 
 class Lipschitz(FusedCell):
-    """The Lipschitz recurrent network, h' = A h + tanh(W h + V x + b), by explicit steps.
+    r"""The Lipschitz recurrent network: explicit steps of h' = A h + tanh(W h + V x + b).
 
-    h_t = h_{t-1} + epsilon k(h_{t-1})   (euler)
+    .. math::
+        k(h) &= A h + \tanh(W h + V x_t + b) \\
+        h_t &= h_{t-1} + \epsilon \, k(h_{t-1}) \qquad \text{(euler)} \\
+        h_t &= h_{t-1} + \epsilon \, k\big(h_{t-1} + \tfrac{\epsilon}{2} k(h_{t-1})\big) \qquad \text{(midpoint)}
 
-    h_t = h_{t-1} + epsilon k(h_{t-1} + epsilon/2 k(h_{t-1}))   (midpoint)
-
-    with k(h) = A h + tanh(W h + V x_t + b), and A and W made of free matrices M in one way,
-    A = (1 - beta)(M + M^T) + beta (M - M^T) - gamma I.
+    A and W are each made of a free matrix M: A = (1 - beta)(M + M^T) + beta (M - M^T) - gamma I.
 
     Erichson et al., ICLR 2021, arXiv 2006.12070, with one beta and one gamma for A and W, as in the authors' code. The
-    default hyper-parameters are the authors' for pixel MNIST. It starts as their code: the entries of each M from
-    N(0, init_std^2/H^2), hence close to h' = tanh(V x + b), and V and b from U(-1/sqrt(I), 1/sqrt(I)), as torch's
-    linear layer.
+    default hyper-parameters are the authors' for pixel MNIST. The initialisation is that of their code: the entries of
+    each M from N(0, init_std^2/H^2), so the ODE starts close to h' = tanh(V x + b); V and b from
+    U(-1/sqrt(I), 1/sqrt(I)), as in torch's linear layer.
 
     Args:
         input_size: I.
         hidden_size: H.
         epsilon: the step size, above 0.
-        beta: how far the antisymmetric part of M outweighs the symmetric one, above 0 and below 1; useful from 1/2 on.
+        beta: the weight of the antisymmetric part of M against the symmetric one, above 0 and below 1; useful from 1/2
+            on.
         gamma: how far the spectra of A and W are shifted to the left, 0 or above.
-        init_std: H times the standard deviation of the entries of M at the start, 0 or above.
-        method: ``euler`` or ``midpoint``, with which a step costs twice as much.
+        init_std: H times the initial standard deviation of the entries of M, 0 or above.
+        method: ``euler`` or ``midpoint``. A midpoint step costs twice as much.
 
     Shapes: ``weight_ih`` V ``[H, I]``, ``free_a`` and ``free_w``, the M of A and of W, ``[H, H]``, ``bias`` b ``[H]``.
 

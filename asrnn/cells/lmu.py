@@ -11,7 +11,7 @@ from asrnn.cells.base import State
 from asrnn.cells.once_a_scan import once_a_scan
 from asrnn.cells.parts.fused import FusedCell
 from asrnn.cells.parts.hyperparameters import one_of, positive
-from asrnn.cells.parts.uniform import uniform
+from asrnn.cells.parts.initialization import uniform
 from asrnn.ops import Operands, Recurrence
 from asrnn.ops.recurrences.activated import PartlyTanhRNN
 from asrnn.shapes import positive_size
@@ -37,31 +37,32 @@ def legendre_memory(order: int, theta: float) -> tuple[Tensor, Tensor]:
 
 
 class LMU(FusedCell):
-    """The Legendre memory unit.
+    r"""The Legendre memory unit: a linear memory of the last theta steps, and a nonlinear state.
 
-    u_t = e_x . x_t + e_h . h_{t-1} + e_m . m_{t-1},   m_t = A m_{t-1} + B u_t
-
-    h_t = tanh(W_x x_t + W_h h_{t-1} + W_m m_t)
+    .. math::
+        u_t &= e_x \cdot x_t + e_h \cdot h_{t-1} + e_m \cdot m_{t-1} \\
+        m_t &= A m_{t-1} + B u_t \\
+        h_t &= \tanh(W_x x_t + W_h h_{t-1} + W_m m_t)
 
     Voelker, Kajic and Eliasmith, NeurIPS 2019. m holds the last theta steps of the one number u as d Legendre
-    polynomials; A and B discretise its ODE exactly and are not learnt. The defaults are those of the published model of
-    permuted MNIST, which has 212 units: the order goes with the window, not with the hidden size. There is no bias.
+    polynomials. A and B discretise the ODE of m exactly and are not learnt. The defaults are those of the published
+    model of permuted MNIST, which has 212 units: the order follows the window, not the hidden size. There is no bias.
 
-    A fused scan takes (h, m) as one state of H + d units, of which tanh squashes the first H: with u_t and m_t put in,
+    A fused scan takes (h, m) as one state of H + d units, whose first H pass through tanh. With u_t and m_t inserted,
     every equation is one in x_t, h_{t-1} and m_{t-1}.
 
     Args:
         input_size: I.
         hidden_size: H.
         order: d, the number of polynomials.
-        theta: the length of the window in steps, above 0; that of the sequence where all of it matters.
-        init: how weights start. ``psmnist``, as the published model of permuted MNIST: e_x is 1, W_m is Glorot normal,
-            and the others are 0. ``general``, as elsewhere in the paper: e_x and e_h are uniform of variance 1/I and
-            1/H, e_m is 0, and the matrices are Glorot normal.
+        theta: the length of the window in steps, above 0. Use the length of the sequence if all of it matters.
+        init: how weights start. ``psmnist``, as in the published model of permuted MNIST: e_x is 1, W_m is Glorot
+            normal, and the others are 0. ``general``, as elsewhere in the paper: e_x and e_h are uniform of variance
+            1/I and 1/H, e_m is 0, and the matrices are Glorot normal.
 
     Shapes: ``e_x`` ``[I]``, ``e_h`` ``[H]``, ``e_m`` ``[d]``; ``weight_ih`` W_x ``[H, I]``, ``weight_hh`` W_h
-    ``[H, H]``, ``weight_mh`` W_m ``[H, d]``; the constants ``A`` ``[d, d]`` and ``B`` ``[d]`` are float64 until the
-    cell is cast. The state is h ``[B, H]`` and m ``[B, d]``.
+    ``[H, H]``, ``weight_mh`` W_m ``[H, d]``; the constants ``A`` ``[d, d]`` and ``B`` ``[d]``, float64 until the cell
+    is cast. The state is h ``[B, H]`` and m ``[B, d]``.
 
     Raises:
         ModelError: a hyper-parameter is not in its range.

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from asrnn.cells.base import State
 from asrnn.cells.once_a_scan import once_a_scan
-from asrnn.cells.parts.elementwise import ElementwiseCell
 from asrnn.cells.parts.hyperparameters import non_negative, positive
+from asrnn.cells.parts.parallel import ElementwiseCell
 from asrnn.cells.parts.state_space import StateSpaceCell, complex_parameter, real_parameter
 from asrnn.errors import ModelError
 from asrnn.ops import Operands, Recurrence, linear_recurrence
@@ -18,29 +18,29 @@ from asrnn.ops.recurrences.diagonal import ComplexDiagonal
 
 
 class LRU(StateSpaceCell, ElementwiseCell):
-    """The linear recurrent unit.
+    r"""The linear recurrent unit: a diagonal complex recurrence that is stable for all its parameters.
 
-    x_t = lambda * x_{t-1} + gamma * (B u_t),   y_t = Re(C x_t) + D * u_t
-
-    lambda = exp(-exp(nu) + i exp(theta)),   gamma = exp(gl)
+    .. math::
+        x_t &= \lambda \circ x_{t-1} + \gamma \circ (B u_t), \qquad y_t = \mathrm{Re}(C x_t) + D \circ u_t \\
+        \lambda &= \exp\big(-e^{\nu} + i e^{\theta}\big), \qquad \gamma = e^{gl}
 
     Orvieto et al., ICML 2023, arXiv 2303.06349: the recurrence of their block, without its normalisation, its gated
-    unit and its skip. |lambda| is below 1 whatever nu is. At the start lambda is uniform on the ring between r_min and
+    unit and its skip. |lambda| is below 1 for every nu. At the start lambda is uniform on the ring between r_min and
     r_max, with phases up to max_phase, and gamma is sqrt(1 - |lambda|^2), which keeps the variance of the state at that
-    of its input; all three are learnt. B and C are complex normal of variance 1/H and 2/N, D is N(0, 1). u_t is the
-    input where it has H numbers, and V x_t + b elsewhere, with V from N(0, 1/I) and b from 0.
+    of its input. All three are learnt. B and C are complex normal of variance 1/H and 2/N, D is N(0, 1). u_t is the
+    input if it has H numbers; otherwise it is V x_t + b, with V from N(0, 1/I) and b from 0.
 
     Args:
         input_size: I.
         hidden_size: H, the number of features and of outputs.
-        state_size: N, the number of complex states; H where it is not given.
-        r_min: the least modulus of lambda at the start, 0 or above; near 1 for tasks with long memory.
+        state_size: N, the number of complex states; H by default.
+        r_min: the smallest initial modulus of lambda, 0 or above; near 1 for tasks with long memory.
         r_max: the largest one, above r_min and at most 1.
-        max_phase: the largest phase of lambda at the start, above 0; small for tasks with long memory.
+        max_phase: the largest initial phase of lambda, above 0; small for tasks with long memory.
 
-    Shapes: ``nu``, ``theta``, ``gl`` ``[N]``, ``B`` ``[N, H, 2]``, ``C`` ``[H, N, 2]``, real and imaginary parts, ``D``
-    ``[H]``; where I is not H also ``weight_ih`` V ``[H, I]`` and ``bias`` b ``[H]``. The state is x in real and
-    imaginary parts ``[B, N]``, and u ``[B, H]``.
+    Shapes: ``nu``, ``theta``, ``gl`` ``[N]``, ``B`` ``[N, H, 2]``, ``C`` ``[H, N, 2]``, real and imaginary parts last,
+    ``D`` ``[H]``; if I is not H also ``weight_ih`` V ``[H, I]`` and ``bias`` b ``[H]``. The state is the real and the
+    imaginary part of x, ``[B, N]`` each, and u ``[B, H]``.
 
     Raises:
         ModelError: a hyper-parameter is not in its range.

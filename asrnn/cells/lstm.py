@@ -17,21 +17,24 @@ _MOST_UNITS_IN_C = 96
 
 
 class LSTM(TorchLayerCell):
-    """The long short-term memory with a forget gate.
+    r"""The long short-term memory with a forget gate.
 
-    (i, f, g, o) = (sigmoid, sigmoid, tanh, sigmoid)(W h_{t-1} + b_hh + V x_t + b_ih)
-
-    c_t = f * c_{t-1} + i * g,   h_t = o * tanh(c_t)
+    .. math::
+        (i, f, o) &= \sigma(W_{i,f,o} h_{t-1} + b_{hh} + V_{i,f,o} x_t + b_{ih}) \\
+        g &= \tanh(W_g h_{t-1} + b_{hh} + V_g x_t + b_{ih}) \\
+        c_t &= f \circ c_{t-1} + i \circ g, \qquad h_t = o \circ \tanh(c_t)
 
     Hochreiter and Schmidhuber, Neural Computation 9, 1997; Gers et al., Neural Computation 12, 2000; as
-    ``torch.nn.LSTM`` computes it, with torch's two biases and its order of the gates' rows. It starts as in
-    Appendix C of Chang et al., ICLR 2019, arXiv 1902.09689, with the forget gate's bias at 1 (Jozefowicz et
-    al., ICML 2015): torch adds the two biases, so ``bias_ih`` holds the 1 and ``bias_hh`` holds 0.
+    ``torch.nn.LSTM`` computes it, with torch's two biases and its order of rows: i, f, g, o. The initialisation is that
+    of Appendix C of Chang et al., ICLR 2019, arXiv 1902.09689, with the forget gate's bias at 1 (Jozefowicz et al.,
+    ICML 2015). torch adds the two biases, so ``bias_ih`` holds the 1 and ``bias_hh`` holds 0.
 
     Args:
         input_size: I.
         hidden_size: H.
         sigma_w: the entries of W are drawn from N(0, sigma_w^2/H).
+
+    Shapes: those of ``torch.nn.LSTM``, in ``layer``: V ``[4 H, I]``, W ``[4 H, H]``, b_ih and b_hh ``[4 H]``.
     """
 
     version: ClassVar[int] = 2

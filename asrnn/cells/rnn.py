@@ -12,17 +12,20 @@ from asrnn.ops.recurrences.activated import TanhRNN
 
 
 class RNN(TorchLayerCell):
-    """The vanilla RNN.
+    r"""The vanilla RNN.
 
-    h_t = tanh(W h_{t-1} + b_hh + V x_t + b_ih)
+    .. math::
+        h_t = \tanh(W h_{t-1} + b_{hh} + V x_t + b_{ih})
 
-    Elman, Cognitive Science 14, 1990, as ``torch.nn.RNN`` computes it, with torch's two biases. It starts as
-    in Appendix C of Chang et al., ICLR 2019, arXiv 1902.09689.
+    Elman, Cognitive Science 14, 1990, as ``torch.nn.RNN`` computes it, with torch's two biases. The initialisation is
+    that of Appendix C of Chang et al., ICLR 2019, arXiv 1902.09689.
 
     Args:
         input_size: I.
         hidden_size: H.
         sigma_w: the entries of W are drawn from N(0, sigma_w^2/H).
+
+    Shapes: those of ``torch.nn.RNN``, in ``layer``: V ``[H, I]``, W ``[H, H]``, b_ih and b_hh ``[H]``.
     """
 
     version: ClassVar[int] = 2

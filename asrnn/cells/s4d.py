@@ -16,18 +16,20 @@ from asrnn.shapes import positive_size
 
 
 class S4D(StateSpaceCell):
-    """The diagonal structured state-space model.
+    r"""The diagonal structured state-space model: a filter for each feature, whose state is a discretised ODE.
 
-    x_t = exp(dt A) x_{t-1} + (exp(dt A) - 1)/A u_t,   y_t = 2 Re(sum_n C_n x_{t,n}) + D u_t
+    .. math::
+        x_t = e^{\Delta A} x_{t-1} + \frac{e^{\Delta A} - 1}{A} u_t, \qquad
+        y_t = 2 \, \mathrm{Re}\Big(\sum_n C_n x_{t,n}\Big) + D u_t
 
-    for each of H features by itself, with A, C and dt of its own: the exact solution of x' = A x + u for an input that
-    is constant over a step of length dt.
+    Each of H features has its own A, C, D and step length Delta = ``dt``. A step is the exact solution of
+    x' = A x + u for an input that is constant over it.
 
     Gu, Gupta, Goel and Re, NeurIPS 2022, arXiv 2206.11893: the recurrence of their block, without its activation, its
-    gated unit, its normalisation and its skip. The N states of a feature come in conjugate pairs, of which one each is
-    stored. A = -exp(log_A_real) + i A_imag starts with real part -1/2 and imaginary part pi n (``lin``) or
-    (N/pi) (N/(2n+1) - 1) (``inv``), n = 0 to N/2 - 1; log dt starts uniform between those of dt_min and dt_max; C is
-    complex normal of variance 1, D is N(0, 1). u_t is the input where it has H numbers, and V x_t + b elsewhere, with V
+    gated unit, its normalisation and its skip. The N states of a feature come in conjugate pairs, and one of each pair
+    is stored. A = -exp(log_A_real) + i A_imag starts with real part -1/2 and imaginary part pi n (``lin``) or
+    (N/pi) (N/(2n+1) - 1) (``inv``), n = 0 to N/2 - 1. log dt starts uniform between those of dt_min and dt_max, C is
+    complex normal of variance 1, D is N(0, 1). u_t is the input if it has H numbers; otherwise it is V x_t + b, with V
     from N(0, 1/I) and b from 0.
 
     Args:
@@ -35,12 +37,12 @@ class S4D(StateSpaceCell):
         hidden_size: H, the number of features and of outputs.
         state_size: N, the size of a feature's state, even.
         init: how A starts, ``lin`` or ``inv``.
-        dt_min: the shortest step at the start, above 0; a feature remembers about 2/dt time steps.
+        dt_min: the shortest initial step, above 0. A feature remembers about 2/dt time steps.
         dt_max: the longest one, dt_min or above.
 
     Shapes: ``log_dt``, ``D`` ``[H]``, ``log_A_real``, ``A_imag`` ``[H, N/2]``, ``C`` ``[H, N/2, 2]``, real and
-    imaginary parts; where I is not H also ``weight_ih`` V ``[H, I]`` and ``bias`` b ``[H]``. The state is x in real and
-    imaginary parts ``[B, H N/2]``, and u ``[B, H]``.
+    imaginary parts last; if I is not H also ``weight_ih`` V ``[H, I]`` and ``bias`` b ``[H]``. The state is the real
+    and the imaginary part of x, ``[B, H N/2]`` each, and u ``[B, H]``.
 
     Raises:
         ModelError: a hyper-parameter is not in its range.

@@ -12,9 +12,8 @@ from asrnn.cells.base import State
 from asrnn.cells.once_a_scan import once_a_scan
 from asrnn.cells.parts.fused import FusedCell
 from asrnn.cells.parts.hyperparameters import one_of, share
-from asrnn.cells.parts.initialization import zero_bias
+from asrnn.cells.parts.initialization import uniform, zero_bias
 from asrnn.cells.parts.orthogonal import exponential, random_orthogonal
-from asrnn.cells.parts.uniform import uniform
 from asrnn.ops import Operands, Recurrence
 from asrnn.ops.recurrences.activated import LeakyReluRNN, TanhRNN
 
@@ -28,25 +27,27 @@ _SLOPES = {"relu": 0.0, "leaky-relu": 0.01, "identity": 1.0}
 
 
 class SoftOrthogonal(FusedCell):
-    """The factorised RNN with singular values within a margin.
+    r"""The factorised RNN whose singular values stay within a margin around 1.
 
-    h_t = f(W h_{t-1} + V_in x_t + b),   W = U diag(S) V^T,   S = 1 + margin (2 sigmoid(p) - 1)
+    .. math::
+        h_t = f(W h_{t-1} + V_{in} x_t + b), \qquad W = U \, \mathrm{diag}(S) \, V^\top,
+            \qquad S = 1 + m \, (2 \sigma(p) - 1)
 
-    Vorontsov et al., ICML 2017, arXiv 1702.00071. U = U_0 exp(A_u) and V = V_0 exp(A_v) are orthogonal, A_u and A_v
-    skew-symmetric: any optimiser keeps the constraint, where the authors had gradient descent along geodesics of its
-    own. As theirs do, U and V start random (U_0 and V_0, which stay as they were drawn), S at 1, b at 0, and h_0 is
-    learnt. How far V_in and h_0 start from 0, and which f the MNIST results are of, is not known: here V_in is from
-    U(-0.05, 0.05), h_0 starts at 0, and f is a leaky ReLU, as a unit that no input wakes could not learn.
+    Vorontsov et al., ICML 2017, arXiv 1702.00071. m is the margin. U = U_0 exp(A_u) and V = V_0 exp(A_v) are
+    orthogonal, because A_u and A_v are antisymmetric. Any optimiser keeps this constraint; the authors had a gradient
+    descent of their own along geodesics. As in their paper, U_0 and V_0 are random and fixed, S starts at 1, b at 0,
+    and h_0 is learnt. The authors do not say how V_in and h_0 start, nor which f their MNIST results have. Here V_in is
+    from U(-0.05, 0.05), h_0 starts at 0, and f is a leaky ReLU, with which every unit has a gradient.
 
     Args:
         input_size: I.
         hidden_size: H.
-        margin: how far singular values may be from 1, from 0 to 1; at 0, W is orthogonal and there is no p.
-        activation: f, ``leaky-relu`` (of slope 0.01), ``relu``, ``tanh`` or ``identity``.
-        learn_initial: learn h_0; it is 0 otherwise.
+        margin: how far singular values may be from 1, from 0 to 1. At 0, W is orthogonal and there is no p.
+        activation: f, one of ``leaky-relu`` (of slope 0.01), ``relu``, ``tanh`` and ``identity``.
+        learn_initial: learn h_0; otherwise it is 0.
 
-    Shapes: ``weight_ih`` V_in ``[H, I]``, ``weight_hh`` A_u and A_v above their diagonals ``[2, H (H - 1) / 2]``,
-    ``p`` ``[H]``, ``bias`` b ``[H]``, ``initial_h`` h_0 ``[H]``.
+    Shapes: ``weight_ih`` V_in ``[H, I]``, ``weight_hh`` the entries of A_u and A_v above their diagonals
+    ``[2, H (H - 1) / 2]``, ``p`` ``[H]``, ``bias`` b ``[H]``, ``initial_h`` h_0 ``[H]``.
 
     Raises:
         ModelError: a hyper-parameter is not in its range.

@@ -10,30 +10,30 @@ from asrnn.cells.base import State
 from asrnn.cells.once_a_scan import once_a_scan
 from asrnn.cells.parts.fused import FusedCell
 from asrnn.cells.parts.hyperparameters import non_negative, positive
-from asrnn.cells.parts.initialization import zero_bias
-from asrnn.cells.parts.uniform import narrow_input_weight, uniform
+from asrnn.cells.parts.initialization import narrow_input_weight, uniform, zero_bias
 from asrnn.ops import Operands, Recurrence
 from asrnn.ops.recurrences.oscillators import IndependentOscillators
 
 
 class UnICORNN(FusedCell):
-    """One layer of the undamped independent controlled oscillatory RNN.
+    r"""One layer of the undamped independent controlled oscillatory RNN.
 
-    z_t = z_{t-1} - tau * (tanh(w * y_{t-1} + V x_t + b) + alpha y_{t-1}),   tau = dt sigmoid(c)
+    .. math::
+        z_t &= z_{t-1} - \tau \circ \big(\tanh(w \circ y_{t-1} + V x_t + b) + \alpha y_{t-1}\big),
+            \qquad \tau = \Delta t \, \sigma(c) \\
+        y_t &= y_{t-1} + \tau \circ z_t
 
-    y_t = y_{t-1} + tau * z_t
-
-    Rusch and Mishra, ICML 2021, arXiv 2103.05487. Units meet only through the input of a further layer, so the
-    published results are of three layers; a readout, or the next layer, sees y. A step keeps the area dy dz of each
-    unit, hence nothing decays, and it is stable around 0 while tau^2 (alpha + w) < 4. The default
-    hyper-parameters are the authors' for noise-padded CIFAR-10. It starts as their code: w from U(0, 1), c from
-    U(-0.1, 0.1), V from U(-sqrt(6/(65 I)), sqrt(6/(65 I))), b 0.
+    Rusch and Mishra, ICML 2021, arXiv 2103.05487. Units meet only in the input of a further layer, so the published
+    results are of three layers. The readout, or the next layer, sees y. A step preserves the area dy dz of each unit,
+    so nothing decays. It is stable around 0 while tau^2 (alpha + w) < 4. The default hyper-parameters are the authors'
+    for noise-padded CIFAR-10. The initialisation is that of their code: w from U(0, 1), c from U(-0.1, 0.1), V from
+    U(-sqrt(6/(65 I)), sqrt(6/(65 I))), b 0.
 
     Args:
         input_size: I.
         hidden_size: H.
         dt: the largest time step that a unit may learn, above 0.
-        alpha: what pulls each unit back to 0, 0 or above.
+        alpha: the strength with which each unit is pulled back to 0, 0 or above.
 
     Shapes: ``weight_ih`` V ``[H, I]``, ``weight_hh`` w ``[H]``, ``c`` ``[H]``, ``bias`` b ``[H]``.
     """

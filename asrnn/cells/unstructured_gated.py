@@ -2,25 +2,27 @@
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from asrnn.cells.antisymmetric import diffused
+from asrnn.cells.antisymmetric_gated import AntisymmetricGated
+from asrnn.cells.base import State
 from asrnn.cells.once_a_scan import once_a_scan
-from asrnn.cells.parts.euler import GatedStep
-from asrnn.cells.parts.hyperparameters import non_negative
+from asrnn.ops import GatedResidual, Recurrence
 
 
-class UnstructuredGated(GatedStep):
-    """The gated AntisymmetricRNN without its antisymmetry.
+class UnstructuredGated(AntisymmetricGated):
+    r"""The gated AntisymmetricRNN without its antisymmetry.
 
-    z_t = sigmoid((W - gamma I) h_{t-1} + V_z x_t + b_z)
+    .. math::
+        z_t &= \sigma\big((W - \gamma I) h_{t-1} + V_z x_t + b_z\big) \\
+        h_t &= h_{t-1} + \epsilon \, z_t \circ \tanh\big((W - \gamma I) h_{t-1} + V_h x_t + b_h\big)
 
-    h_t = h_{t-1} + epsilon z_t * tanh((W - gamma I) h_{t-1} + V_h x_t + b_h)
-
-    The ablation model of section 5.4 of Chang et al., ICLR 2019, arXiv 1902.09689: Equation 13 with one
-    unstructured W for the gate and the candidate, which is the only reading that has the 42k parameters of
-    its Table 2. The paper does not say whether gamma I stays; it does here. The rows of the two inputs are
-    stacked, the gate's before the candidate's.
+    The ablation model of section 5.4 of Chang et al., ICLR 2019, arXiv 1902.09689: Equation 13 with one unstructured
+    W for the gate and the candidate. No other reading has the 42k parameters of the paper's Table 2. The paper does
+    not say whether gamma I stays; it stays here. The rows of the two inputs are stacked, the gate's before the
+    candidate's.
 
     Args:
         input_size: I, the paper's m.
@@ -36,22 +38,21 @@ class UnstructuredGated(GatedStep):
     family: ClassVar[str] = "ode"
     paper: ClassVar[str] = "Chang et al., ICLR 2019, arXiv 1902.09689"
     year: ClassVar[int] = 2019
+    recurrence_class: ClassVar[type[Recurrence]] = GatedResidual
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        *,
-        epsilon: float = 0.01,
-        gamma: float = 0.01,
-        sigma_w: float = 1.0,
-    ) -> None:
-        super().__init__(
-            input_size, hidden_size, epsilon=epsilon, sigma_w=sigma_w, weight_hh=(hidden_size, hidden_size)
-        )
-        self.gamma = non_negative("gamma", gamma)
+    def weight_hh_shape(self) -> tuple[int, ...]:
+        """Return the shape of W."""
+        return self.hidden_size, self.hidden_size
 
     @once_a_scan
     def recurrent_weight(self) -> Tensor:
         """The matrix W - gamma I, ``[H, H]``."""
         return diffused(self.weight_hh, self.gamma)
+
+    def step(self, u: Tensor, state: State) -> State:
+        """Take one gated Euler step, ``u`` ``[B, 2 H]`` and h ``[B, H]``."""
+        (h,) = state
+        u_z, u_h = u.chunk(2, dim=-1)
+        recurrent = h @ self.recurrent_weight.T
+        z = torch.sigmoid(recurrent + u_z)
+        return (h + self.epsilon * z * torch.tanh(recurrent + u_h),)

@@ -5,20 +5,25 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from asrnn.cells.base import State
 from asrnn.cells.once_a_scan import once_a_scan
 from asrnn.cells.parts.complex_cell import ComplexCell
 from asrnn.cells.parts.fourier_unitary import draw_angles, draw_reflections, fourier_unitary
+from asrnn.cells.parts.modrelu import complex_mod_relu
+from asrnn.ops import Recurrence
+from asrnn.ops.recurrences.modrelu import ComplexModReLU
 
 
 class URNN(ComplexCell):
-    """The uRNN, with N complex units.
+    r"""The unitary evolution RNN, with N complex units and a unitary matrix of 7 N parameters.
 
-    h_t = modReLU(W h_{t-1} + V x_t; b),   W = D_3 R_2 F^-1 D_2 P R_1 F D_1
+    .. math::
+        h_t = \mathrm{modReLU}(W h_{t-1} + V x_t; b), \qquad W = D_3 R_2 F^{-1} D_2 P R_1 F D_1
 
-    Arjovsky, Shah and Bengio, ICML 2016, arXiv 1511.06464; the factors are explained where they are multiplied,
-    :func:`asrnn.cells.parts.fourier_unitary.fourier_unitary`. W is built once a scan and not applied factor by
-    factor: one product with it takes less time up to about a thousand units. It starts as their code does, with random
-    D_k, R_k, V, b and learnt h_0; the permutation P is drawn once and stays.
+    Arjovsky, Shah and Bengio, ICML 2016, arXiv 1511.06464. :func:`asrnn.cells.parts.fourier_unitary.fourier_unitary`
+    explains the factors and multiplies them. W is built once a scan, not applied factor by factor: up to about a
+    thousand units, one product with W takes less time. The initialisation is that of their code, with random D_k, R_k,
+    V, b and learnt h_0. The permutation P is drawn once and fixed.
 
     Args:
         input_size: I.
@@ -32,6 +37,7 @@ class URNN(ComplexCell):
     family: ClassVar[str] = "unitary"
     paper: ClassVar[str] = "Arjovsky, Shah and Bengio, ICML 2016, arXiv 1511.06464"
     year: ClassVar[int] = 2016
+    recurrence_class: ClassVar[type[Recurrence]] = ComplexModReLU
 
     permutation: Tensor
 
@@ -45,3 +51,9 @@ class URNN(ComplexCell):
     def recurrent_weight(self) -> Tensor:
         """The unitary matrix W, complex, ``[N, N]``."""
         return fourier_unitary(self.angles, self.reflections, self.permutation)
+
+    def step(self, u: Tensor, state: State) -> State:
+        """Advance by one time step, ``u`` ``[B, 2 N]``, the real and imaginary parts of h ``[B, N]`` each."""
+        u_re, u_im = u.chunk(2, dim=-1)
+        recurrent = torch.complex(*state) @ self.recurrent_weight.T
+        return complex_mod_relu(u_re + recurrent.real, u_im + recurrent.imag, self.bias)

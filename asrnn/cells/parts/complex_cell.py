@@ -10,8 +10,7 @@ from torch.nn import functional as F
 
 from asrnn.cells.base import State
 from asrnn.cells.parts.fused import FusedCell
-from asrnn.cells.parts.modrelu import complex_mod_relu
-from asrnn.cells.parts.uniform import uniform
+from asrnn.cells.parts.initialization import uniform
 from asrnn.ops import Operands, Recurrence
 from asrnn.ops.recurrences.modrelu import ComplexModReLU
 
@@ -60,16 +59,6 @@ class ComplexCell(FusedCell):
     def project(self, x: Tensor) -> Tensor:
         """Compute V x, ``[..., I]`` to ``[..., 2 N]``."""
         return F.linear(x, self.weight_ih)
-
-    def recur(self, h: Tensor) -> Tensor:
-        """Compute W h, complex, ``[B, N]`` to ``[B, N]``."""
-        return h @ self.recurrent_weight.T
-
-    def step(self, u: Tensor, state: State) -> State:
-        """Advance by one time step, ``u`` ``[B, 2 N]``, the parts of h ``[B, N]`` each."""
-        u_re, u_im = u.chunk(2, dim=-1)
-        recurrent = self.recur(torch.complex(*state))
-        return complex_mod_relu(u_re + recurrent.real, u_im + recurrent.imag, self.bias)
 
     def output(self, state: State) -> Tensor:
         """Return the real parts of h and then its imaginary parts, ``[B, 2 N]``."""

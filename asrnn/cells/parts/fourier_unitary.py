@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from asrnn.cells.parts.uniform import uniform
+from asrnn.cells.parts.initialization import uniform
 
 
 def fourier_unitary(angles: Tensor, reflections: Tensor, permutation: Tensor) -> Tensor:

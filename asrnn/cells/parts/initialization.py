@@ -36,3 +36,16 @@ def initialize_torch_layer(layer: nn.RNNBase, sigma_w: float) -> None:
     W.copy_(hidden_weight(*W.shape, hidden_size=layer.hidden_size, sigma_w=sigma_w))
     b_ih.zero_()
     b_hh.zero_()
+
+
+def uniform(*shape: int, bound: float) -> nn.Parameter:
+    """Draw entries U(-bound, bound), in any shape; a linear layer of torch starts so, with bound 1/sqrt(fan-in)."""
+    return nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
+
+
+def narrow_input_weight(rows: int, input_size: int) -> nn.Parameter:
+    """Draw V with entries U(-sqrt(6/(65 m)), sqrt(6/(65 m))), ``[rows, m]``.
+
+    It is Kaiming's rule for a leaky ReLU of slope 8, with which IndRNN and UnICORNN were released.
+    """
+    return uniform(rows, input_size, bound=math.sqrt(6 / (65 * input_size)))

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from asrnn.cells.base import State
-from asrnn.cells.parts.elementwise import ElementwiseCell
 from asrnn.cells.parts.initialization import input_weight, zero_bias
+from asrnn.cells.parts.parallel import ElementwiseCell
 from asrnn.ops import Operands, Recurrence, linear_recurrence
 
 
@@ -48,12 +48,6 @@ class LinearGatedCell(ElementwiseCell):
     def project(self, x: Tensor) -> Tensor:
         """Compute V x + b, ``[..., I]`` to ``[..., num_rows H]``."""
         return F.linear(x, self.weight_ih, self.bias)
-
-    def step(self, u: Tensor, state: State) -> State:
-        """Advance by one time step, ``u`` ``[B, num_rows H]`` and h ``[B, H]``."""
-        (h,) = state
-        a, b = self.coefficients(*u.chunk(self.num_rows, dim=-1))
-        return (a * h + b,)
 
     def recurrence(self) -> Recurrence:
         """Return the recurrence with the candidate that was asked for."""

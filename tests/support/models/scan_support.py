@@ -7,7 +7,7 @@ from torch import Tensor
 from asrnn import RecurrentCell, load_model
 from asrnn.cells.parts.complex_cell import ComplexCell
 from asrnn.cells.parts.fused import FusedCell
-from asrnn.cells.parts.modrelu_cell import ModReLUCell
+from asrnn.cells.parts.modrelu import ModReLUCell
 from asrnn.cells.parts.parallel import ParallelCell
 from asrnn.cells.rnn import RNN
 from asrnn.compiling import compiler
