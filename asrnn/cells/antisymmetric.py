@@ -32,8 +32,10 @@ class Antisymmetric(FusedCell):
     .. math::
         h_t = h_{t-1} + \epsilon \tanh\big((A - \gamma I) h_{t-1} + V x_t + b\big), \qquad A = U - U^\top
 
-    Equation 12 of Chang et al., ICLR 2019, arXiv 1902.09689. U is strictly upper triangular: the paper counts the
-    n(n-1)/2 entries of A as its parameters, and so does ``weight_hh``.
+    Source: Equation 12 of Chang et al., ICLR 2019, arXiv 1902.09689.
+
+    U is strictly upper triangular: the paper counts the n(n-1)/2 entries of A as its parameters, and so does
+    ``weight_hh``.
 
     Args:
         input_size: I, the paper's m.

@@ -17,9 +17,10 @@ class AntisymmetricGated(Antisymmetric):
         z_t &= \sigma\big((A - \gamma I) h_{t-1} + V_z x_t + b_z\big), \qquad A = U - U^\top \\
         h_t &= h_{t-1} + \epsilon \, z_t \circ \tanh\big((A - \gamma I) h_{t-1} + V_h x_t + b_h\big)
 
-    Equation 13 of Chang et al., ICLR 2019, arXiv 1902.09689. The gate and the candidate share one matrix, so that the
-    Jacobian keeps its form. As in ``torch.nn``, the rows of the two inputs are stacked, the gate's before the
-    candidate's.
+    Source: Equation 13 of Chang et al., ICLR 2019, arXiv 1902.09689.
+
+    The gate and the candidate share one matrix, so that the Jacobian keeps its form. As in ``torch.nn``, the rows of
+    the two inputs are stacked, the gate's before the candidate's.
 
     Args:
         input_size: I, the paper's m.

@@ -16,15 +16,17 @@ def forget_bias(quantile: Tensor, t_max: float) -> Tensor:
 
 
 class ChronoLSTM(LSTM):
-    r"""The LSTM with chrono initialisation: its ``step`` is that of :class:`asrnn.cells.lstm.LSTM`.
+    r"""The LSTM with chrono initialisation, whose ``step`` is that of :class:`asrnn.cells.lstm.LSTM`.
 
     .. math::
         b_f = \log \, U(1, t_{max} - 1), \qquad b_i = -b_f \\
         c_t = f \circ c_{t-1} + i \circ g, \qquad h_t = o \circ \tanh(c_t)
 
-    Tallec and Ollivier, ICLR 2018, arXiv 1804.11188. Without input, a unit forgets over 1/(1 - sigmoid(b_f)) steps.
-    At the start this time is uniform between 2 and t_max. torch adds two biases, so ``bias_ih`` holds the drawn ones
-    and ``bias_hh`` holds 0. All other biases are 0, and the weights start as the LSTM's do.
+    Source: Tallec and Ollivier, ICLR 2018, arXiv 1804.11188.
+
+    Without input, a unit forgets over 1/(1 - sigmoid(b_f)) steps. At the start this time is uniform between 2 and
+    t_max. torch adds two biases, so ``bias_ih`` holds the drawn ones and ``bias_hh`` holds 0. All other biases are 0,
+    and the weights start as the LSTM's do.
 
     Args:
         input_size: I.

@@ -23,10 +23,11 @@ class CoRNN(FusedCell):
             - \gamma y_{t-1} - \epsilon z_{t-1}\big) \\
         y_t &= y_{t-1} + \Delta t \, z_t
 
-    Rusch and Mishra, ICLR 2021, arXiv 2010.00951, with explicit damping as in the authors' code. The readout sees y.
-    Without the tanh, a step is stable if and only if dt^2 gamma + 2 dt epsilon < 4 and dt epsilon < 2. The default
-    hyper-parameters are the authors' for noise-padded CIFAR-10. The initialisation is that of their code for this
-    task, which is that of torch's linear layers: W and W_z from U(-1/sqrt(H), 1/sqrt(H)), V and b from
+    Source: Rusch and Mishra, ICLR 2021, arXiv 2010.00951, with explicit damping as in the authors' code.
+
+    The readout sees y. Without the tanh, a step is stable if and only if dt^2 gamma + 2 dt epsilon < 4 and dt epsilon <
+    2. The default hyper-parameters are the authors' for noise-padded CIFAR-10. The initialisation is that of their code
+    for this task, which is that of torch's linear layers: W and W_z from U(-1/sqrt(H), 1/sqrt(H)), V and b from
     U(-1/sqrt(I), 1/sqrt(I)).
 
     Args:

@@ -23,10 +23,11 @@ class ExpRNN(ModReLUCell):
     .. math::
         h_t = \mathrm{modReLU}(B h_{t-1} + V x_t; b), \qquad B = \exp(A), \qquad A = U - U^\top
 
-    Lezcano-Casado and Martinez-Rubio, ICML 2019, arXiv 1901.08428. Their program has B^T in place of B. The base of
-    the exponential is I and does not move; a base that moves in training (dtriv) is another way to learn the same cell.
-    The initialisation is that of their code: V from N(0, 2/I), b from U(-0.01, 0.01), and A of 2 x 2 blocks, each of
-    which rotates a pair of units.
+    Source: Lezcano-Casado and Martinez-Rubio, ICML 2019, arXiv 1901.08428.
+
+    Their program has B^T in place of B. The base of the exponential is I and does not move; a base that moves in
+    training (dtriv) is another way to learn the same cell. The initialisation is that of their code: V from N(0, 2/I),
+    b from U(-0.01, 0.01), and A of 2 x 2 blocks, each of which rotates a pair of units.
 
     Args:
         input_size: I.

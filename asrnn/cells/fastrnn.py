@@ -21,10 +21,11 @@ class FastRNN(FusedCell):
     .. math::
         h_t = \sigma(\alpha) \tanh(W h_{t-1} + V x_t + b) + \sigma(\beta) h_{t-1}
 
-    Kusupati et al., NeurIPS 2018, arXiv 1901.02358. Alpha and beta are one learnt number each. The initialisation is
-    that of the authors' code: V and W from N(0, 0.1^2), b 1, sigmoid(alpha) 0.05 and sigmoid(beta) 0.95. One thing
-    differs: from H = 100 on, the standard deviation of W is 1/sqrt(H). With 0.1 the spectral radius of W would grow
-    with H beyond 1.
+    Source: Kusupati et al., NeurIPS 2018, arXiv 1901.02358.
+
+    Alpha and beta are one learnt number each. The initialisation is that of the authors' code: V and W from N(0,
+    0.1^2), b 1, sigmoid(alpha) 0.05 and sigmoid(beta) 0.95. One thing differs: from H = 100 on, the standard deviation
+    of W is 1/sqrt(H). With 0.1 the spectral radius of W would grow with H beyond 1.
 
     Args:
         input_size: I.

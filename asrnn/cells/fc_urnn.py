@@ -21,10 +21,12 @@ class FCURNN(ComplexCell):
     .. math::
         h_t = \mathrm{modReLU}(W h_{t-1} + V x_t; b), \qquad W = W_0 \exp(A), \qquad A = -A^H
 
-    Wisdom et al., NeurIPS 2016, arXiv 1611.00035. The authors move W along the unitary group by an update of its own,
-    with its own learning rate. Here A is free and any optimiser learns it: the same cell, learnt on another path. The
-    initialisation is theirs: W_0, which is fixed, is a random matrix of the uRNN's family
-    (:func:`asrnn.cells.parts.fourier_unitary.fourier_unitary`), A is 0, and V, b and the learnt h_0 are the uRNN's.
+    Source: Wisdom et al., NeurIPS 2016, arXiv 1611.00035.
+
+    The authors move W along the unitary group by an update of its own, with its own learning rate. Here A is free and
+    any optimiser learns it: the same cell, learnt on another path. The initialisation is theirs: W_0, which is fixed,
+    is a random matrix of the uRNN's family (:func:`asrnn.cells.parts.fourier_unitary.fourier_unitary`), A is 0, and V,
+    b and the learnt h_0 are the uRNN's.
 
     Args:
         input_size: I.

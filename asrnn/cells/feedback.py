@@ -19,8 +19,9 @@ class Feedback(FusedCell):
     .. math::
         h_t = h_{t-1} + \epsilon \tanh(W h_{t-1} + V x_t + b)
 
-    The second row of Figure 1 of Chang et al., ICLR 2019, arXiv 1902.09689. With an antisymmetric W it is the paper's
-    Equation 10. Here W is free, so states may grow or decay exponentially.
+    Source: The second row of Figure 1 of Chang et al., ICLR 2019, arXiv 1902.09689.
+
+    With an antisymmetric W it is the paper's Equation 10. Here W is free, so states may grow or decay exponentially.
 
     Args:
         input_size: I, the paper's m.

@@ -19,9 +19,10 @@ class GRU(TorchLayerCell):
         n &= \tanh\big(r \circ (W_n h_{t-1} + b_{hn}) + V_n x_t + b_{in}\big) \\
         h_t &= (1 - z) \circ n + z \circ h_{t-1}
 
-    Cho et al., EMNLP 2014, arXiv 1406.1078, as ``torch.nn.GRU`` computes it: the reset gate r acts on the product with
-    W_n, not on h, and the rows are stacked in the order r, z, n. The initialisation is that of Appendix C of Chang et
-    al., ICLR 2019, arXiv 1902.09689.
+    Source: Cho et al., EMNLP 2014, arXiv 1406.1078, as ``torch.nn.GRU`` computes it.
+
+    The reset gate r acts on the product with W_n, not on h. The rows are stacked in the order r, z, n. The
+    initialisation is that of Appendix C of Chang et al., ICLR 2019, arXiv 1902.09689.
 
     Args:
         input_size: I.

@@ -25,12 +25,13 @@ class IndRNN(FusedCell):
     .. math::
         h_t = f(u \circ h_{t-1} + V x_t + b), \qquad u = U \tanh(v), \qquad U = \mathrm{mag}^{1/\mathrm{num\_steps}}
 
-    Li et al., CVPR 2018, arXiv 1803.04831. As |u| is below U, no gradient grows by more than ``mag`` over ``num_steps``
-    steps. The authors clamp u after each step of the optimiser. Here u is a smooth function of the free v, so that no
-    gradient is cut off at the bound: the same cell, learnt on another path. Units meet only in the input of a further
-    layer, and the published results are of six layers with batch normalisation. The default bound is the authors' for
-    pixel MNIST. The initialisation is that of their code: u from U(0, U), V from U(-sqrt(6/(65 I)), sqrt(6/(65 I))),
-    b 0.
+    Source: Li et al., CVPR 2018, arXiv 1803.04831.
+
+    As the modulus of u is below U, no gradient grows by more than ``mag`` over ``num_steps`` steps. The authors clamp u
+    after each step of the optimiser. Here u is a smooth function of the free v, so that no gradient is cut off at the
+    bound: the same cell, learnt on another path. Units meet only in the input of a further layer, and the published
+    results are of six layers with batch normalisation. The default bound is the authors' for pixel MNIST. The
+    initialisation is that of their code: u from U(0, U), V from U(-sqrt(6/(65 I)), sqrt(6/(65 I))), b 0.
 
     Args:
         input_size: I.

@@ -21,13 +21,15 @@ class KRU(ComplexCell):
     .. math::
         h_t = \mathrm{modReLU}(W h_{t-1} + V x_t; b), \qquad W = W_0 \otimes W_1 \otimes \dots \otimes W_{F-1}
 
-    Jose, Cisse and Fleuret, ICML 2018, arXiv 1705.10142. The factors are as small as N allows: a p x p matrix for each
-    prime factor p of N, the smallest first. So 512 units have nine factors of 2 x 2, and a prime N has W itself. A step
-    multiplies by one factor after the other and never builds W. A fused scan builds W once and multiplies by it, which
-    is faster at hundreds of units. The authors add a penalty to the loss that draws each factor towards a unitary
-    matrix. It is left out here: factors start as random unitary matrices and are free to leave. What the paper leaves
-    open is chosen here: modReLU, whose biases the published count of 11k parameters at 512 units neither needs nor
-    excludes; a readout of real and imaginary parts; V and b that start as the uRNN's.
+    Source: Jose, Cisse and Fleuret, ICML 2018, arXiv 1705.10142.
+
+    The factors are as small as N allows: a p x p matrix for each prime factor p of N, the smallest first. So 512 units
+    have nine factors of 2 x 2, and a prime N has W itself. A step multiplies by one factor after the other and never
+    builds W. A fused scan builds W once and multiplies by it, which is faster at hundreds of units. The authors add a
+    penalty to the loss that draws each factor towards a unitary matrix. It is left out here: factors start as random
+    unitary matrices and are free to leave. What the paper leaves open is chosen here: modReLU, whose biases the
+    published count of 11k parameters at 512 units neither needs nor excludes; a readout of real and imaginary parts; V
+    and b that start as the uRNN's.
 
     Args:
         input_size: I.

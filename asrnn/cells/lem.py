@@ -25,10 +25,12 @@ class LEM(FusedCell):
         z_t &= (1 - D_1) \circ z_{t-1} + D_1 \circ \tanh(W_z y_{t-1} + V_z x_t + b_z) \\
         y_t &= (1 - D_2) \circ y_{t-1} + D_2 \circ \tanh(W_y z_t + V_y x_t + b_y)
 
-    Rusch, Mishra, Erichson and Mahoney, ICLR 2022, arXiv 2110.04744. The new z enters y, and the readout sees y. Each
-    step is a convex combination, so |y| and |z| stay within 1. Each b is the sum of two biases, as in the authors'
-    code, whose published parameter counts include both. They are added once a scan. The default dt is the authors' for
-    noise-padded CIFAR-10. As in their code, all weights and biases start from U(-1/sqrt(H), 1/sqrt(H)).
+    Source: Rusch, Mishra, Erichson and Mahoney, ICLR 2022, arXiv 2110.04744.
+
+    The new z enters y, and the readout sees y. Each step is a convex combination, so y and z stay between -1 and 1.
+    Each b is the sum of two biases, as in the authors' code, whose published parameter counts include both. They are
+    added once a scan. The default dt is the authors' for noise-padded CIFAR-10. As in their code, all weights and
+    biases start from U(-1/sqrt(H), 1/sqrt(H)).
 
     Args:
         input_size: I.

@@ -26,12 +26,14 @@ class Lipschitz(FusedCell):
         h_t &= h_{t-1} + \epsilon \, k(h_{t-1}) \qquad \text{(euler)} \\
         h_t &= h_{t-1} + \epsilon \, k\big(h_{t-1} + \tfrac{\epsilon}{2} k(h_{t-1})\big) \qquad \text{(midpoint)}
 
+    Source: Erichson et al., ICLR 2021, arXiv 2006.12070, with one beta and one gamma for A and W, as in the authors'
+    code.
+
     A and W are each made of a free matrix M: A = (1 - beta)(M + M^T) + beta (M - M^T) - gamma I.
 
-    Erichson et al., ICLR 2021, arXiv 2006.12070, with one beta and one gamma for A and W, as in the authors' code. The
-    default hyper-parameters are the authors' for pixel MNIST. The initialisation is that of their code: the entries of
-    each M from N(0, init_std^2/H^2), so the ODE starts close to h' = tanh(V x + b); V and b from
-    U(-1/sqrt(I), 1/sqrt(I)), as in torch's linear layer.
+    The default hyper-parameters are the authors' for pixel MNIST. The initialisation is that of their code: the entries
+    of each M from N(0, init_std^2/H^2), so the ODE starts close to h' = tanh(V x + b); V and b from U(-1/sqrt(I),
+    1/sqrt(I)), as in torch's linear layer.
 
     Args:
         input_size: I.

@@ -44,9 +44,11 @@ class LMU(FusedCell):
         m_t &= A m_{t-1} + B u_t \\
         h_t &= \tanh(W_x x_t + W_h h_{t-1} + W_m m_t)
 
-    Voelker, Kajic and Eliasmith, NeurIPS 2019. m holds the last theta steps of the one number u as d Legendre
-    polynomials. A and B discretise the ODE of m exactly and are not learnt. The defaults are those of the published
-    model of permuted MNIST, which has 212 units: the order follows the window, not the hidden size. There is no bias.
+    Source: Voelker, Kajic and Eliasmith, NeurIPS 2019.
+
+    m holds the last theta steps of the one number u as d Legendre polynomials. A and B discretise the ODE of m exactly
+    and are not learnt. The defaults are those of the published model of permuted MNIST, which has 212 units: the order
+    follows the window, not the hidden size. There is no bias.
 
     A fused scan takes (h, m) as one state of H + d units, whose first H pass through tanh. With u_t and m_t inserted,
     every equation is one in x_t, h_{t-1} and m_{t-1}.

@@ -24,11 +24,13 @@ class LRU(StateSpaceCell, ElementwiseCell):
         x_t &= \lambda \circ x_{t-1} + \gamma \circ (B u_t), \qquad y_t = \mathrm{Re}(C x_t) + D \circ u_t \\
         \lambda &= \exp\big(-e^{\nu} + i e^{\theta}\big), \qquad \gamma = e^{gl}
 
-    Orvieto et al., ICML 2023, arXiv 2303.06349: the recurrence of their block, without its normalisation, its gated
-    unit and its skip. |lambda| is below 1 for every nu. At the start lambda is uniform on the ring between r_min and
-    r_max, with phases up to max_phase, and gamma is sqrt(1 - |lambda|^2), which keeps the variance of the state at that
-    of its input. All three are learnt. B and C are complex normal of variance 1/H and 2/N, D is N(0, 1). u_t is the
-    input if it has H numbers; otherwise it is V x_t + b, with V from N(0, 1/I) and b from 0.
+    Source: Orvieto et al., ICML 2023, arXiv 2303.06349, the recurrence of their block, without its normalisation, its
+    gated unit and its skip.
+
+    The modulus of lambda is below 1 for every nu. At the start lambda is uniform on the ring between r_min and r_max,
+    with phases up to max_phase, and gamma is ``sqrt(1 - |lambda|^2)``, which keeps the variance of the state at that of
+    its input. All three are learnt. B and C are complex normal of variance 1/H and 2/N, D is N(0, 1). u_t is the input
+    if it has H numbers; otherwise it is V x_t + b, with V from N(0, 1/I) and b from 0.
 
     Args:
         input_size: I.

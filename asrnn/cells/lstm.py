@@ -24,8 +24,10 @@ class LSTM(TorchLayerCell):
         g &= \tanh(W_g h_{t-1} + b_{hh} + V_g x_t + b_{ih}) \\
         c_t &= f \circ c_{t-1} + i \circ g, \qquad h_t = o \circ \tanh(c_t)
 
-    Hochreiter and Schmidhuber, Neural Computation 9, 1997; Gers et al., Neural Computation 12, 2000; as
-    ``torch.nn.LSTM`` computes it, with torch's two biases and its order of rows: i, f, g, o. The initialisation is that
+    Source: Hochreiter and Schmidhuber, Neural Computation 9, 1997, and Gers et al., Neural Computation 12, 2000, as
+    ``torch.nn.LSTM`` computes it.
+
+    There are two biases, as in torch, and the rows are stacked in torch's order: i, f, g, o. The initialisation is that
     of Appendix C of Chang et al., ICLR 2019, arXiv 1902.09689, with the forget gate's bias at 1 (Jozefowicz et al.,
     ICML 2015). torch adds the two biases, so ``bias_ih`` holds the 1 and ``bias_hh`` holds 0.
 

@@ -18,10 +18,12 @@ class MinGRU(LinearGatedCell):
         h_t &= (1 - z_t) \circ h_{t-1} + z_t \circ g(V_h x_t + b_h), \qquad z_t = \sigma(V_z x_t + b_z) \\
         g(u) &= u + \tfrac12 \;\text{for}\; u \ge 0, \qquad \sigma(u) \;\text{for}\; u < 0
 
-    Feng et al., 2024, arXiv 2410.01201. The paper computes the positive states of this form through their logarithms.
-    The direct recurrence is as exact, and its state may start from 0 or from any other number. The gate does not see
-    the state, so one layer cannot choose what to forget by what it remembers; the paper stacks several layers, with
-    normalisation and skips. V starts from N(0, 1/I) and biases from 0.
+    Source: Feng et al., 2024, arXiv 2410.01201.
+
+    The paper computes the positive states of this form through their logarithms. The direct recurrence is as exact, and
+    its state may start from 0 or from any other number. The gate does not see the state, so one layer cannot choose
+    what to forget by what it remembers; the paper stacks several layers, with normalisation and skips. V starts from
+    N(0, 1/I) and biases from 0.
 
     Args:
         input_size: I.

@@ -20,9 +20,11 @@ class MinLSTM(LinearGatedCell):
             \qquad (f_t, i_t) = \sigma(V_{f,i} x_t + b_{f,i}) \\
         g(u) &= u + \tfrac12 \;\text{for}\; u \ge 0, \qquad \sigma(u) \;\text{for}\; u < 0
 
-    Feng et al., 2024, arXiv 2410.01201. The paper computes the positive states of this form through their logarithms.
-    The direct recurrence is as exact, and its state may start from 0 or from any other number. The gates are normalised
-    through logarithms, because f + i may underflow. V starts from N(0, 1/I) and biases from 0.
+    Source: Feng et al., 2024, arXiv 2410.01201.
+
+    The paper computes the positive states of this form through their logarithms. The direct recurrence is as exact, and
+    its state may start from 0 or from any other number. The gates are normalised through logarithms, because f + i may
+    underflow. V starts from N(0, 1/I) and biases from 0.
 
     Args:
         input_size: I.

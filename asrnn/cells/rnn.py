@@ -17,8 +17,9 @@ class RNN(TorchLayerCell):
     .. math::
         h_t = \tanh(W h_{t-1} + b_{hh} + V x_t + b_{ih})
 
-    Elman, Cognitive Science 14, 1990, as ``torch.nn.RNN`` computes it, with torch's two biases. The initialisation is
-    that of Appendix C of Chang et al., ICLR 2019, arXiv 1902.09689.
+    Source: Elman, Cognitive Science 14, 1990, as ``torch.nn.RNN`` computes it, with torch's two biases.
+
+    The initialisation is that of Appendix C of Chang et al., ICLR 2019, arXiv 1902.09689.
 
     Args:
         input_size: I.

@@ -22,15 +22,16 @@ class S4D(StateSpaceCell):
         x_t = e^{\Delta A} x_{t-1} + \frac{e^{\Delta A} - 1}{A} u_t, \qquad
         y_t = 2 \, \mathrm{Re}\Big(\sum_n C_n x_{t,n}\Big) + D u_t
 
+    Source: Gu, Gupta, Goel and Re, NeurIPS 2022, arXiv 2206.11893, the recurrence of their block, without its
+    activation, its gated unit, its normalisation and its skip.
+
     Each of H features has its own A, C, D and step length Delta = ``dt``. A step is the exact solution of
     x' = A x + u for an input that is constant over it.
 
-    Gu, Gupta, Goel and Re, NeurIPS 2022, arXiv 2206.11893: the recurrence of their block, without its activation, its
-    gated unit, its normalisation and its skip. The N states of a feature come in conjugate pairs, and one of each pair
-    is stored. A = -exp(log_A_real) + i A_imag starts with real part -1/2 and imaginary part pi n (``lin``) or
-    (N/pi) (N/(2n+1) - 1) (``inv``), n = 0 to N/2 - 1. log dt starts uniform between those of dt_min and dt_max, C is
-    complex normal of variance 1, D is N(0, 1). u_t is the input if it has H numbers; otherwise it is V x_t + b, with V
-    from N(0, 1/I) and b from 0.
+    The N states of a feature come in conjugate pairs, and one of each pair is stored. A = -exp(log_A_real) + i A_imag
+    starts with real part -1/2 and imaginary part pi n (``lin``) or (N/pi) (N/(2n+1) - 1) (``inv``), n = 0 to N/2 - 1.
+    log dt starts uniform between those of dt_min and dt_max, C is complex normal of variance 1, D is N(0, 1). u_t is
+    the input if it has H numbers; otherwise it is V x_t + b, with V from N(0, 1/I) and b from 0.
 
     Args:
         input_size: I.

@@ -22,10 +22,11 @@ class ScoRNN(ModReLUCell):
     .. math::
         h_t = \mathrm{modReLU}(W h_{t-1} + V x_t; b), \qquad W = (I + A)^{-1} (I - A) D, \qquad A = U - U^\top
 
-    Helfrich, Willmott and Ye, ICML 2018, arXiv 1707.09520. D is diagonal and fixed: -1 for the last round(rho H)
-    units and 1 for the others. With D, W may have the eigenvalue -1. The initialisation is that of their code: V from
-    U(-0.01, 0.01), b 0, and A of 2 x 2 blocks for which (I + A)^-1 (I - A) rotates pairs of units by an angle from
-    U(0, pi/2).
+    Source: Helfrich, Willmott and Ye, ICML 2018, arXiv 1707.09520.
+
+    D is diagonal and fixed: -1 for the last round(rho H) units and 1 for the others. With D, W may have the eigenvalue
+    -1. The initialisation is that of their code: V from U(-0.01, 0.01), b 0, and A of 2 x 2 blocks for which (I + A)^-1
+    (I - A) rotates pairs of units by an angle from U(0, pi/2).
 
     Args:
         input_size: I.

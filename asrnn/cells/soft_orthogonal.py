@@ -33,11 +33,13 @@ class SoftOrthogonal(FusedCell):
         h_t = f(W h_{t-1} + V_{in} x_t + b), \qquad W = U \, \mathrm{diag}(S) \, V^\top,
             \qquad S = 1 + m \, (2 \sigma(p) - 1)
 
-    Vorontsov et al., ICML 2017, arXiv 1702.00071. m is the margin. U = U_0 exp(A_u) and V = V_0 exp(A_v) are
-    orthogonal, because A_u and A_v are antisymmetric. Any optimiser keeps this constraint; the authors had a gradient
-    descent of their own along geodesics. As in their paper, U_0 and V_0 are random and fixed, S starts at 1, b at 0,
-    and h_0 is learnt. The authors do not say how V_in and h_0 start, nor which f their MNIST results have. Here V_in is
-    from U(-0.05, 0.05), h_0 starts at 0, and f is a leaky ReLU, with which every unit has a gradient.
+    Source: Vorontsov et al., ICML 2017, arXiv 1702.00071.
+
+    m is the margin. U = U_0 exp(A_u) and V = V_0 exp(A_v) are orthogonal, because A_u and A_v are antisymmetric. Any
+    optimiser keeps this constraint; the authors had a gradient descent of their own along geodesics. As in their paper,
+    U_0 and V_0 are random and fixed, S starts at 1, b at 0, and h_0 is learnt. The authors do not say how V_in and h_0
+    start, nor which f their MNIST results have. Here V_in is from U(-0.05, 0.05), h_0 starts at 0, and f is a leaky
+    ReLU, with which every unit has a gradient.
 
     Args:
         input_size: I.

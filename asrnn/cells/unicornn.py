@@ -23,11 +23,12 @@ class UnICORNN(FusedCell):
             \qquad \tau = \Delta t \, \sigma(c) \\
         y_t &= y_{t-1} + \tau \circ z_t
 
-    Rusch and Mishra, ICML 2021, arXiv 2103.05487. Units meet only in the input of a further layer, so the published
-    results are of three layers. The readout, or the next layer, sees y. A step preserves the area dy dz of each unit,
-    so nothing decays. It is stable around 0 while tau^2 (alpha + w) < 4. The default hyper-parameters are the authors'
-    for noise-padded CIFAR-10. The initialisation is that of their code: w from U(0, 1), c from U(-0.1, 0.1), V from
-    U(-sqrt(6/(65 I)), sqrt(6/(65 I))), b 0.
+    Source: Rusch and Mishra, ICML 2021, arXiv 2103.05487.
+
+    Units meet only in the input of a further layer, so the published results are of three layers. The readout, or the
+    next layer, sees y. A step preserves the area dy dz of each unit, so nothing decays. It is stable around 0 while
+    tau^2 (alpha + w) < 4. The default hyper-parameters are the authors' for noise-padded CIFAR-10. The initialisation
+    is that of their code: w from U(0, 1), c from U(-0.1, 0.1), V from U(-sqrt(6/(65 I)), sqrt(6/(65 I))), b 0.
 
     Args:
         input_size: I.

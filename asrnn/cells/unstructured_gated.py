@@ -19,10 +19,11 @@ class UnstructuredGated(AntisymmetricGated):
         z_t &= \sigma\big((W - \gamma I) h_{t-1} + V_z x_t + b_z\big) \\
         h_t &= h_{t-1} + \epsilon \, z_t \circ \tanh\big((W - \gamma I) h_{t-1} + V_h x_t + b_h\big)
 
-    The ablation model of section 5.4 of Chang et al., ICLR 2019, arXiv 1902.09689: Equation 13 with one unstructured
-    W for the gate and the candidate. No other reading has the 42k parameters of the paper's Table 2. The paper does
-    not say whether gamma I stays; it stays here. The rows of the two inputs are stacked, the gate's before the
-    candidate's.
+    Source: The ablation model of section 5.4 of Chang et al., ICLR 2019, arXiv 1902.09689.
+
+    It is Equation 13 with one unstructured W for the gate and the candidate. No other reading has the 42k parameters of
+    the paper's Table 2. The paper does not say whether gamma I stays; it stays here. The rows of the two inputs are
+    stacked, the gate's before the candidate's.
 
     Args:
         input_size: I, the paper's m.

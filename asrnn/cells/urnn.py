@@ -20,10 +20,12 @@ class URNN(ComplexCell):
     .. math::
         h_t = \mathrm{modReLU}(W h_{t-1} + V x_t; b), \qquad W = D_3 R_2 F^{-1} D_2 P R_1 F D_1
 
-    Arjovsky, Shah and Bengio, ICML 2016, arXiv 1511.06464. :func:`asrnn.cells.parts.fourier_unitary.fourier_unitary`
-    explains the factors and multiplies them. W is built once a scan, not applied factor by factor: up to about a
-    thousand units, one product with W takes less time. The initialisation is that of their code, with random D_k, R_k,
-    V, b and learnt h_0. The permutation P is drawn once and fixed.
+    Source: Arjovsky, Shah and Bengio, ICML 2016, arXiv 1511.06464.
+
+    :func:`asrnn.cells.parts.fourier_unitary.fourier_unitary` explains the factors and multiplies them. W is built once
+    a scan, not applied factor by factor: up to about a thousand units, one product with W takes less time. The
+    initialisation is that of their code, with random D_k, R_k, V, b and learnt h_0. The permutation P is drawn once and
+    fixed.
 
     Args:
         input_size: I.
