@@ -1,4 +1,4 @@
-"""Take the steps of a fused scan: in Python on any device, in C, or in a kernel on the GPU."""
+"""Run the time steps of a fused scan: the interface of all runners, and a loop in Python for any device."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -7,50 +7,56 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from asrnn.ops.operands import Operands
-from asrnn.ops.recurrence import Recurrence, Step, Tensors
+from asrnn.ops.recurrence import Operands, Recurrence, Step, Tensors
 from asrnn.ops.sums import product_over_rows
 
 Project = Callable[[Tensor, Tensor], None]
-"""Writes V x + b of a stretch of the input, ``[B, m, I]``, into the first slots of u, ``[m, B, S W]``."""
+"""Write V x + b of m steps of the input, ``[B, m, I]``, into the first slots of u, ``[m, B, S W]``."""
 
 Forward = Callable[[Tensor, Tensors], None]
-"""Steps forward: u ``[m, B, S W]`` of S slots, and the states ``[m + 1, B, W]`` each, whose first row is given."""
+"""Compute m steps from u, ``[m, B, S W]``, and the first row of the states, ``[m + 1, B, W]`` each."""
 
 Backward = Callable[[Tensor, Tensors, Tensors, Tensor, Tensors, Tensors], None]
-"""Steps back: u, the states, their gradients ``[B, W]``, delta ``[m, B, W]``, further gradients towards each output of
-each step ``[m, B, W]``, if there are any, and those towards the vectors ``[W]``, which are added to."""
+"""Compute the gradients of m steps, in reverse. The arguments are:
+
+- u, ``[m, B, S W]``: what the forward steps left; replaced by the gradients of u.
+- the states, ``[m + 1, B, W]`` each.
+- the gradients of the last state, ``[B, W]`` each; replaced by those of the first.
+- the gradient of the products without a slot, ``[m, B, W]``; written.
+- the gradients of each output of each step, ``[m, B, W]`` each, if there are any.
+- the gradients of the vectors, ``[W]`` each; added to.
+"""
 
 
 class Runner(ABC):
-    """Runs the steps of a recurrence on buffers in which a unit's row is W wide, H rounded up if need be."""
+    """Run the steps of a recurrence on buffers with rows of W numbers: H, rounded up as the runner needs it."""
 
     name: str
-    """What a record calls it."""
+    """The name of the back end in a record."""
 
     tolerance: float = 1e-5
-    """How far outputs and gradients of a short scan may be off, by norms: some hundred roundings of 6e-8."""
+    """The largest relative error of outputs and gradients in a first run, by norms: some hundred roundings of 6e-8."""
 
     first_batch: int = 19
-    """How many samples a tile of a first run has: more than are taken together, and not a multiple of them."""
+    """The samples per tile in the first run: more than are computed together, and not a multiple of them."""
 
     tiled: ClassVar[bool] = False
-    """Whether each thread of the CPU takes a tile of the batch, or torch's operations share them out."""
+    """Whether each CPU thread computes a tile of the batch. Otherwise torch divides each operation between threads."""
 
     def width(self, hidden_size: int) -> int:
-        """Return W, how wide it wants a row of H units."""
+        """Return W, the length of a row of H units."""
         return hidden_size
 
-    def stretch(self, state: Tensor, num_steps: int) -> int:
-        """Return how many steps are projected, run and multiplied in one go, for a state ``[B, W]``."""
+    def chunk_length(self, state: Tensor, num_steps: int) -> int:
+        """Return how many steps form one chunk, for a state ``[B, W]``."""
         return num_steps
 
-    def as_kept(self, weight: Tensor) -> Tensor:
-        """Return a recurrent weight as it is multiplied by, where that is rounded."""
+    def rounded_weight(self, weight: Tensor) -> Tensor:
+        """Return a recurrent weight as the runner multiplies with it; some runners round it."""
         return weight
 
     def project(self, operands: Operands) -> Project:
-        """Prepare V and b once, and return what projects a stretch of the input."""
+        """Prepare V and b once, and return the function that projects the inputs of a chunk."""
 
         def run(x: Tensor, u: Tensor) -> None:
             rows = u.flatten(0, 1)[:, : len(operands.bias)]
@@ -59,44 +65,44 @@ class Runner(ABC):
 
         return run
 
-    def towards_input_weights(self, x: Tensor, inputs: Tensor, towards_u: Tensor) -> Tensor:
-        """Return the gradients of V and, as the last row, b, ``[I + 1, G W]``, transposed as that form is the fastest.
+    def input_weight_grads(self, x: Tensor, inputs: Tensor, projection_grad: Tensor) -> Tensor:
+        """Return a chunk's gradients of V^T and, in the last row, of b, ``[I + 1, G W]``. V^T is faster than V.
 
         Args:
-            x: a stretch of the input, ``[B, m, I]``.
-            inputs: where it may go, ``[m, B, I + 1]``, with ones behind it.
-            towards_u: the gradient of what the products with it gave, ``[m, B, G W]``.
+            x: the input of the chunk, ``[B, m, I]``.
+            inputs: a buffer for the time-major input, ``[m, B, I + 1]``, whose last column is 1.
+            projection_grad: the gradient of V x + b, ``[m, B, G W]``.
         """
         inputs[:, :, :-1].copy_(x.transpose(0, 1))
-        return product_over_rows(inputs.flatten(0, 1), towards_u.flatten(0, 1))
+        return product_over_rows(inputs.flatten(0, 1), projection_grad.flatten(0, 1))
 
     def add_product(self, left: Tensor, right: Tensor, out: Tensor) -> None:
-        """Add to ``out``, ``[P, Q]`` and contiguous, the product over their many rows of ``[n, P]`` and ``[n, Q]``."""
+        """Add left^T right to ``out``, for ``[n, P]``, ``[n, Q]`` and a contiguous ``[P, Q]``, where n is large."""
         out.addmm_(left.t(), right)
 
     @abstractmethod
     def forward(self, recurrence: Recurrence, weights: Tensors, vectors: Tensors) -> Forward:
-        """Prepare the weights once, and return what takes a stretch of steps."""
+        """Prepare the weights once, and return the function that computes the steps of a chunk."""
 
     def replay(self, recurrence: Recurrence, vectors: Tensors) -> Forward | None:
-        """Return what makes the states of a stretch again from its first and what is kept in u, if anything does.
+        """Return the function that recomputes the states of a chunk from its first state and u, or None without one.
 
-        Then only the first state of each stretch is kept, which halves the memory that a step goes through.
+        With it a scan keeps only the first state of each chunk, which halves the memory traffic of a step.
         """
         return None
 
     @abstractmethod
     def backward(self, recurrence: Recurrence, weights: Tensors, vectors: Tensors) -> Backward:
-        """Prepare the weights once, and return what goes back through a stretch of steps."""
+        """Prepare the weights once, and return the function that computes the gradients of a chunk."""
 
 
 class StepRunner(Runner):
-    """A loop in Python over the in-place step functions: any device and precision."""
+    """A loop in Python over the in-place step functions, for any device and precision."""
 
     name = "fused"
 
-    def stretch(self, state: Tensor, num_steps: int) -> int:
-        """Return so many steps that a stretch stays in a processor's cache between its passes."""
+    def chunk_length(self, state: Tensor, num_steps: int) -> int:
+        """Return how many steps fit the processor's cache from one pass over a chunk to the next."""
         return max(1, min(num_steps, 2**20 // state.numel())) if state.device.type == "cpu" else num_steps
 
     def forward(self, recurrence: Recurrence, weights: Tensors, vectors: Tensors) -> Forward:
@@ -114,17 +120,24 @@ class StepRunner(Runner):
         """See :meth:`Runner.backward`."""
 
         def run(
-            u: Tensor, states: Tensors, grads: Tensors, delta: Tensor, more: Tensors, vector_grads: Tensors
+            u: Tensor,
+            states: Tensors,
+            grads: Tensors,
+            product_grad: Tensor,
+            output_grads: Tensors,
+            vector_grads: Tensors,
         ) -> None:
             scratch = _scratch(recurrence, states[0])
             sums = [torch.zeros_like(states[0][0]) for _ in vectors]
             rows = list(zip(*(part.unbind(0) for part in states), strict=True))
-            u_rows, deltas = u.unbind(0), delta.unbind(0) if recurrence.has_delta() else (delta,) * len(u)
+            u_rows = u.unbind(0)
+            product_grads = product_grad.unbind(0) if recurrence.has_product_grad() else (product_grad,) * len(u)
             for t in reversed(range(len(u))):
-                for grad, given in zip(grads, more, strict=False):
-                    grad.add_(given[t])
+                for grad, output_grad in zip(grads, output_grads, strict=False):
+                    grad.add_(output_grad[t])
                 before, after = rows[t], rows[t + 1]
-                recurrence.backward(Step(u_rows[t], before, after, weights, vectors, scratch, grads, deltas[t], sums))
+                step = Step(u_rows[t], before, after, weights, vectors, scratch, grads, product_grads[t], sums)
+                recurrence.backward(step)
             for grad, total in zip(vector_grads, sums, strict=True):
                 grad.add_(total.sum(0))
 

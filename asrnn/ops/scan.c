@@ -1,30 +1,31 @@
-/* Some time steps of a recurrence, for some samples of a batch, in float32.
+/* Compute some time steps of a recurrence, forward or backward, for some samples of a batch, in float32.
  *
- * RECURRENCE is the file that says what a step does, by functions on vectors of units of one sample. The state has STATES
- * parts, u has SLOTS, and each unit has VECTORS numbers of its own. A step is taken in one half or in two (HALVES): the
- * products of the second read the state that the first has made.
+ * The file RECURRENCE defines one step, with three functions on vectors of units of one sample. The state has STATES parts,
+ * u has SLOTS slots, and each unit has VECTORS numbers of its own. A step has one half or two (HALVES). The products of the
+ * second half read the state that the first half has computed.
  *
- *   activate: puts what is kept in place of the inputs in u; r[slot] is the sum of the products of that slot in this
- *             half, and r[SLOTS] that of those whose gradient is delta.
- *   advance:  makes the next state h of what is kept in u, in place.
- *   go_back:  puts the gradients towards inputs and products in place of what is kept in u, and those towards the state
- *             before this half, without what comes through its products, in place of those after it, grad.
+ *   activate: replaces the inputs in u by what the backward pass needs. r[slot] is the sum of the products of that slot in
+ *             this half, and r[SLOTS] the sum of the products without a slot.
+ *   advance:  computes the next state h from u, in place.
+ *   go_back:  replaces what activate left in u by the gradients of the inputs and products. Replaces grad, the gradients
+ *             of the state after this half, by those of the state before it, without the part that comes through the
+ *             products. Stores in product_grad the gradient of the products without a slot, if there are any.
  *
- * LANES is the number of floats in a vector, ROWS the number of rows whose sums fit the registers. Everything else is here.
+ * LANES is the number of floats in a vector, ROWS the number of rows whose sums fit the registers. This file does the rest.
  *
- * A row of `width` units, a multiple of PANEL, holds one sample; beyond the hidden size its weights and values are zero,
- * so that no loop has a remainder. Weights come packed, [width / PANEL][width][PANEL]: the innermost loop reads them in
- * order and keeps ROWS x PANEL sums in registers. Each step writes only what the backward needs.
+ * A row holds one sample and has `width` units, a multiple of PANEL. Beyond the hidden size its weights and values are zero,
+ * so that no loop has a remainder. Weights are packed as [width / PANEL][width][PANEL]: the innermost loop reads them in
+ * order and keeps ROWS x PANEL sums in registers. A step writes only what the backward pass needs.
  */
 
-/* may_alias, because what is stored as vectors is read as floats too. */
+/* may_alias, because numbers that are stored as vectors are also read as floats. */
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int mask __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
 #define INLINE static inline __attribute__((always_inline))
 #define PANEL (2 * LANES)
-#define BLOCK (VECTORS ? 16 : 1) /* rows whose terms of a sum are added up first; without sums, rows go in their order */
-#define BLOCKS 32                /* such blocks that are added up then */
+#define BLOCK (VECTORS ? 16 : 1) /* rows of one partial sum of a vector's gradient; without vectors there are no sums */
+#define BLOCKS 32                /* blocks of rows whose partial sums are added together */
 
 INLINE vec load(const float *from) { return *(const vec *)from; }
 INLINE void store(float *to, vec value) { *(vec *)to = value; }
@@ -34,8 +35,8 @@ INLINE vec where(mask condition, vec yes, vec no) {
     return (vec)((condition & (mask)yes) | (~condition & (mask)no));
 }
 
-/* x P(x^2) / Q(x^2), with a relative error of at most 3.1e-7, roundings included, and 1 with the sign of x where |x| is
- * 9.02 or more, as float32's tanh is from 9.011 on. The quotient of large numbers may be NaN, and is not used. */
+/* tanh x as x P(x^2) / Q(x^2), with a relative error of at most 3.1e-7, roundings included. The result is 1 with the sign of
+ * x where |x| >= 9.02; float32's tanh is 1 from 9.011 on. For large x the quotient may be NaN, but is not used. */
 INLINE vec hyperbolic_tangent(vec x) {
     vec s = x * x;
     vec p = s * 1.3316938e-8f + 2.0582178e-5f;
@@ -51,11 +52,11 @@ INLINE vec hyperbolic_tangent(vec x) {
     return where((x <= constant(-9.02f)) | (y < constant(-1.0f)), constant(-1.0f), y);
 }
 
-/* e^x for x cut to [-87, 87], where it is a float with all its bits: 2^n e^r, r the rest of x after n log 2,
- * |r| <= log(2) / 2, and e^r by seven terms of its series, with a relative error of at most 1.5e-7. */
+/* e^x for x clamped to [-87, 87], where the result is a normal float: 2^n e^r, with n the integer next to x / log 2 and
+ * |r| <= log(2) / 2. Seven terms of the series give e^r with a relative error of at most 1.5e-7. */
 INLINE vec exponential(vec x) {
     x = where(x > constant(87.0f), constant(87.0f), where(x < constant(-87.0f), constant(-87.0f), x));
-    const float rounding = 12582912.0f; /* 1.5 * 2^23: what is added to it loses its fraction */
+    const float rounding = 12582912.0f; /* 1.5 * 2^23: a number added to it is rounded to an integer */
     vec n = (x * 1.44269504f + rounding) - rounding;
     vec r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
     vec e = r * 1.98412698e-4f + 1.38888889e-3f;
@@ -65,16 +66,16 @@ INLINE vec exponential(vec x) {
     e = e * r + 0.5f;
     e = e * r + 1.0f;
     e = e * r + 1.0f;
-    mask power = (__builtin_convertvector(n, mask) + 127) << 23; /* 2^n, by its exponent's bits */
+    mask power = (__builtin_convertvector(n, mask) + 127) << 23; /* 2^n, from the bits of its exponent */
     return e * (vec)power;
 }
 
 /* 1 / (1 + e^-x), and 0 below -87, where it is less than 2e-38. */
 INLINE vec sigmoid(vec x) { return where(x < constant(-87.0f), constant(0.0f), 1.0f / (1.0f + exponential(-x))); }
 
-/* Numbers below 1.2e-38 are 0 as long as these functions run. What vanishes on its way through a thousand steps becomes such
- * a number before it becomes 0, and Intel's processors take some hundred cycles for each: an LSTM's step took ten times as
- * long. ARM's and AMD's lose little. */
+/* Treat subnormal numbers, below 1.2e-38, as 0 while these functions run. A gradient that vanishes over a thousand steps
+ * becomes subnormal before it becomes 0, and Intel's processors need some hundred cycles for each subnormal number: a step
+ * of an LSTM took ten times as long. ARM's and AMD's processors lose little. */
 #ifdef __SSE__
 INLINE void restore_subnormals(const unsigned *mode) { __builtin_ia32_ldmxcsr(*mode); }
 #define SUBNORMALS_ARE_ZERO                                                                                            \
@@ -86,7 +87,7 @@ INLINE void restore_subnormals(const unsigned *mode) { __builtin_ia32_ldmxcsr(*m
 
 #include RECURRENCE
 
-/* The recurrent products: which weight times which state, the slot that its gradient stands in, and the half. */
+/* The recurrent products: the indices of weight and state, the slot of the gradient, and the half of the step. */
 static const struct {
     int weight, state, slot, half;
 } products[] = {PRODUCTS};
@@ -95,13 +96,13 @@ static const struct {
 
 #include "products.c"
 
-/* Vectors of units, one of each of several arrays. */
+/* Load or store one vector of units of each of several arrays. */
 #define GATHER(count, name, from)                                                                                      \
     vec name[count + 1];                                                                                               \
     _Pragma("GCC unroll 8") for (int n = 0; n < count; n++) name[n] = load(from);
 #define SCATTER(count, name, to) _Pragma("GCC unroll 8") for (int n = 0; n < count; n++) store(to, name[n]);
 
-/* One half of a step, for one vector of units of one sample: `at` is its place in a state, `slot` that in the slots. */
+/* Compute one half of a step for one vector of units of one sample, at offset `at` in a state and `slot` in the slots. */
 INLINE void forward_units(int half, const vec *r, long at, long unit, long slot, long width,
                           const float *const *vectors, float *inputs, float *const *before, float *const *after,
                           const float *scalars) {
@@ -129,17 +130,18 @@ INLINE void forward_half(int half, long batch, long width, const float *const *w
             }
             for (long i = 0; i < rows; i++)
                 for (int j = 0; j < 2; j++) {
-                    const long here = unit + j * LANES;
+                    const long column = unit + j * LANES;
                     vec r[SLOTS + 1];
                     _Pragma("GCC unroll 8") for (int n = 0; n <= SLOTS; n++) if (begun[n]) r[n] = sum[n][i][j];
-                    forward_units(half, r, (row + i) * width + here, here, (row + i) * SLOTS * width + here, width,
+                    forward_units(half, r, (row + i) * width + column, column, (row + i) * SLOTS * width + column, width,
                                   vectors, inputs, before, after, scalars);
                 }
         }
 }
 
-/* inputs [steps][batch][SLOTS][width], in: V x + b in the first slots, out: what is kept; states, each
- * [steps + 1][batch][width]. */
+/* Compute the steps of a chunk.
+ *   inputs [steps][batch][SLOTS][width]: in: V x + b in the first slots; out: what the backward pass needs.
+ *   states, each [steps + 1][batch][width]: in: the first row; out: the others. */
 void scan_forward(long steps, long batch, long width, const float *const *weights, const float *const *vectors,
                   float *inputs, float *const *states, const float *scalars) {
     SUBNORMALS_ARE_ZERO;
@@ -152,7 +154,7 @@ void scan_forward(long steps, long batch, long width, const float *const *weight
     }
 }
 
-/* The states once more, from the first of them and the slots that `scan_forward` left: the same numbers to the bit. */
+/* Compute the states again from the first of them and the slots that `scan_forward` left, with the same bits. */
 void scan_replay(long steps, long batch, long width, const float *const *vectors, const float *inputs,
                  float *const *states, const float *scalars) {
     SUBNORMALS_ARE_ZERO;
@@ -169,11 +171,11 @@ void scan_replay(long steps, long batch, long width, const float *const *vectors
             }
 }
 
-/* Back through one half of a step, without its products, for some rows. What they bring to the gradients towards the
- * vectors is summed by itself, and added to `partial`. */
+/* Compute the gradients of one half of a step for some rows, without the part that comes through the products. The sums
+ * over these rows of the vectors' gradients are added to `partial`. */
 INLINE void backward_units(int half, long row, long end, long width, const float *const *vectors, float *inputs,
-                           float *const *before, float *const *after, float *const *grads, float *const *more,
-                           float *delta, float *const *partial, const float *scalars) {
+                           float *const *before, float *const *after, float *const *grads, float *const *output_grads,
+                           float *product_grad, float *const *partial, const float *scalars) {
     for (long unit = 0; unit < width; unit += LANES) {
         GATHER(VECTORS, vector, vectors[n] + unit)
         vec vector_grad[VECTORS + 1];
@@ -184,19 +186,19 @@ INLINE void backward_units(int half, long row, long end, long width, const float
             GATHER(STATES, h, before[n] + at)
             GATHER(STATES, h_after, after[n] + at)
             GATHER(STATES, grad, grads[n] + at)
-            if (more && half == HALVES - 1)
-                for (int n = 0; n < OUTPUTS; n++) grad[n] += load(more[n] + at);
-            vec difference;
-            go_back(half, u, h, h_after, grad, &difference, vector, vector_grad, scalars);
+            if (output_grads && half == HALVES - 1)
+                for (int n = 0; n < OUTPUTS; n++) grad[n] += load(output_grads[n] + at);
+            vec step_product_grad;
+            go_back(half, u, h, h_after, grad, &step_product_grad, vector, vector_grad, scalars);
             SCATTER(SLOTS, u, inputs + (i * SLOTS + n) * width + unit)
             SCATTER(STATES, grad, grads[n] + at)
-            if (DELTA) store(delta + at, difference);
+            if (PRODUCT_GRAD) store(product_grad + at, step_product_grad);
         }
         for (int n = 0; n < VECTORS; n++) store(partial[n] + unit, load(partial[n] + unit) + vector_grad[n]);
     }
 }
 
-/* Add the partial sums to the sums, and begin new ones. */
+/* Add the partial sums to the sums, and reset them. */
 INLINE void add_up(long width, float *const *partial, float *const *sums) {
     for (int n = 0; n < VECTORS; n++)
         for (long unit = 0; unit < width; unit += LANES) {
@@ -205,9 +207,9 @@ INLINE void add_up(long width, float *const *partial, float *const *sums) {
         }
 }
 
-/* And through its products: what they bring to the gradient towards one part of the state. */
+/* Add the part that comes through the products to the gradient of one part of the state. */
 INLINE void backward_products(int half, int state, long batch, long width, const float *const *weights,
-                              const float *inputs, const float *delta, float *grad) {
+                              const float *inputs, const float *product_grad, float *grad) {
     for (long unit = 0; unit < width; unit += PANEL)
         for (long row = 0; row < batch; row += ROWS) {
             const long rows = batch - row < ROWS ? batch - row : ROWS;
@@ -215,7 +217,7 @@ INLINE void backward_products(int half, int state, long batch, long width, const
             int begun = 0;
             EACH_PRODUCT if (products[k].half == half && products[k].state == state) {
                 const int slot = products[k].slot, within = slot < SLOTS;
-                const float *x = within ? inputs + (row * SLOTS + slot) * width : delta + row * width;
+                const float *x = within ? inputs + (row * SLOTS + slot) * width : product_grad + row * width;
                 product[rows](x, within ? SLOTS * width : width, width, weights[products[k].weight] + unit * width, sum,
                               begun);
                 begun = 1;
@@ -228,33 +230,36 @@ INLINE void backward_products(int half, int state, long batch, long width, const
         }
 }
 
-/* inputs, in: what is kept, out: gradients towards V x + b and the products; grads, each [batch][width], in: the
- * gradients towards the last state, out: towards the first; more, null or for each output [steps][batch][width]: the
- * gradients towards it after each step; delta [steps][batch][width]; vector_grads, each [width], are added to; partial, as they are,
- * is 0, in and out.
+/* Compute the gradients of a chunk.
+ *   inputs: in: what `scan_forward` left; out: the gradients of V x + b and of the products with a slot.
+ *   grads, each [batch][width]: in: the gradients of the last state; out: of the first.
+ *   output_grads: null, or for each output [steps][batch][width], the gradients of the output of each step.
+ *   product_grad [steps][batch][width]: out: the gradients of the products without a slot.
+ *   vector_grads, each [width]: the gradients of the vectors are added.
+ *   partial, each [width]: work memory, 0 before and after.
  *
- * A gradient towards a vector is a sum over all steps and samples. Added one by one, its terms would each be rounded to a
- * float of the size of the whole: they are summed a block at a time, and the sums of some blocks likewise. */
+ * The gradient of a vector is a sum over all steps and samples. In a running total each term would be rounded to the
+ * precision of the whole sum. The terms are therefore summed in blocks of rows, and those sums in groups of blocks. */
 void scan_backward(long steps, long batch, long width, const float *const *weights, const float *const *vectors,
-                   float *inputs, float *const *states, float *const *grads, float *const *more, float *delta,
-                   float *const *vector_grads, float *const *partial, const float *scalars) {
+                   float *inputs, float *const *states, float *const *grads, float *const *output_grads,
+                   float *product_grad, float *const *vector_grads, float *const *partial, const float *scalars) {
     SUBNORMALS_ARE_ZERO;
     const long size = batch * width;
     long blocks = 0;
     for (long t = steps - 1; t >= 0; t--) {
-        float *before[STATES], *after[STATES], *towards[OUTPUTS], *u = inputs + t * SLOTS * size;
-        float *difference = DELTA ? delta + t * size : delta;
+        float *before[STATES], *after[STATES], *step_output_grads[OUTPUTS], *u = inputs + t * SLOTS * size;
+        float *step_product_grad = PRODUCT_GRAD ? product_grad + t * size : product_grad;
         for (int n = 0; n < STATES; n++) before[n] = states[n] + t * size, after[n] = before[n] + size;
-        for (int n = 0; more && n < OUTPUTS; n++) towards[n] = more[n] + t * size;
+        for (int n = 0; output_grads && n < OUTPUTS; n++) step_output_grads[n] = output_grads[n] + t * size;
         _Pragma("GCC unroll 2") for (int half = HALVES - 1; half >= 0; half--) {
             for (long row = 0; row < batch; row += BLOCK) {
                 const long end = row + BLOCK < batch ? row + BLOCK : batch;
-                backward_units(half, row, end, width, vectors, u, before, after, grads, more ? towards : 0, difference,
-                               partial, scalars);
+                backward_units(half, row, end, width, vectors, u, before, after, grads,
+                               output_grads ? step_output_grads : 0, step_product_grad, partial, scalars);
                 if (VECTORS && ++blocks % BLOCKS == 0) add_up(width, partial, vector_grads);
             }
             _Pragma("GCC unroll 4") for (int n = 0; n < STATES; n++)
-                backward_products(half, n, batch, width, weights, u, difference, grads[n]);
+                backward_products(half, n, batch, width, weights, u, step_product_grad, grads[n]);
         }
     }
     add_up(width, partial, vector_grads);

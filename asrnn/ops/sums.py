@@ -1,22 +1,22 @@
-"""Sums of many numbers in float32, as exact as a few roundings: of blocks first, then of their sums."""
+"""Sum many float32 numbers with the error of a few roundings: first within blocks, then over the blocks."""
 
 import torch
 from torch import Tensor
 
-_BLOCK = 256  # rows; a block costs a product of its own, and its terms are rounded as often as there are rows
+_BLOCK = 256  # rows; each block costs one product, and a product rounds its sum once for each row
 
 
 class PairwiseSum:
-    """A sum of tensors that come one by one: none is added to more than log2 of their number of others.
+    """A pairwise sum of tensors that arrive one by one: each goes through at most log2(n) additions.
 
-    Added up in their order, each would be rounded to what a number of the size of the whole can hold.
+    A running total would instead round every term to the precision of the whole sum.
     """
 
     def __init__(self) -> None:
-        self._sums: list[tuple[int, Tensor]] = []  # each with how many terms it is of, more than the next
+        self._sums: list[tuple[int, Tensor]] = []  # (number of terms, their sum), in falling order of the number
 
     def add(self, term: Tensor) -> None:
-        """Add a term, which must not be changed afterwards."""
+        """Add a term, which must not change afterwards."""
         count = 1
         while self._sums and self._sums[-1][0] == count:
             term = self._sums.pop()[1] + term
@@ -24,7 +24,7 @@ class PairwiseSum:
         self._sums.append((count, term))
 
     def total(self) -> Tensor:
-        """Return the sum of at least one term."""
+        """Return the sum of all terms; there must be at least one."""
         *others, (_, total) = self._sums
         for _, term in reversed(others):
             total = term + total
@@ -32,11 +32,12 @@ class PairwiseSum:
 
 
 def product_over_rows(left: Tensor, right: Tensor) -> Tensor:
-    """Multiply ``[n, P]`` by ``[n, Q]`` over their many rows, ``[P, Q]``.
+    """Return left^T right, ``[P, Q]``, of ``[n, P]`` and ``[n, Q]``, where n is large.
 
-    A library may add up the n products of a number of the result one by one, and does where P is small.
+    The rows are multiplied in blocks, because a library may add up the n products of an element one by one, as it does
+    where P is small.
     """
-    size = max(_BLOCK, 4 * left.shape[1])  # the products of all blocks are smaller than what is multiplied
+    size = max(_BLOCK, 4 * left.shape[1])  # so that the products of all blocks take less memory than the factors
     whole = len(left) - len(left) % size
     parts = [left[whole:].t() @ right[whole:]] if whole < len(left) else []
     if whole:

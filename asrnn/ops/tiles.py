@@ -1,4 +1,4 @@
-"""A batch tile per thread: each thread takes some samples through all time steps, and no step waits for another."""
+"""Divide a batch into tiles, one per thread. Each thread computes all time steps of its tile and waits for no other."""
 
 import itertools
 import os
@@ -13,36 +13,41 @@ import torch
 Tile = TypeVar("Tile")
 Result = TypeVar("Result")
 
-_FEWEST_ROWS = 8  # fewer samples than this and the recurrent product is bound by memory: not worth a thread
+_MIN_TILE = 8  # samples; with fewer the recurrent product is limited by memory, and a thread is not worth its cost
 
 _lock = threading.Lock()
 _pools: dict[int, ThreadPoolExecutor] = {}
 
 
-def tiles_of(batch_size: int, most: int = sys.maxsize) -> list[slice]:
-    """Cut a batch into as many tiles as torch has threads, where there are samples enough and no limit is exceeded."""
-    number = max(1, min(torch.get_num_threads(), batch_size // _FEWEST_ROWS, most))
+def tiles_of(batch_size: int, max_tiles: int = sys.maxsize) -> list[slice]:
+    """Divide a batch into one tile for each of torch's threads, or into fewer where the batch is small.
+
+    Args:
+        batch_size: the number of samples.
+        max_tiles: the largest number of tiles.
+    """
+    number = max(1, min(torch.get_num_threads(), batch_size // _MIN_TILE, max_tiles))
     bounds = [batch_size * i // number for i in range(number + 1)]
     return [slice(start, stop) for start, stop in itertools.pairwise(bounds)]
 
 
 def for_each_tile(work: Callable[[Tile], Result], tiles: Sequence[Tile]) -> list[Result]:
-    """Return ``work`` of each tile, each in a thread of its own where there are several, without gradients."""
+    """Call ``work`` for each tile, without gradients, and return the results. Several tiles run in a thread each."""
     if len(tiles) == 1:
-        return [_alone(work, tiles[0])]
+        return [_without_gradients(work, tiles[0])]
     pool = _pool(max(len(tiles), torch.get_num_threads()))
-    running = [pool.submit(_alone, work, tile) for tile in tiles]
-    wait(running)  # all of them, also where one fails: they write to the same tensors
+    running = [pool.submit(_without_gradients, work, tile) for tile in tiles]
+    wait(running)  # for all of them even if one fails, because they write to the same tensors
     return [each.result() for each in running]
 
 
-def _alone(work: Callable[[Tile], Result], tile: Tile) -> Result:
+def _without_gradients(work: Callable[[Tile], Result], tile: Tile) -> Result:
     with torch.no_grad():
         return work(tile)
 
 
 def _pool(size: int) -> ThreadPoolExecutor:
-    """Return a pool whose threads give torch's operations one thread each."""
+    """Return a thread pool in which each thread runs torch's operations on one thread."""
     with _lock:
         if size not in _pools:
             threads = torch.get_num_threads()
@@ -52,27 +57,27 @@ def _pool(size: int) -> ThreadPoolExecutor:
                 for _ in range(size):
                     pool.submit(int)
                 ready.wait()
-            except BaseException:  # a thread could not be started: the others must not wait for it for ever
+            except BaseException:  # a thread could not be started; release those that wait for it
                 ready.abort()
                 pool.shutdown(wait=False)
                 raise
             finally:
-                torch.set_num_threads(threads)  # the global number too, which was 1 for that moment
+                torch.set_num_threads(threads)  # the threads have set the global number to 1 as well
             _pools[size] = pool
         return _pools[size]
 
 
 def _one_thread(ready: threading.Barrier) -> None:
-    # torch gives a thread the global number on its first question, and keeps a later setting for this thread.
+    # The first question gives a thread the global number. A setting after that holds for this thread.
     torch.get_num_threads()
     torch.set_num_threads(1)
     ready.wait()
 
 
-def _forget() -> None:
+def _reset() -> None:
     global _lock
     _lock = threading.Lock()
     _pools.clear()
 
 
-os.register_at_fork(after_in_child=_forget)  # a forked child has none of its parent's threads
+os.register_at_fork(after_in_child=_reset)  # a forked child has none of its parent's threads

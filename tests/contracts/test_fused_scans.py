@@ -26,17 +26,17 @@ def relative_error(found, expected) -> float:
 
 
 @pytest.fixture(params=[None, 7])
-def stretch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int | None:
-    """A scan in one stretch, as these sizes have it, and in several; its length, where it is short."""
+def chunk_length(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int | None:
+    """Scan in one chunk, the default for these sizes, or in several; return the length of a short chunk."""
     if request.param:
         for runner in (StepRunner, CompiledRunner):
-            monkeypatch.setattr(runner, "stretch", lambda self, state, num_steps: min(request.param, num_steps))
+            monkeypatch.setattr(runner, "chunk_length", lambda self, state, num_steps: min(request.param, num_steps))
     return request.param
 
 
 @EVERY
 @SIZES
-def test_in_float64(nan_memory, stretch, name: str, B: int, T: int, I: int, H: int) -> None:  # noqa: E741
+def test_in_float64(nan_memory, chunk_length, name: str, B: int, T: int, I: int, H: int) -> None:  # noqa: E741
     cell = random_cell(name, I, H)
     x, state = random_run(cell, B, T)
     expected, expected_final = fold(cell, x, state)
@@ -51,8 +51,8 @@ def test_in_float64(nan_memory, stretch, name: str, B: int, T: int, I: int, H: i
 
 @EVERY
 @SIZES
-def test_in_float32(nan_memory, stretch, threads_of_torch, name, B, T, I, H) -> None:  # noqa: E741
-    threads_of_torch(3 if stretch else 1)
+def test_in_float32(nan_memory, chunk_length, threads_of_torch, name, B, T, I, H) -> None:  # noqa: E741
+    threads_of_torch(3 if chunk_length else 1)
     exact, cell = random_cell(name, I, H), random_cell(name, I, H, torch.float32)
     x, state = random_run(cell, B, T)
     x64, state64 = x.detach().double().requires_grad_(), tuple(h.detach().double().requires_grad_() for h in state)

@@ -24,16 +24,16 @@ class VanillaRNN(Recurrence):
     def go_back(self, grad: Tensor, u: Tensor) -> None:
         """Put the gradient towards what f was taken of in place of its value u."""
 
-    def forward(self, at: Step) -> None:
+    def forward(self, step: Step) -> None:
         """See :meth:`Recurrence.forward`."""
-        torch.addmm(at.u, at.before[0], at.weights[0].t(), out=at.u)
-        self.activate(at.u)
-        at.after[0].copy_(at.u)
+        torch.addmm(step.u, step.before[0], step.weights[0].t(), out=step.u)
+        self.activate(step.u)
+        step.after[0].copy_(step.u)
 
-    def backward(self, at: Step) -> None:
+    def backward(self, step: Step) -> None:
         """See :meth:`Recurrence.backward`."""
-        self.go_back(at.grads[0], at.u)
-        torch.mm(at.u, at.weights[0], out=at.grads[0])
+        self.go_back(step.grads[0], step.u)
+        torch.mm(step.u, step.weights[0], out=step.grads[0])
 
 
 class LeakyReluRNN(VanillaRNN):
@@ -75,18 +75,18 @@ class PartlyTanhRNN(Recurrence):
     defines = ("PARTLY",)
     compiled = Path(__file__).parent.joinpath("c", "activated.c")
 
-    def forward(self, at: Step) -> None:
+    def forward(self, step: Step) -> None:
         """See :meth:`Recurrence.forward`."""
-        torch.addmm(at.u, at.before[0], at.weights[0].t(), out=at.u)
-        torch.where(at.vectors[0] > 0, torch.tanh(at.u, out=at.scratch[0]), at.u, out=at.after[0])
-        at.u.copy_(at.after[0])
+        torch.addmm(step.u, step.before[0], step.weights[0].t(), out=step.u)
+        torch.where(step.vectors[0] > 0, torch.tanh(step.u, out=step.scratch[0]), step.u, out=step.after[0])
+        step.u.copy_(step.after[0])
 
-    def backward(self, at: Step) -> None:
+    def backward(self, step: Step) -> None:
         """See :meth:`Recurrence.backward`: nothing reaches the vector."""
-        (grad,), (squashed, chosen) = at.grads, at.scratch
-        _aten.tanh_backward.grad_input(grad, at.u, grad_input=squashed)
-        at.u.copy_(torch.where(at.vectors[0] > 0, squashed, grad, out=chosen))
-        torch.mm(at.u, at.weights[0], out=grad)
+        (grad,), (squashed, chosen) = step.grads, step.scratch
+        _aten.tanh_backward.grad_input(grad, step.u, grad_input=squashed)
+        step.u.copy_(torch.where(step.vectors[0] > 0, squashed, grad, out=chosen))
+        torch.mm(step.u, step.weights[0], out=grad)
 
 
 class _IndependentUnits(VanillaRNN):
@@ -95,16 +95,16 @@ class _IndependentUnits(VanillaRNN):
     products = ()
     num_vectors = 1
 
-    def forward(self, at: Step) -> None:
+    def forward(self, step: Step) -> None:
         """See :meth:`Recurrence.forward`."""
-        self.activate(at.u.addcmul_(at.before[0], at.vectors[0]))
-        at.after[0].copy_(at.u)
+        self.activate(step.u.addcmul_(step.before[0], step.vectors[0]))
+        step.after[0].copy_(step.u)
 
-    def backward(self, at: Step) -> None:
+    def backward(self, step: Step) -> None:
         """See :meth:`Recurrence.backward`."""
-        self.go_back(at.grads[0], at.u)
-        at.vector_grads[0].addcmul_(at.u, at.before[0])
-        torch.mul(at.u, at.vectors[0], out=at.grads[0])
+        self.go_back(step.grads[0], step.u)
+        step.vector_grads[0].addcmul_(step.u, step.before[0])
+        torch.mul(step.u, step.vectors[0], out=step.grads[0])
 
 
 class IndependentLeakyReluRNN(_IndependentUnits, LeakyReluRNN):

@@ -17,17 +17,27 @@ class ComplexDiagonal(Recurrence):
     products = ()
     compiled = Path(__file__).parent.joinpath("c", "diagonal.c")
 
-    def forward(self, at: Step) -> None:
+    def forward(self, step: Step) -> None:
         """See :meth:`Recurrence.forward`."""
-        (re, im), (x_re, x_im), (new_re, new_im), (u_re, u_im) = at.vectors, at.before, at.after, at.u.chunk(2, dim=1)
+        (re, im), (x_re, x_im), (new_re, new_im), (u_re, u_im) = (
+            step.vectors,
+            step.before,
+            step.after,
+            step.u.chunk(2, dim=1),
+        )
         torch.addcmul(u_re, x_re, re, out=new_re).addcmul_(x_im, im, value=-1)
         torch.addcmul(u_im, x_im, re, out=new_im).addcmul_(x_re, im)
 
-    def backward(self, at: Step) -> None:
+    def backward(self, step: Step) -> None:
         """See :meth:`Recurrence.backward`."""
-        (re, im), (x_re, x_im), (g_re, g_im), (u_re, u_im) = at.vectors, at.before, at.grads, at.u.chunk(2, dim=1)
-        at.vector_grads[0].addcmul_(g_re, x_re).addcmul_(g_im, x_im)
-        at.vector_grads[1].addcmul_(g_im, x_re).addcmul_(g_re, x_im, value=-1)
+        (re, im), (x_re, x_im), (g_re, g_im), (u_re, u_im) = (
+            step.vectors,
+            step.before,
+            step.grads,
+            step.u.chunk(2, dim=1),
+        )
+        step.vector_grads[0].addcmul_(g_re, x_re).addcmul_(g_im, x_im)
+        step.vector_grads[1].addcmul_(g_im, x_re).addcmul_(g_re, x_im, value=-1)
         u_re.copy_(g_re)
         u_im.copy_(g_im)
         torch.mul(u_re, re, out=g_re).addcmul_(u_im, im)

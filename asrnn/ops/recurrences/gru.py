@@ -23,20 +23,20 @@ class GatedRecurrentUnit(Recurrence):
     products = (Product(weight=0, slot=0), Product(weight=1, slot=1), Product(weight=2, slot=3))
     compiled = Path(__file__).parent.joinpath("c", "gru.c")
 
-    def forward(self, at: Step) -> None:
+    def forward(self, step: Step) -> None:
         """See :meth:`Recurrence.forward`."""
-        (h,), (W_r, W_z, W_n), (b,) = at.before, at.weights, at.vectors
-        r, z, n, p = at.u.chunk(4, dim=1)
+        (h,), (W_r, W_z, W_n), (b,) = step.before, step.weights, step.vectors
+        r, z, n, p = step.u.chunk(4, dim=1)
         r.addmm_(h, W_r.t()).sigmoid_()
         z.addmm_(h, W_z.t()).sigmoid_()
         torch.mm(h, W_n.t(), out=p).add_(b)
         n.addcmul_(r, p).tanh_()
-        torch.addcmul(n, z, torch.sub(h, n, out=at.scratch[0]), out=at.after[0])
+        torch.addcmul(n, z, torch.sub(h, n, out=step.scratch[0]), out=step.after[0])
 
-    def backward(self, at: Step) -> None:
+    def backward(self, step: Step) -> None:
         """See :meth:`Recurrence.backward`: the fourth slot gets the gradient towards p, r times that towards u_n."""
-        (h,), (g,), (W_r, W_z, W_n) = at.before, at.grads, at.weights
-        (through_gate, through_n), (r, z, n, p) = at.scratch, at.u.chunk(4, dim=1)
+        (h,), (g,), (W_r, W_z, W_n) = step.before, step.grads, step.weights
+        (through_gate, through_n), (r, z, n, p) = step.scratch, step.u.chunk(4, dim=1)
         torch.sub(h, n, out=through_gate).mul_(g)
         torch.addcmul(g, g, z, value=-1, out=through_n)
         g.mul_(z)
@@ -45,5 +45,5 @@ class GatedRecurrentUnit(Recurrence):
         torch.mul(n, p, out=through_gate)
         torch.mul(n, r, out=p)
         _aten.sigmoid_backward.grad_input(through_gate, r, grad_input=r)
-        at.vector_grads[0].add_(p)
+        step.vector_grads[0].add_(p)
         g.addmm_(r, W_r).addmm_(z, W_z).addmm_(p, W_n)

@@ -29,25 +29,25 @@ class LongExpressiveMemory(Recurrence):
     compiled = Path(__file__).parent.joinpath("c", "lem.c")
     first_scalars = (0.6,)
 
-    def forward(self, at: Step) -> None:
+    def forward(self, step: Step) -> None:
         """See :meth:`Recurrence.forward`."""
-        (dt,), (y, z), (new_y, new_z), (difference, _) = self.scalars, at.before, at.after, at.scratch
-        s_1, s_2, f_z, f_y = at.u.chunk(4, dim=1)
-        s_1.addmm_(y, at.weights[0].t()).sigmoid_()
-        s_2.addmm_(y, at.weights[1].t()).sigmoid_()
-        f_z.addmm_(y, at.weights[2].t()).tanh_()
+        (dt,), (y, z), (new_y, new_z), (difference, _) = self.scalars, step.before, step.after, step.scratch
+        s_1, s_2, f_z, f_y = step.u.chunk(4, dim=1)
+        s_1.addmm_(y, step.weights[0].t()).sigmoid_()
+        s_2.addmm_(y, step.weights[1].t()).sigmoid_()
+        f_z.addmm_(y, step.weights[2].t()).tanh_()
         torch.addcmul(z, s_1, torch.sub(f_z, z, out=difference), value=dt, out=new_z)
-        f_y.addmm_(new_z, at.weights[3].t()).tanh_()
+        f_y.addmm_(new_z, step.weights[3].t()).tanh_()
         torch.addcmul(y, s_2, torch.sub(f_y, y, out=difference), value=dt, out=new_y)
 
-    def backward(self, at: Step) -> None:
+    def backward(self, step: Step) -> None:
         """See :meth:`Recurrence.backward`."""
-        (y, z), (g_y, g_z) = at.before, at.grads
-        s_1, s_2, f_z, f_y = at.u.chunk(4, dim=1)
-        self._half(s_2, f_y, y, g_y, at.scratch)
-        g_z.addmm_(f_y, at.weights[3])
-        self._half(s_1, f_z, z, g_z, at.scratch)
-        g_y.addmm_(s_1, at.weights[0]).addmm_(s_2, at.weights[1]).addmm_(f_z, at.weights[2])
+        (y, z), (g_y, g_z) = step.before, step.grads
+        s_1, s_2, f_z, f_y = step.u.chunk(4, dim=1)
+        self._half(s_2, f_y, y, g_y, step.scratch)
+        g_z.addmm_(f_y, step.weights[3])
+        self._half(s_1, f_z, z, g_z, step.scratch)
+        g_y.addmm_(s_1, step.weights[0]).addmm_(s_2, step.weights[1]).addmm_(f_z, step.weights[2])
 
     def _half(self, s: Tensor, f: Tensor, old: Tensor, g: Tensor, scratch: Tensors) -> None:
         """Go back through new = old + dt s (f - old), for what is below the sigmoid and the tanh."""

@@ -20,26 +20,26 @@ class MinGRURecurrence(Recurrence):
     products = ()
     compiled = Path(__file__).parent.joinpath("c", "linear_gated.c")
 
-    def forward(self, at: Step) -> None:
+    def forward(self, step: Step) -> None:
         """See :meth:`Recurrence.forward`."""
-        share, candidate = at.u.chunk(2, dim=1)
+        share, candidate = step.u.chunk(2, dim=1)
         share.sigmoid_()
-        self._advance(at, share, candidate)
+        self._advance(step, share, candidate)
 
-    def backward(self, at: Step) -> None:
+    def backward(self, step: Step) -> None:
         """See :meth:`Recurrence.backward`."""
-        share, candidate = at.u.chunk(2, dim=1)
-        share.copy_(self._go_back(at, share, candidate))
+        share, candidate = step.u.chunk(2, dim=1)
+        share.copy_(self._go_back(step, share, candidate))
 
-    def _advance(self, at: Step, share: Tensor, candidate: Tensor) -> None:
+    def _advance(self, step: Step, share: Tensor, candidate: Tensor) -> None:
         """Put g in place of u_g, and make the state after the step."""
-        self.squash(candidate, at.scratch[0])
-        torch.sub(candidate, at.before[0], out=at.scratch[0])
-        torch.addcmul(at.before[0], share, at.scratch[0], out=at.after[0])
+        self.squash(candidate, step.scratch[0])
+        torch.sub(candidate, step.before[0], out=step.scratch[0])
+        torch.addcmul(step.before[0], share, step.scratch[0], out=step.after[0])
 
-    def _go_back(self, at: Step, share: Tensor, candidate: Tensor) -> Tensor:
+    def _go_back(self, step: Step, share: Tensor, candidate: Tensor) -> Tensor:
         """Go back through the state and the candidate, and return the gradient towards log(s / (1 - s))."""
-        (h,), (grad,), (through, towards_odds, part) = at.before, at.grads, at.scratch
+        (h,), (grad,), (through, towards_odds, part) = step.before, step.grads, step.scratch
         torch.mul(share, grad, out=through)
         torch.sub(candidate, h, out=part).mul_(grad)
         _aten.sigmoid_backward.grad_input(part, share, grad_input=towards_odds)
@@ -86,19 +86,19 @@ class MinLSTMRecurrence(MinGRURecurrence):
     num_slots = 4
     defines: ClassVar[tuple[str, ...]] = ("NORMALIZED",)
 
-    def forward(self, at: Step) -> None:
+    def forward(self, step: Step) -> None:
         """See :meth:`Recurrence.forward`; s is found through logarithms, as both gates may underflow."""
-        forget, put, candidate, share = at.u.chunk(4, dim=1)
-        for gate, minus_log in ((forget.neg_(), at.scratch[0]), (put.neg_(), at.scratch[1])):
+        forget, put, candidate, share = step.u.chunk(4, dim=1)
+        for gate, minus_log in ((forget.neg_(), step.scratch[0]), (put.neg_(), step.scratch[1])):
             _aten.softplus.out(gate, 1.0, _NEARLY_LINEAR, out=minus_log)
             gate.sigmoid_()
-        torch.sub(at.scratch[0], at.scratch[1], out=share).sigmoid_()
-        self._advance(at, share, candidate)
+        torch.sub(step.scratch[0], step.scratch[1], out=share).sigmoid_()
+        self._advance(step, share, candidate)
 
-    def backward(self, at: Step) -> None:
+    def backward(self, step: Step) -> None:
         """See :meth:`Recurrence.backward`."""
-        forget, put, candidate, share = at.u.chunk(4, dim=1)
-        towards_odds = self._go_back(at, share, candidate)
+        forget, put, candidate, share = step.u.chunk(4, dim=1)
+        towards_odds = self._go_back(step, share, candidate)
         put.mul_(towards_odds)
         forget.mul_(towards_odds.neg_())
 

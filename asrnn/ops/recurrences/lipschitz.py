@@ -20,16 +20,16 @@ class LipschitzEuler(Recurrence):
     compiled = Path(__file__).parent.joinpath("c", "lipschitz.c")
     first_scalars = (0.3,)
 
-    def forward(self, at: Step) -> None:
+    def forward(self, step: Step) -> None:
         """See :meth:`Recurrence.forward`."""
-        (epsilon,), (W, A), (h,), (y, linear) = self.scalars, at.weights, at.before, at.u.chunk(2, dim=1)
+        (epsilon,), (W, A), (h,), (y, linear) = self.scalars, step.weights, step.before, step.u.chunk(2, dim=1)
         y.addmm_(h, W.t()).tanh_()
         torch.mm(h, A.t(), out=linear)
-        torch.add(h, y, alpha=epsilon, out=at.after[0]).add_(linear, alpha=epsilon)
+        torch.add(h, y, alpha=epsilon, out=step.after[0]).add_(linear, alpha=epsilon)
 
-    def backward(self, at: Step) -> None:
+    def backward(self, step: Step) -> None:
         """See :meth:`Recurrence.backward`."""
-        (epsilon,), (W, A), (g,), (y, linear) = self.scalars, at.weights, at.grads, at.u.chunk(2, dim=1)
+        (epsilon,), (W, A), (g,), (y, linear) = self.scalars, step.weights, step.grads, step.u.chunk(2, dim=1)
         torch.mul(g, epsilon, out=linear)
         _aten.tanh_backward.grad_input(linear, y, grad_input=y)
         g.addmm_(y, W).addmm_(linear, A)

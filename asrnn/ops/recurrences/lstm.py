@@ -22,11 +22,11 @@ class LongShortTermMemory(Recurrence):
     products = tuple(Product(weight=gate, slot=gate) for gate in range(4))
     compiled = Path(__file__).parent.joinpath("c", "lstm.c")
 
-    def forward(self, at: Step) -> None:
+    def forward(self, step: Step) -> None:
         """See :meth:`Recurrence.forward`."""
-        (h, c), (new_h, new_c) = at.before, at.after
-        i, f, g, o = at.u.chunk(4, dim=1)
-        for gate, W in zip((i, f, g, o), at.weights, strict=True):
+        (h, c), (new_h, new_c) = step.before, step.after
+        i, f, g, o = step.u.chunk(4, dim=1)
+        for gate, W in zip((i, f, g, o), step.weights, strict=True):
             gate.addmm_(h, W.t())
         i.sigmoid_()
         f.sigmoid_()
@@ -35,10 +35,10 @@ class LongShortTermMemory(Recurrence):
         torch.mul(f, c, out=new_c).addcmul_(i, g)
         torch.tanh(new_c, out=new_h).mul_(o)
 
-    def backward(self, at: Step) -> None:
+    def backward(self, step: Step) -> None:
         """See :meth:`Recurrence.backward`."""
-        (_, c), (_, new_c), (g_h, g_c), (first, second) = at.before, at.after, at.grads, at.scratch
-        i, f, g, o = at.u.chunk(4, dim=1)
+        (_, c), (_, new_c), (g_h, g_c), (first, second) = step.before, step.after, step.grads, step.scratch
+        i, f, g, o = step.u.chunk(4, dim=1)
         torch.tanh(new_c, out=first)
         torch.mul(g_h, first, out=second)
         g_c.add_(_aten.tanh_backward.grad_input(g_h.mul_(o), first, grad_input=first))
@@ -50,6 +50,6 @@ class LongShortTermMemory(Recurrence):
         torch.mul(g_c, c, out=first)
         g_c.mul_(f)
         _aten.sigmoid_backward.grad_input(first, f, grad_input=f)
-        torch.mm(i, at.weights[0], out=g_h)
-        for gate, W in zip((f, g, o), at.weights[1:], strict=True):
+        torch.mm(i, step.weights[0], out=g_h)
+        for gate, W in zip((f, g, o), step.weights[1:], strict=True):
             g_h.addmm_(gate, W)

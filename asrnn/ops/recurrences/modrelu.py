@@ -15,21 +15,21 @@ class ModReLU(Recurrence):
     num_scratch = 2
     compiled = Path(__file__).parent.joinpath("c", "modrelu.c")
 
-    def forward(self, at: Step) -> None:
+    def forward(self, step: Step) -> None:
         """See :meth:`Recurrence.forward`."""
-        torch.addmm(at.u, at.before[0], at.weights[0].t(), out=at.u)
-        size = torch.abs(at.u, out=at.scratch[0]).add_(at.vectors[0]).clamp_min_(0)
-        torch.sign(at.u, out=at.after[0]).mul_(size)
+        torch.addmm(step.u, step.before[0], step.weights[0].t(), out=step.u)
+        size = torch.abs(step.u, out=step.scratch[0]).add_(step.vectors[0]).clamp_min_(0)
+        torch.sign(step.u, out=step.after[0]).mul_(size)
 
-    def backward(self, at: Step) -> None:
+    def backward(self, step: Step) -> None:
         """See :meth:`Recurrence.backward`: a unit that is not 0 hands its gradient on, with its sign towards b."""
-        (g,), (towards_bias, sign) = at.grads, at.scratch
-        torch.sign(at.u, out=sign)
-        torch.abs(at.u, out=towards_bias).add_(at.vectors[0])
+        (g,), (towards_bias, sign) = step.grads, step.scratch
+        torch.sign(step.u, out=sign)
+        torch.abs(step.u, out=towards_bias).add_(step.vectors[0])
         torch.gt(towards_bias, 0, out=towards_bias).mul_(g).mul_(sign)
-        at.vector_grads[0].add_(towards_bias)
-        torch.mul(towards_bias, sign, out=at.u)
-        torch.mm(at.u, at.weights[0], out=g)
+        step.vector_grads[0].add_(towards_bias)
+        torch.mul(towards_bias, sign, out=step.u)
+        torch.mm(step.u, step.weights[0], out=g)
 
 
 class ComplexModReLU(Recurrence):
@@ -49,37 +49,37 @@ class ComplexModReLU(Recurrence):
     )
     compiled = Path(__file__).parent.joinpath("c", "complex_modrelu.c")
 
-    def forward(self, at: Step) -> None:
+    def forward(self, step: Step) -> None:
         """See :meth:`Recurrence.forward`."""
-        (h_re, h_im), (z_re, z_im), (re, im, minus_im) = at.before, at.u.chunk(2, dim=1), at.weights
-        modulus, scale, square, *_ = at.scratch
+        (h_re, h_im), (z_re, z_im), (re, im, minus_im) = step.before, step.u.chunk(2, dim=1), step.weights
+        modulus, scale, square, *_ = step.scratch
         z_re.addmm_(h_re, re.t()).addmm_(h_im, minus_im.t())
         z_im.addmm_(h_re, im.t()).addmm_(h_im, re.t())
         _modulus(z_re, z_im, modulus)
-        torch.add(modulus, at.vectors[0], out=scale).clamp_min_(0).div_(modulus)
+        torch.add(modulus, step.vectors[0], out=scale).clamp_min_(0).div_(modulus)
         torch.mul(z_re, z_re, out=square).addcmul_(z_im, z_im)
         scale.mul_(torch.gt(square, 0, out=square))
-        torch.mul(scale, z_re, out=at.after[0])
-        torch.mul(scale, z_im, out=at.after[1])
+        torch.mul(scale, z_re, out=step.after[0])
+        torch.mul(scale, z_im, out=step.after[1])
 
-    def backward(self, at: Step) -> None:
+    def backward(self, step: Step) -> None:
         """See :meth:`Recurrence.backward`.
 
         With n = z/|z| and the real product p = Re(conj(n) g), the gradient towards z of an active unit is
         g + (b/|z|)(g - p n), and towards b it is p; units that are 0 have none.
         """
-        (z_re, z_im), (g_re, g_im), (re, im, minus_im) = at.u.chunk(2, dim=1), at.grads, at.weights
-        modulus, active, along, ratio, part = at.scratch
+        (z_re, z_im), (g_re, g_im), (re, im, minus_im) = step.u.chunk(2, dim=1), step.grads, step.weights
+        modulus, active, along, ratio, part = step.scratch
         _modulus(z_re, z_im, modulus)
         torch.mul(z_re, z_re, out=part).addcmul_(z_im, z_im)
         torch.gt(part, 0, out=active)
-        torch.add(modulus, at.vectors[0], out=part)
+        torch.add(modulus, step.vectors[0], out=part)
         active.mul_(torch.gt(part, 0, out=part))
         z_re.div_(modulus)
         z_im.div_(modulus)
         torch.mul(z_re, g_re, out=along).addcmul_(z_im, g_im).mul_(active)
-        at.vector_grads[0].add_(along)
-        torch.div(at.vectors[0], modulus, out=ratio).mul_(active)
+        step.vector_grads[0].add_(along)
+        torch.div(step.vectors[0], modulus, out=ratio).mul_(active)
         for z, g in ((z_re, g_re), (z_im, g_im)):
             torch.mul(g, active, out=part)
             g.addcmul_(along, z, value=-1).mul_(ratio)

@@ -21,20 +21,20 @@ class CoupledOscillators(Recurrence):
     compiled = Path(__file__).parent.joinpath("c", "coupled_oscillators.c")
     first_scalars = (0.3, 1.5, 0.5)
 
-    def forward(self, at: Step) -> None:
+    def forward(self, step: Step) -> None:
         """See :meth:`Recurrence.forward`."""
-        (dt, gamma, epsilon), (y, z), (new_y, new_z) = self.scalars, at.before, at.after
-        at.u.addmm_(y, at.weights[0].t()).addmm_(z, at.weights[1].t()).tanh_()
-        torch.mul(z, 1 - dt * epsilon, out=new_z).add_(y, alpha=-dt * gamma).add_(at.u, alpha=dt)
+        (dt, gamma, epsilon), (y, z), (new_y, new_z) = self.scalars, step.before, step.after
+        step.u.addmm_(y, step.weights[0].t()).addmm_(z, step.weights[1].t()).tanh_()
+        torch.mul(z, 1 - dt * epsilon, out=new_z).add_(y, alpha=-dt * gamma).add_(step.u, alpha=dt)
         torch.add(y, new_z, alpha=dt, out=new_y)
 
-    def backward(self, at: Step) -> None:
+    def backward(self, step: Step) -> None:
         """See :meth:`Recurrence.backward`."""
-        (dt, gamma, epsilon), (g_y, g_z), (towards_new_z, part) = self.scalars, at.grads, at.scratch
+        (dt, gamma, epsilon), (g_y, g_z), (towards_new_z, part) = self.scalars, step.grads, step.scratch
         torch.add(g_z, g_y, alpha=dt, out=towards_new_z)
-        _aten.tanh_backward.grad_input(torch.mul(towards_new_z, dt, out=part), at.u, grad_input=at.u)
-        g_y.add_(towards_new_z, alpha=-dt * gamma).addmm_(at.u, at.weights[0])
-        torch.mul(towards_new_z, 1 - dt * epsilon, out=g_z).addmm_(at.u, at.weights[1])
+        _aten.tanh_backward.grad_input(torch.mul(towards_new_z, dt, out=part), step.u, grad_input=step.u)
+        g_y.add_(towards_new_z, alpha=-dt * gamma).addmm_(step.u, step.weights[0])
+        torch.mul(towards_new_z, 1 - dt * epsilon, out=g_z).addmm_(step.u, step.weights[1])
 
 
 class IndependentOscillators(Recurrence):
@@ -50,23 +50,23 @@ class IndependentOscillators(Recurrence):
     compiled = Path(__file__).parent.joinpath("c", "independent_oscillators.c")
     first_scalars = (0.7,)
 
-    def forward(self, at: Step) -> None:
+    def forward(self, step: Step) -> None:
         """See :meth:`Recurrence.forward`."""
-        (alpha,), (w, tau), (y, z), (new_y, new_z) = self.scalars, at.vectors, at.before, at.after
-        at.u.addcmul_(y, w).tanh_()
-        pull = torch.add(at.u, y, alpha=alpha, out=at.scratch[0])
+        (alpha,), (w, tau), (y, z), (new_y, new_z) = self.scalars, step.vectors, step.before, step.after
+        step.u.addcmul_(y, w).tanh_()
+        pull = torch.add(step.u, y, alpha=alpha, out=step.scratch[0])
         torch.addcmul(z, pull, tau, value=-1, out=new_z)
         torch.addcmul(y, new_z, tau, out=new_y)
 
-    def backward(self, at: Step) -> None:
+    def backward(self, step: Step) -> None:
         """See :meth:`Recurrence.backward`."""
-        (alpha,), (w, tau), (pull, towards_pull) = self.scalars, at.vectors, at.scratch
-        y, (g_y, g_z) = at.before[0], at.grads
-        torch.add(at.u, y, alpha=alpha, out=pull)
-        at.vector_grads[1].addcmul_(g_y, at.after[1])
+        (alpha,), (w, tau), (pull, towards_pull) = self.scalars, step.vectors, step.scratch
+        y, (g_y, g_z) = step.before[0], step.grads
+        torch.add(step.u, y, alpha=alpha, out=pull)
+        step.vector_grads[1].addcmul_(g_y, step.after[1])
         g_z.addcmul_(g_y, tau)
-        at.vector_grads[1].addcmul_(g_z, pull, value=-1)
+        step.vector_grads[1].addcmul_(g_z, pull, value=-1)
         torch.mul(g_z, tau, out=towards_pull).neg_()
-        _aten.tanh_backward.grad_input(towards_pull, at.u, grad_input=at.u)
-        at.vector_grads[0].addcmul_(at.u, y)
-        g_y.add_(towards_pull, alpha=alpha).addcmul_(at.u, w)
+        _aten.tanh_backward.grad_input(towards_pull, step.u, grad_input=step.u)
+        step.vector_grads[0].addcmul_(step.u, y)
+        g_y.add_(towards_pull, alpha=alpha).addcmul_(step.u, w)

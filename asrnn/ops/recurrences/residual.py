@@ -15,17 +15,17 @@ class Residual(Recurrence):
     compiled = Path(__file__).parent.joinpath("c", "residual.c")
     first_scalars = (0.3,)
 
-    def forward(self, at: Step) -> None:
+    def forward(self, step: Step) -> None:
         """See :meth:`Recurrence.forward`."""
-        (epsilon,), (M,), (h,) = self.scalars, at.weights, at.before
-        torch.addmm(at.u, h, M.t(), out=at.u)
-        torch.add(h, at.u.tanh_(), alpha=epsilon, out=at.after[0])
+        (epsilon,), (M,), (h,) = self.scalars, step.weights, step.before
+        torch.addmm(step.u, h, M.t(), out=step.u)
+        torch.add(h, step.u.tanh_(), alpha=epsilon, out=step.after[0])
 
-    def backward(self, at: Step) -> None:
+    def backward(self, step: Step) -> None:
         """See :meth:`Recurrence.backward`: the gradient towards u is epsilon g (1 - y^2)."""
-        (epsilon,), (M,), (g,) = self.scalars, at.weights, at.grads
-        _aten.tanh_backward.grad_input(torch.mul(g, epsilon, out=at.scratch[0]), at.u, grad_input=at.u)
-        g.addmm_(at.u, M)
+        (epsilon,), (M,), (g,) = self.scalars, step.weights, step.grads
+        _aten.tanh_backward.grad_input(torch.mul(g, epsilon, out=step.scratch[0]), step.u, grad_input=step.u)
+        g.addmm_(step.u, M)
 
 
 class GatedResidual(Recurrence):
@@ -40,22 +40,22 @@ class GatedResidual(Recurrence):
     compiled = Path(__file__).parent.joinpath("c", "gated_residual.c")
     first_scalars = (0.3,)
 
-    def forward(self, at: Step) -> None:
+    def forward(self, step: Step) -> None:
         """See :meth:`Recurrence.forward`."""
-        (epsilon,), (M,), (h,) = self.scalars, at.weights, at.before
-        z, y = at.u.chunk(2, dim=1)
-        product = torch.mm(h, M.t(), out=at.scratch[0])
+        (epsilon,), (M,), (h,) = self.scalars, step.weights, step.before
+        z, y = step.u.chunk(2, dim=1)
+        product = torch.mm(h, M.t(), out=step.scratch[0])
         z.add_(product).sigmoid_()
         y.add_(product).tanh_()
-        torch.addcmul(h, z, y, value=epsilon, out=at.after[0])
+        torch.addcmul(h, z, y, value=epsilon, out=step.after[0])
 
-    def backward(self, at: Step) -> None:
+    def backward(self, step: Step) -> None:
         """See :meth:`Recurrence.backward`: M h_{t-1} adds to both, so its gradient is the sum of theirs."""
-        (epsilon,), (M,), (g,), (step, part) = self.scalars, at.weights, at.grads, at.scratch
-        z, y = at.u.chunk(2, dim=1)
-        torch.mul(g, epsilon, out=step)
-        torch.mul(step, y, out=part)
-        step.mul_(z)
+        (epsilon,), (M,), (g,), (scaled, part) = self.scalars, step.weights, step.grads, step.scratch
+        z, y = step.u.chunk(2, dim=1)
+        torch.mul(g, epsilon, out=scaled)
+        torch.mul(scaled, y, out=part)
+        scaled.mul_(z)
         _aten.sigmoid_backward.grad_input(part, z, grad_input=z)
-        _aten.tanh_backward.grad_input(step, y, grad_input=y)
-        g.addmm_(torch.add(z, y, out=at.delta), M)
+        _aten.tanh_backward.grad_input(scaled, y, grad_input=y)
+        g.addmm_(torch.add(z, y, out=step.product_grad), M)

@@ -15,16 +15,16 @@ class FastRNNRecurrence(Recurrence):
     num_vectors = 2
     compiled = Path(__file__).parent.joinpath("c", "weighed.c")
 
-    def forward(self, at: Step) -> None:
+    def forward(self, step: Step) -> None:
         """See :meth:`Recurrence.forward`."""
-        (h,), (new, old) = at.before, at.vectors
-        torch.addmm(at.u, h, at.weights[0].t(), out=at.u).tanh_()
-        torch.mul(h, old, out=at.after[0]).addcmul_(at.u, new)
+        (h,), (new, old) = step.before, step.vectors
+        torch.addmm(step.u, h, step.weights[0].t(), out=step.u).tanh_()
+        torch.mul(h, old, out=step.after[0]).addcmul_(step.u, new)
 
-    def backward(self, at: Step) -> None:
+    def backward(self, step: Step) -> None:
         """See :meth:`Recurrence.backward`."""
-        (g,), (new, old), (part,) = at.grads, at.vectors, at.scratch
-        at.vector_grads[0].addcmul_(g, at.u)
-        at.vector_grads[1].addcmul_(g, at.before[0])
-        _aten.tanh_backward.grad_input(torch.mul(g, new, out=part), at.u, grad_input=at.u)
-        g.mul_(old).addmm_(at.u, at.weights[0])
+        (g,), (new, old), (part,) = step.grads, step.vectors, step.scratch
+        step.vector_grads[0].addcmul_(g, step.u)
+        step.vector_grads[1].addcmul_(g, step.before[0])
+        _aten.tanh_backward.grad_input(torch.mul(g, new, out=part), step.u, grad_input=step.u)
+        g.mul_(old).addmm_(step.u, step.weights[0])

@@ -90,7 +90,7 @@ def compile_kernel(kernel: str, chip: Chip, hidden_size: int, *, gated: bool, se
     function = getattr(triton_kernels, kernel)
     fixed: dict[str, Any] = {**constants(hidden_size, gated=gated, precision=precision), "INTERPRETED": False}
     if kernel == "backward":
-        fixed |= ({} if sequence else {"grad_sequence": None}) | ({} if gated else {"delta": None})
+        fixed |= ({} if sequence else {"grad_sequence": None}) | ({} if gated else {"product_grad": None})
     types = {"epsilon": "fp32", "batch_size": "i32", "num_steps": "i32"}
     types |= {"weight": "*bf16" if precision == "bfloat16" else "*fp32"} | dict.fromkeys(fixed, "constexpr")
     signature = {name: types.get(name, "*fp32") for name in function.arg_names}

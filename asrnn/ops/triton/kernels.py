@@ -140,7 +140,7 @@ def backward(
     u: tl.tensor,
     grad: tl.tensor,
     grad_sequence: tl.tensor,
-    delta: tl.tensor,
+    product_grad: tl.tensor,
     weight: tl.tensor,
     epsilon: tl.tensor,
     batch_size: tl.tensor,
@@ -155,9 +155,9 @@ def backward(
     """Take a tile back through all steps, from dL/dh_T to dL/dh_0; what forward left in u becomes dL/du.
 
     With g = dL/dh_t: dL/dy = epsilon g, or epsilon g z; dL/dz = epsilon g y; each times the slope of its
-    function gives dL/du_t, their sum delta_t, and dL/dh_{t-1} = g + M^T delta_t + the gradient from outside.
+    function gives dL/du_t, their sum p_t, and dL/dh_{t-1} = g + M^T p_t + the gradient from outside.
 
-    ``grad_sequence`` is None where only the last state was seen; ``delta`` where u's gradient is the same.
+    ``grad_sequence`` is None where only the last state was seen; ``product_grad`` where u's gradient is the same.
     """
     STACKED: tl.constexpr = 2 * HIDDEN if GATED else HIDDEN
     upright = padded(weight, HIDDEN, 1, HIDDEN, WIDTH)
@@ -175,7 +175,7 @@ def backward(
     now = inside & (num_steps > 0)
     a = tl.load(u + at_u, mask=now, other=0.0)
     if GATED:
-        delta += last * HIDDEN
+        product_grad += last * HIDDEN
         b = tl.load(u + HIDDEN + at_u, mask=now, other=0.0)
     if grad_sequence is not None:
         grad_sequence += last * HIDDEN
@@ -200,8 +200,8 @@ def backward(
             tl.store(u + at_u, towards_z, mask=inside)
             tl.store(u + HIDDEN + at_u, towards_y, mask=inside)
             towards_product = towards_z + towards_y
-            tl.store(delta + at, towards_product, mask=inside)
-            delta -= rows_a_step * HIDDEN
+            tl.store(product_grad + at, towards_product, mask=inside)
+            product_grad -= rows_a_step * HIDDEN
             b = next_b
         else:
             towards_product = scaled * (1.0 - a * a)

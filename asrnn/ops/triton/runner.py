@@ -37,7 +37,7 @@ class TritonRunner(Runner):
         self.name = "triton" if precision == "float32" else f"triton-{precision}"
         self.tolerance = TOLERANCES[precision]
 
-    def as_kept(self, weight: Tensor) -> Tensor:
+    def rounded_weight(self, weight: Tensor) -> Tensor:
         """Return the weight as a kernel loads it: rounded here for bfloat16, since the interpreter cuts bits off."""
         return weight.to(torch.bfloat16) if self.precision == "bfloat16" else weight
 
@@ -46,18 +46,18 @@ class TritonRunner(Runner):
         (weight,), (epsilon,) = weights, recurrence.scalars
 
         def run(u: Tensor, states: Tensors) -> None:
-            self.start_forward(u, states[0], weight.contiguous(), epsilon, gated=recurrence.has_delta())
+            self.start_forward(u, states[0], weight.contiguous(), epsilon, gated=recurrence.has_product_grad())
 
         return run
 
     def backward(self, recurrence: Recurrence, weights: Tensors, vectors: Tensors) -> Backward:
         """See :meth:`Runner.backward`."""
-        (weight,), (epsilon,), gated = weights, recurrence.scalars, recurrence.has_delta()
+        (weight,), (epsilon,), gated = weights, recurrence.scalars, recurrence.has_product_grad()
 
         def run(
-            u: Tensor, states: Tensors, grads: Tensors, delta: Tensor, more: Tensors, vector_grads: Tensors
+            u: Tensor, states: Tensors, grads: Tensors, product_grad: Tensor, more: Tensors, vector_grads: Tensors
         ) -> None:
-            towards, kept = (more[0] if more else None), delta if gated else None
+            towards, kept = (more[0] if more else None), product_grad if gated else None
             self.start_backward(u, grads[0], towards, kept, weight.contiguous(), epsilon, gated=gated)
 
         return run
@@ -79,7 +79,7 @@ class TritonRunner(Runner):
         _check("u", u, (num_steps, batch_size, hidden_size * (2 if gated else 1)), states.device)
         _check("states", states, (num_steps + 1, batch_size, hidden_size), states.device)
         _check("weight", weight, (hidden_size, hidden_size), states.device)
-        arguments = (u, states, self.as_kept(weight), float(epsilon), batch_size, num_steps)
+        arguments = (u, states, self.rounded_weight(weight), float(epsilon), batch_size, num_steps)
         _start("forward", arguments, states, constants(hidden_size, gated=gated, precision=self.precision))
 
     def start_backward(
@@ -87,7 +87,7 @@ class TritonRunner(Runner):
         u: Tensor,
         grad: Tensor,
         grad_sequence: Tensor | None,
-        delta: Tensor | None,
+        product_grad: Tensor | None,
         weight: Tensor,
         epsilon: float,
         *,
@@ -99,27 +99,36 @@ class TritonRunner(Runner):
             u: in: what :meth:`start_forward` left there; out: the gradient towards what it found there.
             grad: in: the gradient towards h_T, ``[B, H]``; out: towards h_0.
             grad_sequence: a further gradient towards each of h_1 to h_T, ``[T, B, H]``, if there is any.
-            delta: out, if gated: the gradient towards each M h_{t-1}, ``[T, B, H]``; without a gate that is u's.
+            product_grad: out, if gated: the gradient towards each M h_{t-1}, ``[T, B, H]``; without a gate that is u's.
             weight: M, ``[H, H]``.
             epsilon: the step size.
             gated: whether there is a gate.
 
         Raises:
             ValueError: a tensor has not the shape, precision or device that it must have, is not contiguous,
-                or ``delta`` is missing or too much.
+                or ``product_grad`` is missing or too much.
         """
         num_steps, (batch_size, hidden_size) = len(u), grad.shape
         each = (num_steps, batch_size, hidden_size)
-        if gated != (delta is not None):
-            raise ValueError("delta is for the gated recurrence, and for no other")
+        if gated != (product_grad is not None):
+            raise ValueError("product_grad is for the gated recurrence, and for no other")
         _check("u", u, (num_steps, batch_size, hidden_size * (2 if gated else 1)), grad.device)
         _check("grad", grad, (batch_size, hidden_size), grad.device)
         _check("weight", weight, (hidden_size, hidden_size), grad.device)
-        if delta is not None:
-            _check("delta", delta, each, grad.device)
+        if product_grad is not None:
+            _check("product_grad", product_grad, each, grad.device)
         if grad_sequence is not None:
             _check("grad_sequence", grad_sequence, each, grad.device)
-        arguments = (u, grad, grad_sequence, delta, self.as_kept(weight), float(epsilon), batch_size, num_steps)
+        arguments = (
+            u,
+            grad,
+            grad_sequence,
+            product_grad,
+            self.rounded_weight(weight),
+            float(epsilon),
+            batch_size,
+            num_steps,
+        )
         _start("backward", arguments, u, constants(hidden_size, gated=gated, precision=self.precision))
 
 

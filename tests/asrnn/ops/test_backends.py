@@ -11,7 +11,7 @@ from asrnn.compiling import compiler
 from asrnn.errors import ModelError, UnknownNameError
 from asrnn.ops import backends, compiled, scan_with
 from asrnn.ops.compiled import compiled_runner
-from asrnn.ops.first_run import distrust
+from asrnn.ops.first_run import first_run_error
 from asrnn.ops.recurrences.residual import Residual
 from asrnn.ops.runner import StepRunner
 
@@ -21,7 +21,7 @@ def fresh_cache(monkeypatch: pytest.MonkeyPatch, tmp_path):
     """A machine on which nothing was compiled or tried yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    caches = (compiler, compiling._folder_of_this_process, compiled_runner, distrust, backends._warn_once)
+    caches = (compiler, compiling._folder_of_this_process, compiled_runner, first_run_error, backends._warn_once)
     for each in caches:
         each.cache_clear()
     yield tmp_path / "asrnn-bench"
@@ -165,7 +165,7 @@ def test_vectors_of_another_processor(fresh_cache, monkeypatch: pytest.MonkeyPat
     for recurrence in every_recurrence():
         runner = compiled_runner(recurrence)
         assert runner.panel == 2 * lanes
-        assert distrust(runner, recurrence, runner.first_size, torch.device("cpu")) is None, recurrence
+        assert first_run_error(runner, recurrence, runner.first_size, torch.device("cpu")) is None, recurrence
 
 
 @pytest.mark.parametrize("name", ["antisymmetric", "lem"])
@@ -198,9 +198,9 @@ def test_the_first_run_is_good_wherever_the_first_scan_is(fresh_cache, mode) -> 
         assert ran(build_cell("antisymmetric", 1, 5)) == "compiled"
     assert not torch.equal(torch.get_rng_state(), before)  # the cell's weights
     before = torch.get_rng_state()
-    distrust.cache_clear()
+    first_run_error.cache_clear()
     with mode(), scan_with("compiled"):
-        distrust(compiled_runner(Residual), Residual, 7, torch.device("cpu"))
+        first_run_error(compiled_runner(Residual), Residual, 7, torch.device("cpu"))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -217,8 +217,8 @@ def test_a_first_run_sees_small_errors_and_nan(fresh_cache, scale: float) -> Non
 
             return off
 
-    assert distrust(StepRunner(), Residual, 7, torch.device("cpu")) is None
-    assert "its numbers are off by" in distrust(Off(), Residual, 7, torch.device("cpu"))
+    assert first_run_error(StepRunner(), Residual, 7, torch.device("cpu")) is None
+    assert "its numbers are off by" in first_run_error(Off(), Residual, 7, torch.device("cpu"))
 
 
 def test_the_failure_of_a_runner_is_a_warning(fresh_cache, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,6 +260,6 @@ def test_on_the_cpu_whatever_the_default_device_is(fresh_cache) -> None:
     cell = build_cell("antisymmetric", 1, 5)
     x = torch.ones(2, 3, 1)
     expected, _ = cell.scan(x)
-    distrust.cache_clear()
+    first_run_error.cache_clear()
     with torch.device("meta"):
         assert torch.equal(cell.scan(x)[0], expected)

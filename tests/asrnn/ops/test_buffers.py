@@ -17,12 +17,12 @@ def test_buffers_come_back_and_are_used_again(cell, backend: str) -> None:
     for _ in range(20):
         run(cell, x, state)
     free = list(buffers._pool._free)
-    # Of each tile: u, the states, the gradient of the sequence, the input, delta where there is a
-    # gate, marks for a replay.
-    kinds = 4 + cell.recurrence().has_delta() + (backend == "compiled")
+    # Of each tile: u, the states, the gradient of the sequence, the input, product_grad where there is a
+    # gate, the first states for a replay.
+    kinds = 4 + cell.recurrence().has_product_grad() + (backend == "compiled")
     # Tiles that happen to run one after the other share theirs.
     assert kinds - 1 <= len(free) <= torch.get_num_threads() * kinds
-    assert buffers._pool._leased == 0
+    assert buffers._pool._used == 0
     graph = cell.scan(x, state)
     leased = len(buffers._pool._free)
     del graph  # nobody goes back through it

@@ -1,13 +1,11 @@
 """Linear recurrences: against plain Python numbers, against autograd through a loop, and how they run."""
 
-import sys
-
 import pytest
 import torch
 from torch import Tensor
 
 from asrnn.errors import ModelError
-from asrnn.ops import linear_recurrence
+from asrnn.ops import linear, linear_recurrence
 
 LENGTHS = (1, 2, 3, 32, 33, 64, 101, 1000)
 # float64; products and sums of up to 1000 steps with |a| <= 1, in another order: 1000 roundings of 1e-16 at most.
@@ -17,10 +15,9 @@ K = (2, 3)
 
 @pytest.fixture(params=["halved", "in order"], autouse=True)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Sequences that are halved down to single steps, and ones whose steps are taken in order."""
-    module = sys.modules[linear_recurrence.__module__]  # in asrnn.ops the function has taken the module's name
-    monkeypatch.setattr(module, "_FEW_STEPS", 1)
-    monkeypatch.setitem(module._LARGE_STEP, "cpu", 10**9 if request.param == "halved" else 1)
+    """Solve by halving down to single steps, or in order."""
+    monkeypatch.setattr(linear, "_FEW_STEPS", 1)
+    monkeypatch.setitem(linear._LARGE_STEP, "cpu", 10**9 if request.param == "halved" else 1)
     return request.param
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from asrnn.ops.compiled import CompiledRunner, compiled_runner
-from asrnn.ops.operands import Operands
+from asrnn.ops.recurrence import Operands
 from asrnn.ops.recurrences.residual import GatedResidual
 
 ORDERS = {
@@ -48,7 +48,7 @@ def test_a_projection_and_its_gradient(runner, order: str, batch: int, steps: in
     assert u[:, :, 2 * width :].isnan().all()
 
     unused = torch.full((steps, batch, inputs + 1), torch.nan)
-    found = runner.towards_input_weights(x, unused, u[:, :, : 2 * width])
+    found = runner.input_weight_grads(x, unused, u[:, :, : 2 * width])
     rows = torch.cat([time_major, torch.ones(steps, batch, 1, dtype=torch.float64)], 2)
     expected = rows.flatten(0, 1).t() @ u[:, :, : 2 * width].double().flatten(0, 1)
     assert_close(found, expected, batch * steps)

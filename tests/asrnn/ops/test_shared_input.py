@@ -6,7 +6,7 @@ import pytest
 import torch
 from scan_support import fold, gradients, random_cell, random_run, run
 
-from asrnn.ops import driver
+from asrnn.ops import fused_scan
 from asrnn.ops.compiled import CompiledRunner
 from asrnn.ops.runner import StepRunner
 
@@ -32,20 +32,20 @@ def test_an_input_that_all_samples_share_is_projected_once(backend, monkeypatch,
         x[:, 40 - shared_steps :] = x[:1, 40 - shared_steps :]
     cell.scan(x, state)  # the first run of a back end scans too
     seen = []
-    look = driver._same_for_all
+    compare = fused_scan._samples_are_equal
 
-    def looking(x):
-        seen.append(look(x))
+    def spy(x):
+        seen.append(compare(x))
         return seen[-1]
 
     for runner in (StepRunner, CompiledRunner):
-        monkeypatch.setattr(runner, "stretch", lambda self, state, num_steps: 7)
-    monkeypatch.setattr(driver, "_same_for_all", looking)
+        monkeypatch.setattr(runner, "chunk_length", lambda self, state, num_steps: 7)
+    monkeypatch.setattr(fused_scan, "_samples_are_equal", spy)
     once = run(cell, x, state)
     exact = copy.deepcopy(cell).double()
     x64, state64 = x.detach().double().requires_grad_(), tuple(h.detach().double().requires_grad_() for h in state)
     expected = gradients(exact, x64, state64, *fold(exact, x64, state64))
     # 40 steps in float32, each rounded at 6e-8 and passed on enlarged by weights of 0.7 times normal; by norms.
     assert all(((a.double() - b).norm() / b.norm()).item() < 2e-5 for a, b in zip(once, expected, strict=True))
-    # Stretches of 7: with 30 shared steps the first two are not shared throughout. A pass looks at each once.
+    # Chunks of 7: with 30 shared steps the first two are not shared throughout. A pass compares each once.
     assert sum(seen) == len(seen) * (4 if shared_steps == 30 else 6) // 6

@@ -23,7 +23,7 @@ INLINE void activate(int half, const vec *r, vec *u, const vec *h, const vec *ve
 
 INLINE void advance(int half, const vec *u, vec *h, const vec *vector, const float *scalars) { h[0] = u[0]; }
 
-INLINE void go_back(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *delta, const vec *vector,
+INLINE void go_back(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *product_grad, const vec *vector,
                     vec *vector_grad, const float *scalars) {
 #ifdef SQUASHED
     u[0] = grad[0] * (1.0f - u[0] * u[0]);

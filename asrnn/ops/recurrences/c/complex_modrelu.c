@@ -20,7 +20,7 @@ INLINE void advance(int half, const vec *u, vec *h, const vec *vector, const flo
     h[1] = scale * u[1];
 }
 
-INLINE void go_back(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *delta, const vec *vector,
+INLINE void go_back(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *product_grad, const vec *vector,
                     vec *vector_grad, const float *scalars) {
     vec square = u[0] * u[0] + u[1] * u[1];
     vec modulus = root(square);

@@ -9,7 +9,7 @@ INLINE void advance(int half, const vec *u, vec *h, const vec *vector, const flo
     h[0] += scalars[0] * h[1];
 }
 
-INLINE void go_back(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *delta, const vec *vector,
+INLINE void go_back(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *product_grad, const vec *vector,
                     vec *vector_grad, const float *scalars) {
     vec towards_new_z = grad[1] + scalars[0] * grad[0];
     u[0] = scalars[0] * towards_new_z * (1.0f - u[0] * u[0]);

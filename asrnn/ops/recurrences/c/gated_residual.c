@@ -8,10 +8,10 @@ INLINE void advance(int half, const vec *u, vec *h, const vec *vector, const flo
     h[0] += scalars[0] * u[0] * u[1];
 }
 
-INLINE void go_back(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *delta, const vec *vector,
+INLINE void go_back(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *product_grad, const vec *vector,
                     vec *vector_grad, const float *scalars) {
     vec z = u[0], y = u[1], step = scalars[0] * grad[0];
     u[0] = step * y * z * (1.0f - z);
     u[1] = step * z * (1.0f - y * y);
-    *delta = u[0] + u[1];
+    *product_grad = u[0] + u[1];
 }

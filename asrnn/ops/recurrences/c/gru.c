@@ -11,7 +11,7 @@ INLINE void advance(int half, const vec *u, vec *h, const vec *vector, const flo
     h[0] = u[2] + u[1] * (h[0] - u[2]);
 }
 
-INLINE void go_back(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *delta, const vec *vector,
+INLINE void go_back(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *product_grad, const vec *vector,
                     vec *vector_grad, const float *scalars) {
     vec r = u[0], z = u[1], n = u[2], p = u[3];
     u[1] = grad[0] * (h[0] - n) * z * (1.0f - z);

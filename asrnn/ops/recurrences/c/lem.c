@@ -17,7 +17,7 @@ INLINE void advance(int half, const vec *u, vec *h, const vec *vector, const flo
         h[1] += scalars[0] * u[0] * (u[2] - h[1]);
 }
 
-INLINE void go_back(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *delta, const vec *vector,
+INLINE void go_back(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *product_grad, const vec *vector,
                     vec *vector_grad, const float *scalars) {
     const int gate = half, force = 2 + half, state = 1 - half;
     vec s = u[gate], f = u[force], step = scalars[0] * grad[state];

@@ -29,7 +29,7 @@ INLINE void advance(int half, const vec *u, vec *h, const vec *vector, const flo
     h[0] += u[SHARE] * (u[CANDIDATE] - h[0]);
 }
 
-INLINE void go_back(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *delta, const vec *vector,
+INLINE void go_back(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *product_grad, const vec *vector,
                     vec *vector_grad, const float *scalars) {
     vec share = u[SHARE], candidate = u[CANDIDATE], kept = 1.0f - share, through = share * grad[0];
     vec towards_odds = through * kept * (candidate - h[0]);

@@ -12,7 +12,7 @@ INLINE void advance(int half, const vec *u, vec *h, const vec *vector, const flo
     h[0] = u[3] * hyperbolic_tangent(h[1]);
 }
 
-INLINE void go_back(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *delta, const vec *vector,
+INLINE void go_back(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *product_grad, const vec *vector,
                     vec *vector_grad, const float *scalars) {
     vec i = u[0], f = u[1], g = u[2], o = u[3], squashed = hyperbolic_tangent(after[1]);
     vec towards_c = grad[1] + grad[0] * o * (1.0f - squashed * squashed);

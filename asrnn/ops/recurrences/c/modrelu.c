@@ -13,7 +13,7 @@ INLINE void advance(int half, const vec *u, vec *h, const vec *vector, const flo
     h[0] = sign(u[0]) * where(size <= constant(0.0f), constant(0.0f), size);
 }
 
-INLINE void go_back(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *delta, const vec *vector,
+INLINE void go_back(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *product_grad, const vec *vector,
                     vec *vector_grad, const float *scalars) {
     vec s = sign(u[0]);
     vec towards_bias = s * where(s * u[0] + vector[0] <= constant(0.0f), constant(0.0f), grad[0]);

@@ -7,7 +7,7 @@ INLINE void advance(int half, const vec *u, vec *h, const vec *vector, const flo
     h[0] = vector[0] * u[0] + vector[1] * h[0];
 }
 
-INLINE void go_back(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *delta, const vec *vector,
+INLINE void go_back(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *product_grad, const vec *vector,
                     vec *vector_grad, const float *scalars) {
     vector_grad[0] += grad[0] * u[0];
     vector_grad[1] += grad[0] * h[0];

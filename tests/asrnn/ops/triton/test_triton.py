@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from asrnn.ops import GatedResidual, Recurrence, Residual
-from asrnn.ops.first_run import distrust
+from asrnn.ops.first_run import first_run_error
 from asrnn.ops.triton import kernels as triton_kernels
 from asrnn.ops.triton import reach as triton_reach
 from asrnn.ops.triton.reach import CHIPS, Chip, num_warps, padded_width, precision_for, shared_bytes, why_not
@@ -167,29 +167,29 @@ def test_forward_says_what_it_cannot_take(name: str) -> None:
             TritonRunner("float32").start_forward(given["u"], given["states"], given["weight"], 0.1, gated=False)
 
 
-@pytest.mark.parametrize("name", ["u", "grad", "weight", "grad_sequence", "delta"])
+@pytest.mark.parametrize("name", ["u", "grad", "weight", "grad_sequence", "product_grad"])
 def test_backward_says_what_it_cannot_take(name: str) -> None:
-    good = tensors(u=(5, 3, 8), delta=(5, 3, 4))
+    good = tensors(u=(5, 3, 8), product_grad=(5, 3, 4))
     for bad in (good[name][..., :-1], good[name].double(), torch.stack([good[name], good[name]], -1)[..., 0]):
         given = good | {name: bad}
-        parts = [given[part] for part in ("u", "grad", "grad_sequence", "delta", "weight")]
+        parts = [given[part] for part in ("u", "grad", "grad_sequence", "product_grad", "weight")]
         with pytest.raises(ValueError, match=r"must be a contiguous torch\.float32 tensor"):
             TritonRunner("float32").start_backward(*parts, 0.1, gated=True)
 
 
 def test_delta_is_for_gates() -> None:
-    good = tensors(delta=(5, 3, 4))
-    for delta, gated in ((good["delta"], False), (None, True)):
-        with pytest.raises(ValueError, match="delta is for the gated recurrence"):
+    good = tensors(product_grad=(5, 3, 4))
+    for product_grad, gated in ((good["product_grad"], False), (None, True)):
+        with pytest.raises(ValueError, match="product_grad is for the gated recurrence"):
             TritonRunner("float32").start_backward(
-                good["u"], good["grad"], None, delta, good["weight"], 0.1, gated=gated
+                good["u"], good["grad"], None, product_grad, good["weight"], 0.1, gated=gated
             )
 
 
 @needs_triton
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_first_run_that_cannot_start_is_a_reason() -> None:
-    reason = distrust(triton_runner("float32"), Residual, 4, torch.device("cpu"))
+    reason = first_run_error(triton_runner("float32"), Residual, 4, torch.device("cpu"))
     assert reason is not None
     assert reason.startswith("in a first run of Residual with 4 units on cpu: ")
 
@@ -202,4 +202,4 @@ def test_the_kernels_on_this_gpu(recurrence: type[Recurrence]) -> None:
         if why_not(CUDA, torch.float32, hidden_size) is None:
             precision = precision_for(hidden_size, triton_reach.chip_of(CUDA))
             assert precision is not None
-            assert distrust(triton_runner(precision), recurrence, hidden_size, CUDA) is None
+            assert first_run_error(triton_runner(precision), recurrence, hidden_size, CUDA) is None

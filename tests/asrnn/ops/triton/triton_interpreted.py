@@ -86,10 +86,10 @@ def by_autograd(
     loss = (h * grad).sum() + (
         sum((s * o).sum() for s, o in zip(states[1:], outside, strict=True)) if case.sequence else 0
     )
-    towards_u, towards_start, towards_weight, *delta = torch.autograd.grad(loss, [u, start, weight, *products])
+    towards_u, towards_start, towards_weight, *product_grad = torch.autograd.grad(loss, [u, start, weight, *products])
     found = {"states": torch.stack(states).detach(), "kept": torch.stack(kept).detach()}
     found |= {"u": towards_u, "start": towards_start}
-    return found | {"delta": torch.stack(delta), "weight": towards_weight}
+    return found | {"product_grad": torch.stack(product_grad), "weight": towards_weight}
 
 
 def by_kernels(
@@ -97,20 +97,20 @@ def by_kernels(
 ) -> dict[str, Tensor]:
     runner = TritonRunner(case.precision)
     rows, first, last = guarded(u), Guarded(case.steps + 1, case.batch, case.hidden), guarded(grad)
-    delta = Guarded(case.steps, case.batch, case.hidden) if case.gated else None
+    product_grad = Guarded(case.steps, case.batch, case.hidden) if case.gated else None
     first.inner[0] = start
     runner.start_forward(rows.inner, first.inner, weight, EPSILON, gated=case.gated)
     kept = rows.inner.clone()
-    towards = None if delta is None else delta.inner
+    towards = None if product_grad is None else product_grad.inner
     sequence = outside if case.sequence else None
     runner.start_backward(rows.inner, last.inner, sequence, towards, weight, EPSILON, gated=case.gated)
-    for buffer in (rows, first, last, *([] if delta is None else [delta])):
+    for buffer in (rows, first, last, *([] if product_grad is None else [product_grad])):
         buffer.check()
-    # Without a gate u's gradient is delta; and with delta the driver makes the weight's gradient, one product.
+    # Without a gate the gradient of u is that of the product. The scan computes the weight's gradient from it.
     products = rows.inner if towards is None else towards
     towards_weight = products.flatten(0, 1).T @ first.inner[:-1].flatten(0, 1)
     found = {"states": first.inner, "kept": kept, "u": rows.inner, "start": last.inner}
-    return found | {"delta": products, "weight": towards_weight}
+    return found | {"product_grad": products, "weight": towards_weight}
 
 
 def agree(case: Case) -> None:
@@ -181,9 +181,9 @@ def test_no_sample_makes_no_launch(gated: bool) -> None:
 def test_no_step_leaves_the_state(monkeypatch: pytest.MonkeyPatch, gated: bool) -> None:
     memory = Memory(monkeypatch, real=True)
     u, states, grad = torch.empty(0, 3, 8 if gated else 4), torch.ones(1, 3, 4), torch.ones(3, 4)
-    runner, weight, delta = TritonRunner("float32"), torch.eye(4), torch.empty(0, 3, 4) if gated else None
+    runner, weight, product_grad = TritonRunner("float32"), torch.eye(4), torch.empty(0, 3, 4) if gated else None
     runner.start_forward(u, states, weight, EPSILON, gated=gated)
-    runner.start_backward(u, grad, None, delta, weight, EPSILON, gated=gated)
+    runner.start_backward(u, grad, None, product_grad, weight, EPSILON, gated=gated)
     assert memory.outside(states, grad, weight) == set()
     assert (states == 1).all()
     assert (grad == 1).all()
@@ -210,12 +210,12 @@ def test_a_state_that_is_not_a_number_stays_so() -> None:
 def test_nothing_is_touched_that_is_not_there(monkeypatch: pytest.MonkeyPatch, gated: bool) -> None:
     memory, width = Memory(monkeypatch, real=True), 10 if gated else 5
     u, states, weight, grad = torch.ones(3, 17, width), torch.ones(4, 17, 5), torch.ones(5, 5), torch.ones(17, 5)
-    outside, delta = torch.ones(3, 17, 5), torch.ones(3, 17, 5)
+    outside, product_grad = torch.ones(3, 17, 5), torch.ones(3, 17, 5)
     runner = TritonRunner("float32")
     runner.start_forward(u, states, weight, EPSILON, gated=gated)
     assert memory.outside(u, states, weight) == set()
-    runner.start_backward(u, grad, outside, delta if gated else None, weight, EPSILON, gated=gated)
-    assert memory.outside(u, states, weight, grad, outside, delta) == set()
+    runner.start_backward(u, grad, outside, product_grad if gated else None, weight, EPSILON, gated=gated)
+    assert memory.outside(u, states, weight, grad, outside, product_grad) == set()
 
 
 @pytest.mark.parametrize(

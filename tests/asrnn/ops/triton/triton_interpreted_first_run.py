@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from asrnn.ops import GatedResidual, Recurrence, Residual
-from asrnn.ops.first_run import distrust
+from asrnn.ops.first_run import first_run_error
 from asrnn.ops.triton import kernels as triton_kernels
 from asrnn.ops.triton.reach import Precision
 from asrnn.ops.triton.runner import triton_runner
@@ -60,16 +60,16 @@ def stop(arguments: list[Any]) -> None:
 
 @pytest.fixture
 def fresh() -> Iterator[None]:
-    distrust.cache_clear()
+    first_run_error.cache_clear()
     yield
-    distrust.cache_clear()
+    first_run_error.cache_clear()
 
 
 @pytest.mark.usefixtures("fresh")
 @pytest.mark.parametrize("recurrence", [Residual, GatedResidual])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_the_first_run_of_sound_kernels_is_believed(recurrence: type[Recurrence], precision: Precision) -> None:
-    assert distrust(triton_runner(precision), recurrence, 20, CPU) is None
+    assert first_run_error(triton_runner(precision), recurrence, 20, CPU) is None
 
 
 @pytest.mark.usefixtures("fresh")
@@ -96,7 +96,7 @@ def test_the_first_run_of_broken_kernels_is_not(
 ) -> None:
     monkeypatch.setattr(triton_kernels, kernel, Broken(getattr(triton_kernels, kernel), spoil))
     monkeypatch.setattr(triton_kernels, "interpreted", lambda: True)
-    found = distrust(triton_runner("float32"), recurrence, 20, CPU)
+    found = first_run_error(triton_runner("float32"), recurrence, 20, CPU)
     assert found is not None
     assert reason in found
     assert found.startswith(f"in a first run of {recurrence.__name__} with 20 units on cpu: ")
@@ -104,15 +104,15 @@ def test_the_first_run_of_broken_kernels_is_not(
 
 @pytest.mark.usefixtures("fresh")
 def test_the_first_run_is_the_only_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert distrust(triton_runner("float32"), Residual, 6, CPU) is None
+    assert first_run_error(triton_runner("float32"), Residual, 6, CPU) is None
     monkeypatch.setattr(triton_kernels, "forward", Broken(triton_kernels.forward, stop))
-    assert distrust(triton_runner("float32"), Residual, 6, CPU) is None
-    assert distrust(triton_runner("float32"), Residual, 7, CPU) is not None
+    assert first_run_error(triton_runner("float32"), Residual, 6, CPU) is None
+    assert first_run_error(triton_runner("float32"), Residual, 7, CPU) is not None
 
 
 @pytest.mark.usefixtures("fresh")
 def test_the_first_run_draws_from_no_generator_but_its_own() -> None:
     before = torch.get_rng_state()
     with torch.inference_mode():
-        assert distrust(triton_runner("float32"), GatedResidual, 6, CPU) is None
+        assert first_run_error(triton_runner("float32"), GatedResidual, 6, CPU) is None
     assert torch.equal(torch.get_rng_state(), before)
