@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from asrnn.cells.antisymmetric import Antisymmetric
-from asrnn.cells.base import State
+from asrnn.cells.parts.recurrent_cell import State
 from asrnn.ops import GatedResidual, Recurrence
 
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from asrnn.cells.base import State
 from asrnn.cells.parts.fused import FusedCell
 from asrnn.cells.parts.hyperparameters import positive
 from asrnn.cells.parts.initialization import uniform
+from asrnn.cells.parts.recurrent_cell import State
 from asrnn.ops import Operands, Recurrence
 from asrnn.ops.recurrences.oscillators import CoupledOscillators
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from asrnn.cells.base import State
+from asrnn.cells.parts.recurrent_cell import State
 from asrnn.cells.parts.torch_layer import TorchLayerCell
 from asrnn.ops import Operands, Recurrence
 from asrnn.ops.recurrences.gru import GatedRecurrentUnit

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from asrnn.cells.base import State
-from asrnn.cells.once_a_scan import once_a_scan
 from asrnn.cells.parts.hyperparameters import non_negative, positive
+from asrnn.cells.parts.once_a_scan import once_a_scan
 from asrnn.cells.parts.parallel import ElementwiseCell
+from asrnn.cells.parts.recurrent_cell import State
 from asrnn.cells.parts.state_space import StateSpaceCell, complex_parameter, real_parameter
 from asrnn.errors import ModelError
 from asrnn.ops import Operands, Recurrence, linear_recurrence

@@ -5,8 +5,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from asrnn.cells.base import State
 from asrnn.cells.parts.linear_gated import LinearGatedCell
+from asrnn.cells.parts.recurrent_cell import State
 from asrnn.ops import Recurrence
 from asrnn.ops.recurrences.linear_gated import MinGRUPositive, MinGRURecurrence
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from asrnn.cells.base import State
 from asrnn.cells.parts.linear_gated import LinearGatedCell
+from asrnn.cells.parts.recurrent_cell import State
 from asrnn.ops import Recurrence
 from asrnn.ops.recurrences.linear_gated import MinLSTMPositive, MinLSTMRecurrence
 

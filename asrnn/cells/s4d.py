@@ -6,9 +6,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from asrnn.cells.base import State
-from asrnn.cells.once_a_scan import once_a_scan
 from asrnn.cells.parts.hyperparameters import one_of, positive
+from asrnn.cells.parts.once_a_scan import once_a_scan
+from asrnn.cells.parts.recurrent_cell import State
 from asrnn.cells.parts.state_space import StateSpaceCell, complex_parameter, real_parameter
 from asrnn.errors import ModelError
 from asrnn.ops import DiagonalFilter

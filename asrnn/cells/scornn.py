@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from asrnn.cells.antisymmetric import antisymmetric_matrix
-from asrnn.cells.base import State
-from asrnn.cells.once_a_scan import once_a_scan
 from asrnn.cells.parts.hyperparameters import share
 from asrnn.cells.parts.initialization import uniform, zero_bias
 from asrnn.cells.parts.modrelu import ModReLUCell, mod_relu
+from asrnn.cells.parts.once_a_scan import once_a_scan
 from asrnn.cells.parts.orthogonal import block_rotations, cayley
+from asrnn.cells.parts.recurrent_cell import State
 from asrnn.ops import Recurrence
 from asrnn.ops.recurrences.modrelu import ModReLU
 

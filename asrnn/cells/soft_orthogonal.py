@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asrnn.cells.antisymmetric import antisymmetric_matrix
-from asrnn.cells.base import State
-from asrnn.cells.once_a_scan import once_a_scan
 from asrnn.cells.parts.fused import FusedCell
 from asrnn.cells.parts.hyperparameters import one_of, share
 from asrnn.cells.parts.initialization import uniform, zero_bias
+from asrnn.cells.parts.once_a_scan import once_a_scan
 from asrnn.cells.parts.orthogonal import exponential, random_orthogonal
+from asrnn.cells.parts.recurrent_cell import State
 from asrnn.ops import Operands, Recurrence
 from asrnn.ops.recurrences.activated import LeakyReluRNN, TanhRNN
 

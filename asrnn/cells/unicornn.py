@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from asrnn.cells.base import State
-from asrnn.cells.once_a_scan import once_a_scan
 from asrnn.cells.parts.fused import FusedCell
 from asrnn.cells.parts.hyperparameters import non_negative, positive
 from asrnn.cells.parts.initialization import narrow_input_weight, uniform, zero_bias
+from asrnn.cells.parts.once_a_scan import once_a_scan
+from asrnn.cells.parts.recurrent_cell import State
 from asrnn.ops import Operands, Recurrence
 from asrnn.ops.recurrences.oscillators import IndependentOscillators
 

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from asrnn.cells.antisymmetric import diffused
 from asrnn.cells.antisymmetric_gated import AntisymmetricGated
-from asrnn.cells.base import State
-from asrnn.cells.once_a_scan import once_a_scan
+from asrnn.cells.parts.once_a_scan import once_a_scan
+from asrnn.cells.parts.recurrent_cell import State
 from asrnn.ops import GatedResidual, Recurrence
 
 

@@ -5,11 +5,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from asrnn.cells.base import State
-from asrnn.cells.once_a_scan import once_a_scan
 from asrnn.cells.parts.complex_cell import ComplexCell
 from asrnn.cells.parts.fourier_unitary import draw_angles, draw_reflections, fourier_unitary
 from asrnn.cells.parts.modrelu import complex_mod_relu
+from asrnn.cells.parts.once_a_scan import once_a_scan
+from asrnn.cells.parts.recurrent_cell import State
 from asrnn.ops import Recurrence
 from asrnn.ops.recurrences.modrelu import ComplexModReLU
 

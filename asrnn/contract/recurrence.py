@@ -6,8 +6,7 @@ A stack hands out no state; what is looked at is one layer of it.
 import torch
 from torch import Tensor
 
-from asrnn.cells import RecurrentCell
-from asrnn.cells.base import State
+from asrnn.cells import RecurrentCell, State
 from asrnn.contract.check import TOLERANCE, Check
 from asrnn.contract.precision import computes_in_float64
 from asrnn.contract.report import Verdict, failed, passed, skipped

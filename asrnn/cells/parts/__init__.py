@@ -1,1 +1,1 @@
-"""Share among cells: kinds of cells, initialisations, matrices with constraints, and checks."""
+"""Hold what several cells share: their base classes, initialisations, constrained matrices and checks."""

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from asrnn.cells.base import RecurrentCell, State, out_of_graphs
-from asrnn.cells.once_a_scan import once_a_scan
+from asrnn.cells.parts.once_a_scan import once_a_scan
+from asrnn.cells.parts.recurrent_cell import RecurrentCell, State, out_of_graphs
 from asrnn.ops import require_loop
 from asrnn.shapes import precision_named
 

@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from asrnn.cells.base import State
 from asrnn.cells.parts.fast import FastCell
+from asrnn.cells.parts.recurrent_cell import State
 from asrnn.ops import FusedScan, Operands, Recurrence, runner_for
 
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from asrnn.cells.base import State
 from asrnn.cells.parts.initialization import input_weight, zero_bias
 from asrnn.cells.parts.parallel import ElementwiseCell
+from asrnn.cells.parts.recurrent_cell import State
 from asrnn.ops import Operands, Recurrence, linear_recurrence
 
 

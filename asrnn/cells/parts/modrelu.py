@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from asrnn.cells.base import State
 from asrnn.cells.parts.fused import FusedCell
+from asrnn.cells.parts.recurrent_cell import State
 from asrnn.ops import Operands, Recurrence
 from asrnn.ops.recurrences.modrelu import ModReLU
 

@@ -7,10 +7,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from asrnn.cells.base import State
-from asrnn.cells.once_a_scan import scanning
 from asrnn.cells.parts.fast import FastCell
 from asrnn.cells.parts.fused import FusedCell
+from asrnn.cells.parts.once_a_scan import scanning
+from asrnn.cells.parts.recurrent_cell import State
 from asrnn.ops import other_takes_scan, takes_scan
 
 

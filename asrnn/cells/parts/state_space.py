@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from asrnn.cells.base import State
 from asrnn.cells.parts.initialization import input_weight, zero_bias
 from asrnn.cells.parts.parallel import ParallelCell
+from asrnn.cells.parts.recurrent_cell import State
 from asrnn.shapes import positive_size
 
 

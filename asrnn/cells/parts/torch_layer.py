@@ -6,9 +6,9 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from asrnn.cells.base import State
 from asrnn.cells.parts.fused import FusedCell
 from asrnn.cells.parts.initialization import initialize_torch_layer
+from asrnn.cells.parts.recurrent_cell import State
 from asrnn.ops import Recurrence, other_takes_scan
 from asrnn.ops.derivatives import under_a_transform
 

@@ -20,9 +20,9 @@ from asrnn.cells.lipschitz import Lipschitz
 from asrnn.cells.lru import LRU
 from asrnn.cells.lstm import LSTM
 from asrnn.cells.min_gru import MinGRU
-from asrnn.cells.once_a_scan import once_a_scan
 from asrnn.cells.parts.fast import FastCell
 from asrnn.cells.parts.fused import FusedCell
+from asrnn.cells.parts.once_a_scan import once_a_scan
 from asrnn.cells.rnn import RNN
 from asrnn.cells.s4d import S4D
 from asrnn.errors import ModelError

@@ -1,4 +1,4 @@
-"""What a recurrent cell is: one step of a recurrence, and the scan that runs it over time."""
+"""Define the base class of all cells: one step of a recurrence, and the scan that runs it over time."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import ClassVar, ParamSpec, TypeVar
 import torch
 from torch import Tensor, nn
 
-from asrnn.cells.once_a_scan import scanning
+from asrnn.cells.parts.once_a_scan import scanning
 from asrnn.errors import ModelError
 from asrnn.ops import require_loop
 from asrnn.shapes import check_precision, check_sequence, check_state, positive_size, precision_named

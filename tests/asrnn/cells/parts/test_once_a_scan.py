@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from asrnn import RecurrentCell, build_cell
-from asrnn.cells.once_a_scan import once_a_scan, scanning
+from asrnn.cells.parts.once_a_scan import once_a_scan, scanning
 from asrnn.ops import scan_with
 
 
