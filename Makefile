@@ -1,7 +1,7 @@
 # The front door: `make check` is what CI runs and what every commit passes.
 PYTHON ?= python
 
-.PHONY: check format lint types imports test peers faults release-check
+.PHONY: check format lint types imports test peers faults docs release-check
 check: lint types imports test
 
 format:
@@ -28,6 +28,10 @@ peers:
 # All of tests/faults: minutes of killing, filling and freezing; those that need root, Slurm or Ray skip without it.
 faults:
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadgroup -m faults tests/faults
+
+# The documentation site, in docs/_build/index.html. A warning is an error: a broken link, an unknown name.
+docs:
+	$(PYTHON) -m sphinx -q -W --keep-going docs docs/_build
 
 # Builds the sdist and the wheel, and runs the wheel outside the clone on each Python that is here (minutes: torch is installed).
 release-check:

@@ -57,8 +57,8 @@ def construct(
 
     Args:
         model_class: the model's class.
-        input_size: I.
-        hidden_size: H.
+        input_size: the input size I.
+        hidden_size: the hidden size H.
         hyper: hyper-parameters of the class.
         around: names that a stack of the class would have taken; an unknown name may have been meant for one.
 

@@ -51,7 +51,7 @@ def describe(source: ModelSource, *, input_size: int = 1, hidden_size: int = 128
 
     Args:
         source: a model that was found.
-        input_size: I.
+        input_size: the input size I.
         hidden_size: H, for the numbers of parameters and of the state.
 
     Returns:

@@ -31,8 +31,8 @@ class RecurrentModel(nn.Module):
         recurrence: a :class:`RecurrentCell`, a :class:`Stack`, or any module that maps ``[B, T, I]`` to the states
             ``[B, T, H]``, to the last state ``[B, H]``, or to a tuple whose first item is one of these, as
             ``torch.nn.LSTM`` with ``batch_first=True`` does.
-        input_size: I.
-        hidden_size: H.
+        input_size: the input size I.
+        hidden_size: the hidden size H.
         num_outputs: the number of values read out; C for a classifier.
         readout: what of the recurrence is read: ``last``, its output at the last step, or ``mean``, over all steps.
 
@@ -51,7 +51,7 @@ class RecurrentModel(nn.Module):
             raise UnknownNameError("readout", str(readout), READOUTS)
         self.reads = readout
         self.arguments: dict[str, object] | None = None
-        """What :func:`assemble` was called with, where the model was a name."""
+        """The arguments of :func:`asrnn.models.assemble`, if the model was a name."""
         self.recurrence = recurrence
         if isinstance(recurrence, Stack):
             self.output_size = recurrence.output_size
@@ -61,7 +61,7 @@ class RecurrentModel(nn.Module):
 
     @property
     def scan_backend(self) -> str:
-        """What runs the recurrence: a cell's own word, a stack's joined, or ``module`` for another module."""
+        """The back end of the recurrence, joined by ``+`` for a stack, and ``module`` for a module that is no cell."""
         recurrence = self.recurrence
         return recurrence.scan_backend if isinstance(recurrence, Stack) else layer_scan_backend(recurrence)
 
@@ -105,8 +105,8 @@ def build_cell(
 
     Args:
         model: as :func:`build_model` takes it.
-        input_size: I.
-        hidden_size: H.
+        input_size: the input size I.
+        hidden_size: the hidden size H.
         seed: of the initialisation, as :func:`build_model` takes it.
         device: where the cell goes once it is initialised.
         dtype: the precision that it is then cast to.
@@ -144,8 +144,8 @@ def build_model(
 
     Args:
         model: a registered name, ``FILE.py:Class``, ``package.module:Class``, a class, or a found source.
-        input_size: I.
-        hidden_size: H.
+        input_size: the input size I.
+        hidden_size: the hidden size H.
         num_outputs: the number of values read out; C for a classifier.
         seed: of the initialisation, which then neither reads nor changes torch's global generator.
         device: where the model goes once it is initialised; a seed gives the same numbers on every device.
@@ -154,7 +154,8 @@ def build_model(
             ``norm_first``, ``glu`` and ``dropout`` of a stack of it (:class:`StackOptions`); and ``readout``, ``last``
             or ``mean``. A name that the model's own constructor has, as ``torch.nn.LSTM`` has ``num_layers`` and
             ``dropout``, is the model's; an open ``**kwargs`` has none of these names. Where the model's own
-            hyper-parameters are called ``seed`` or like another argument of this function, :func:`assemble` takes them.
+            hyper-parameters are called ``seed`` or like another argument of this function,
+            :func:`asrnn.models.assemble` takes them.
 
     Raises:
         ModelError: it cannot be imported or built, or returns a wrong shape.

@@ -95,7 +95,7 @@ class Block(nn.Module):
 
     Args:
         layer: a cell, or a module that returns its states ``[B, T, output_size]``.
-        input_size: I.
+        input_size: the input size I.
         output_size: the size of what the layer gives out at a step; I too, where ``residual`` is asked for.
         options: what stands around the layer; their ``num_layers`` is not read.
     """
@@ -146,8 +146,8 @@ class Stack(nn.Module):
 
     Args:
         build_layer: makes a layer for inputs of a given size: a cell, or a module whose states are ``[B, T, H]``.
-        input_size: I.
-        hidden_size: H.
+        input_size: the input size I.
+        hidden_size: the hidden size H.
         options: how many layers, and what stands around each.
 
     Raises:

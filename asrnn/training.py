@@ -36,17 +36,19 @@ class SequenceClassifier(LightningModule):
     >>> model = build_model("antisymmetric", input_size=1, hidden_size=64, num_outputs=10)
     >>> classifier = SequenceClassifier(model, optimizer="adagrad", learning_rate=0.1)
 
-    Its checkpoints hold all arguments. ``load_from_checkpoint(path)`` builds the model if :func:`build_model` built
-    it from a built-in cell's name; any other is given: ``load_from_checkpoint(path, model=model)``.
+    Its checkpoints hold all arguments. ``load_from_checkpoint(path)`` builds the model if
+    :func:`asrnn.models.build_model` built it from a built-in cell's name; any other is given:
+    ``load_from_checkpoint(path, model=model)``.
 
     Args:
         model: maps sequences ``[B, T, I]`` to logits ``[B, C]``; or a mapping from which one is built, with the name of
             a built-in cell as ``model``, ``input_size``, ``hidden_size``, ``num_outputs`` and, if any, ``hyper``.
-        num_classes: C.
+        num_classes: the number of classes C.
         optimizer: ``sgd``, ``adagrad``, ``rmsprop``, ``adam`` or ``adamw``; torch's, fused on a CPU where that can be.
         learning_rate: at the first step.
-        structured_learning_rate: that of the parameters which the model's cells call
-            :attr:`asrnn.RecurrentCell.structured`, which then have no weight decay; None trains them as all others.
+        structured_learning_rate: the rate of the parameters that the model's cells name in
+            :attr:`asrnn.cells.parts.recurrent_cell.RecurrentCell.structured`. They then have no weight decay. None
+            trains them as all others.
         momentum: of ``sgd`` only.
         weight_decay: decoupled from the gradient in ``adamw``, added to it in the others, as torch does.
         gradient_clip_norm: scale gradients whose joint 2-norm is above this; None leaves them.

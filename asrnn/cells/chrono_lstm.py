@@ -29,8 +29,8 @@ class ChronoLSTM(LSTM):
     and the weights start as the LSTM's do.
 
     Args:
-        input_size: I.
-        hidden_size: H.
+        input_size: the input size I.
+        hidden_size: the hidden size H.
         t_max: how many steps dependencies may span, at least 3. Use the length of the sequences if no more is known.
         sigma_w: the entries of W are drawn from N(0, sigma_w^2/H).
 

@@ -31,8 +31,8 @@ class CoRNN(FusedCell):
     U(-1/sqrt(I), 1/sqrt(I)).
 
     Args:
-        input_size: I.
-        hidden_size: H.
+        input_size: the input size I.
+        hidden_size: the hidden size H.
         dt: the time step, above 0.
         gamma: the stiffness of the oscillators, a squared frequency, above 0.
         epsilon: the damping, above 0.

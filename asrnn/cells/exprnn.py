@@ -30,8 +30,8 @@ class ExpRNN(ModReLUCell):
     b from U(-0.01, 0.01), and A of 2 x 2 blocks, each of which rotates a pair of units.
 
     Args:
-        input_size: I.
-        hidden_size: H.
+        input_size: the input size I.
+        hidden_size: the hidden size H.
         init: how A starts. ``cayley``, the authors' for pixel MNIST, rotates each pair by up to 1 radian under the
             exponential; ``henaff``, theirs for the copying task, by any angle. See
             :func:`asrnn.cells.parts.orthogonal.block_rotations`.

@@ -28,8 +28,8 @@ class FastRNN(FusedCell):
     of W is 1/sqrt(H). With 0.1 the spectral radius of W would grow with H beyond 1.
 
     Args:
-        input_size: I.
-        hidden_size: H.
+        input_size: the input size I.
+        hidden_size: the hidden size H.
         alpha: the initial alpha, any number. sigmoid(alpha) weights the new part.
         beta: the initial beta, any number. sigmoid(beta) weights the old state.
 

@@ -29,7 +29,7 @@ class FCURNN(ComplexCell):
     b and the learnt h_0 are the uRNN's.
 
     Args:
-        input_size: I.
+        input_size: the input size I.
         hidden_size: N, the number of complex units.
 
     Shapes: ``weight_ih`` V ``[2 N, I]``, ``weight_hh`` the real numbers that A is made of ``[N, N]``

@@ -25,8 +25,8 @@ class GRU(TorchLayerCell):
     initialisation is that of Appendix C of Chang et al., ICLR 2019, arXiv 1902.09689.
 
     Args:
-        input_size: I.
-        hidden_size: H.
+        input_size: the input size I.
+        hidden_size: the hidden size H.
         sigma_w: the entries of W are drawn from N(0, sigma_w^2/H).
 
     Shapes: those of ``torch.nn.GRU``, in ``layer``: V ``[3 H, I]``, W ``[3 H, H]``, b_ih and b_hh ``[3 H]``.

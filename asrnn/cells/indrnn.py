@@ -34,8 +34,8 @@ class IndRNN(FusedCell):
     initialisation is that of their code: u from U(0, U), V from U(-sqrt(6/(65 I)), sqrt(6/(65 I))), b 0.
 
     Args:
-        input_size: I.
-        hidden_size: H.
+        input_size: the input size I.
+        hidden_size: the hidden size H.
         mag: by how much a gradient may grow over ``num_steps`` steps, above 0.
         num_steps: the length of the sequences, at least 1.
         activation: f, ``relu`` or ``tanh``.

@@ -32,7 +32,7 @@ class KRU(ComplexCell):
     and b that start as the uRNN's.
 
     Args:
-        input_size: I.
+        input_size: the input size I.
         hidden_size: N, the number of complex units.
 
     Shapes: ``weight_ih`` V ``[2 N, I]``, ``factors`` W_0 to W_{F-1}, real and imaginary parts last, ``[p, p, 2]`` each,

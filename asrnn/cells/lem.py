@@ -33,8 +33,8 @@ class LEM(FusedCell):
     biases start from U(-1/sqrt(H), 1/sqrt(H)).
 
     Args:
-        input_size: I.
-        hidden_size: H.
+        input_size: the input size I.
+        hidden_size: the hidden size H.
         dt: the largest time step that may be learnt, above 0 and at most 1.
 
     Shapes: ``weight_ih`` the rows of V_1, V_2, V_z, V_y ``[4 H, I]``; ``weight_1`` W_1, ``weight_2`` W_2, ``weight_z``

@@ -36,8 +36,8 @@ class Lipschitz(FusedCell):
     1/sqrt(I)), as in torch's linear layer.
 
     Args:
-        input_size: I.
-        hidden_size: H.
+        input_size: the input size I.
+        hidden_size: the hidden size H.
         epsilon: the step size, above 0.
         beta: the weight of the antisymmetric part of M against the symmetric one, above 0 and below 1; useful from 1/2
             on.

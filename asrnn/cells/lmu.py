@@ -54,8 +54,8 @@ class LMU(FusedCell):
     every equation is one in x_t, h_{t-1} and m_{t-1}.
 
     Args:
-        input_size: I.
-        hidden_size: H.
+        input_size: the input size I.
+        hidden_size: the hidden size H.
         order: d, the number of polynomials.
         theta: the length of the window in steps, above 0. Use the length of the sequence if all of it matters.
         init: how weights start. ``psmnist``, as in the published model of permuted MNIST: e_x is 1, W_m is Glorot
@@ -138,6 +138,6 @@ class LMU(FusedCell):
         return Operands(x, W_x, squashed.new_zeros(len(squashed)), (torch.cat(state, dim=1),), (W,), (squashed,))
 
     def from_scan(self, x: Tensor, sequence: Tensor, last: State, *, return_sequence: bool) -> tuple[Tensor, State]:
-        """Take h and m apart; see :meth:`FusedCell.from_scan`."""
+        """Take h and m apart; see :meth:`asrnn.cells.parts.fused.FusedCell.from_scan`."""
         h, m = torch.split(last[0], [self.hidden_size, self.order], dim=1)
         return sequence[..., : self.hidden_size] if return_sequence else h, (h, m)

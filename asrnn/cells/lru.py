@@ -33,7 +33,7 @@ class LRU(StateSpaceCell, ElementwiseCell):
     if it has H numbers; otherwise it is V x_t + b, with V from N(0, 1/I) and b from 0.
 
     Args:
-        input_size: I.
+        input_size: the input size I.
         hidden_size: H, the number of features and of outputs.
         state_size: N, the number of complex states; H by default.
         r_min: the smallest initial modulus of lambda, 0 or above; near 1 for tasks with long memory.

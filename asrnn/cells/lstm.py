@@ -32,8 +32,8 @@ class LSTM(TorchLayerCell):
     ICML 2015). torch adds the two biases, so ``bias_ih`` holds the 1 and ``bias_hh`` holds 0.
 
     Args:
-        input_size: I.
-        hidden_size: H.
+        input_size: the input size I.
+        hidden_size: the hidden size H.
         sigma_w: the entries of W are drawn from N(0, sigma_w^2/H).
 
     Shapes: those of ``torch.nn.LSTM``, in ``layer``: V ``[4 H, I]``, W ``[4 H, H]``, b_ih and b_hh ``[4 H]``.

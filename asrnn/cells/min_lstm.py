@@ -27,8 +27,8 @@ class MinLSTM(LinearGatedCell):
     underflow. V starts from N(0, 1/I) and biases from 0.
 
     Args:
-        input_size: I.
-        hidden_size: H.
+        input_size: the input size I.
+        hidden_size: the hidden size H.
         positive: pass the candidate through g. Without g the candidate is V_h x_t + b_h, which is another function: the
             paper's form without logarithms.
 

@@ -22,8 +22,8 @@ class RNN(TorchLayerCell):
     The initialisation is that of Appendix C of Chang et al., ICLR 2019, arXiv 1902.09689.
 
     Args:
-        input_size: I.
-        hidden_size: H.
+        input_size: the input size I.
+        hidden_size: the hidden size H.
         sigma_w: the entries of W are drawn from N(0, sigma_w^2/H).
 
     Shapes: those of ``torch.nn.RNN``, in ``layer``: V ``[H, I]``, W ``[H, H]``, b_ih and b_hh ``[H]``.

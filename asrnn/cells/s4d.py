@@ -34,7 +34,7 @@ class S4D(StateSpaceCell):
     the input if it has H numbers; otherwise it is V x_t + b, with V from N(0, 1/I) and b from 0.
 
     Args:
-        input_size: I.
+        input_size: the input size I.
         hidden_size: H, the number of features and of outputs.
         state_size: N, the size of a feature's state, even.
         init: how A starts, ``lin`` or ``inv``.
@@ -121,7 +121,7 @@ class S4D(StateSpaceCell):
         return x.real, x.imag, u
 
     def scan_in_parallel(self, x: Tensor, state: State, *, return_sequence: bool) -> tuple[Tensor, State]:
-        """Run the filters in blocks; see :meth:`ParallelCell.scan_in_parallel`."""
+        """Run the filters in blocks; see :meth:`asrnn.cells.parts.parallel.ParallelCell.scan_in_parallel`."""
         x_re, x_im, _ = state
         u = self.features(x)
         filters = DiagonalFilter(self.rate, self.drive, 2 * torch.view_as_complex(self.C.double()))

@@ -29,8 +29,8 @@ class ScoRNN(ModReLUCell):
     (I - A) rotates pairs of units by an angle from U(0, pi/2).
 
     Args:
-        input_size: I.
-        hidden_size: H.
+        input_size: the input size I.
+        hidden_size: the hidden size H.
         rho: the share of -1 in D, from 0 to 1. The authors have 0.1 for pixel MNIST, 0.5 for the copying task and, as
             others report, for permuted MNIST.
 

@@ -42,8 +42,8 @@ class SoftOrthogonal(FusedCell):
     ReLU, with which every unit has a gradient.
 
     Args:
-        input_size: I.
-        hidden_size: H.
+        input_size: the input size I.
+        hidden_size: the hidden size H.
         margin: how far singular values may be from 1, from 0 to 1. At 0, W is orthogonal and there is no p.
         activation: f, one of ``leaky-relu`` (of slope 0.01), ``relu``, ``tanh`` and ``identity``.
         learn_initial: learn h_0; otherwise it is 0.

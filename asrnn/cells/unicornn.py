@@ -31,8 +31,8 @@ class UnICORNN(FusedCell):
     is that of their code: w from U(0, 1), c from U(-0.1, 0.1), V from U(-sqrt(6/(65 I)), sqrt(6/(65 I))), b 0.
 
     Args:
-        input_size: I.
-        hidden_size: H.
+        input_size: the input size I.
+        hidden_size: the hidden size H.
         dt: the largest time step that a unit may learn, above 0.
         alpha: the strength with which each unit is pulled back to 0, 0 or above.
 

@@ -28,7 +28,7 @@ class URNN(ComplexCell):
     fixed.
 
     Args:
-        input_size: I.
+        input_size: the input size I.
         hidden_size: N, the number of complex units.
 
     Shapes: ``weight_ih`` V ``[2 N, I]``, ``angles`` of D_1 to D_3 ``[3, N]``, ``reflections`` v_1 and v_2

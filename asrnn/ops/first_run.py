@@ -20,7 +20,7 @@ def first_run_error(runner: Runner, recurrence: type[Recurrence], hidden_size: i
     Args:
         runner: the runner to test.
         recurrence: the recurrence to run.
-        hidden_size: H.
+        hidden_size: the hidden size H.
         device: the device to run on.
     """
     try:

@@ -212,7 +212,7 @@ class SequenceDataModule(LightningDataModule, ABC):
 
     @property
     def share(self) -> Share:
-        """What of each batch, and of validation and test, this process works on: all, unless several train together."""
+        """The share of each batch, of validation and of test that this process works on."""
         trainer = self._running_trainer
         if trainer is not None:
             return Share(trainer.global_rank, trainer.world_size)

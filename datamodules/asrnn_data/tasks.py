@@ -22,11 +22,11 @@ class Task:
         name: kebab-case, as in suites and tables.
         summary: one line for people.
         datamodule: import string of the data module, ``"package.module:Class"``.
-        sequence_length: T.
-        input_size: I.
+        sequence_length: the number of steps T.
+        input_size: the input size I.
         image_sets: names of the image sets it is defined on; the first is the default.
         variants: the assets that each setting (``"permutation"``, ``"noise"``) may take, the default first.
-        num_classes: C.
+        num_classes: the number of classes C.
         metric: what ranks models.
         version: raised when the data module's own code changes what a model sees.
     """

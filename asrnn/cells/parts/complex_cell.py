@@ -1,4 +1,4 @@
-"""Cells of complex modReLU units around one complex square matrix, each number kept as two real ones."""
+"""Share what cells of complex modReLU units have in common; each complex number is stored as two real ones."""
 
 import math
 from abc import abstractmethod
@@ -23,7 +23,7 @@ class ComplexCell(FusedCell):
     U(-0.01, 0.01), and h_0, where it is learnt, from U(-sqrt(3/(2N)), sqrt(3/(2N))).
 
     Args:
-        input_size: I.
+        input_size: the input size I.
         hidden_size: N, the number of complex units.
         learn_initial: learn h_0; it is 0 otherwise.
 

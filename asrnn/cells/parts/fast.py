@@ -1,4 +1,4 @@
-"""Cells that something faster than the loop over ``step`` scans, for as long as it gives the numbers of ``step``."""
+"""Scan a cell by something faster than the loop over ``step``, as long as it gives the numbers of ``step``."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,22 +19,22 @@ _ABSENT = object()
 
 
 class FastCell(RecurrentCell):
-    """A cell with a scan that is faster than the loop, and gives the same numbers.
+    """A cell with a scan that is faster than the loop and gives the same numbers.
 
-    The fast scan computes what ``step``, ``project`` and ``output`` said when the class was written that brought
-    :attr:`fast_attribute`. Where one of these three has been replaced since, or anything that they read and the fast
-    scan does not, the loop over ``step`` runs. It does not matter who replaced it: a subclass, a mixin, an assignment
-    to the class or one to the cell. A subclass with a fast scan of its own brings the attribute once more.
+    The class that defines :attr:`fast_attribute` vouches that its fast scan computes the same as ``step``, ``project``
+    and ``output``. The loop over ``step`` runs instead if one of these three was replaced since, or anything that they
+    read and the fast scan does not. It may have been replaced by a subclass, by a mixin, or by an assignment to the
+    class or to the cell. A subclass that has a new fast scan defines the attribute again.
     """
 
     fast_attribute: ClassVar[str]
-    """The attribute that says what the fast scan computes; a class that brings it vouches for the fast scan."""
+    """The name of the attribute that holds the fast scan; the class that defines it vouches for the fast scan."""
 
     fast_reads: ClassVar[tuple[str, ...]]
-    """What the fast scan reads of the cell; what these read in turn is found in their code."""
+    """The attributes of the cell that the fast scan reads; what they read in turn is found in their code."""
 
     usual_backend: ClassVar[str] = "auto"
-    """What :attr:`scan_backend` says before the first scan."""
+    """The value of ``scan_backend`` before the first scan."""
 
     _written: ClassVar[dict[str, object]]
     _ran = ""
@@ -45,13 +45,13 @@ class FastCell(RecurrentCell):
 
     @property
     def scan_backend(self) -> str:
-        """What ran the last scan, as :func:`asrnn.ops.scan_with` names it; what will, before there was one."""
+        """The back end of the last scan, or of the next one if there was none, by its name in ``scan_with``."""
         if type(self).scan is not FastCell.scan or "scan" in vars(self):
             return "custom"
         return self._ran or ("loop" if self._replaced() else self.usual_backend)
 
     def note_scan(self, other: "FastCell") -> None:
-        """Take over what ran the last scan of a copy of this cell."""
+        """Note the back end of the last scan of a copy of this cell."""
         self._ran = other._ran
 
     @abstractmethod
@@ -64,20 +64,20 @@ class FastCell(RecurrentCell):
             return_sequence: return the output of every step.
 
         Returns:
-            the name of what ran it, and what :meth:`scan` returns; None where only the loop can run this scan.
+            the name of the back end, and the result of :meth:`scan`; None if only the loop can run this scan.
 
         Raises:
-            ModelError: :func:`asrnn.ops.scan_with` names something that cannot run this scan.
+            ModelError: :func:`asrnn.ops.scan_with` names a back end that cannot run this scan.
         """
 
     @out_of_graphs
     def scan(
         self, x: Tensor, state: State | list[Tensor] | Tensor | None = None, *, return_sequence: bool = False
     ) -> tuple[Tensor, State]:
-        """Run the cell over a sequence; see :meth:`RecurrentCell.scan`.
+        """Run the cell over a sequence; see :meth:`asrnn.cells.parts.recurrent_cell.RecurrentCell.scan`.
 
         Raises:
-            ModelError: as there; or :func:`asrnn.ops.scan_with` names something that cannot run this scan.
+            ModelError: as there; or :func:`asrnn.ops.scan_with` names a back end that cannot run this scan.
         """
         before = self._state_for(x, state)
         x, precision = self._in_precision(x)
@@ -94,19 +94,19 @@ class FastCell(RecurrentCell):
             return self._loop(x, before, return_sequence)
 
     def _in_precision(self, x: Tensor) -> tuple[Tensor, AbstractContextManager[None]]:
-        """Return the input as the scans take it, and the context in which they run."""
+        """Return the input in the precision of the scan, and the context in which the scan runs."""
         return x, nullcontext()
 
     def _replaced(self) -> str:
-        """Name what has been replaced since the fast scan was written; empty where nothing was."""
+        """Return the name of an attribute that was replaced since the fast scan was written; empty if none was."""
         return self.replaced_since(self.fast_attribute, self.fast_reads)
 
     def replaced_since(self, attribute: str, reads: tuple[str, ...]) -> str:
-        """Name what has been replaced since a class brought an attribute; empty where nothing was.
+        """Return the name of an attribute that was replaced since a class defined a fast scan; empty if none was.
 
         Args:
-            attribute: the one that says what a fast scan computes, as :attr:`fast_attribute` does.
-            reads: what that scan reads of the cell, as :attr:`fast_reads` says.
+            attribute: the attribute that holds the fast scan, as :attr:`fast_attribute` names it.
+            reads: the attributes that this scan reads, as :attr:`fast_reads` lists them.
         """
         mro = type(self).__mro__
         if not any(attribute in vars(base) for base in mro):
@@ -120,22 +120,25 @@ class FastCell(RecurrentCell):
 
 @cache
 def _promise(cls: type[FastCell], attribute: str, reads: tuple[str, ...]) -> dict[str, object]:
-    """Return what ``step``, ``project`` and ``output`` led to when the fast scan was written, and it does not read."""
+    """Return the attributes that ``step``, ``project`` and ``output`` used when the fast scan was written, by name.
+
+    Those that the fast scan reads itself are left out: a change of them changes both scans alike.
+    """
     index, author = next((i, base) for i, base in enumerate(cls.__mro__) if attribute in vars(base))
     mro = cls.__mro__[index:]
-    # Names only now, because a module may define after its class what the class calls. A plain mixin kept no record.
+    # Names are resolved only now: a module may define after its class what it calls. A plain mixin has no record.
     names = _reachable(mro, _ROOTS) - (_reachable(mro, reads) - {*_ROOTS})
     written: dict[str, object] = vars(author).get("_written") or _attributes(mro)
     return {name: written.get(name, _ABSENT) for name in sorted(names) if not hasattr(nn.Module, name)}
 
 
 def _attributes(mro: Sequence[type]) -> dict[str, object]:
-    """Return all that the classes of a cell define, by name."""
+    """Return all attributes that the classes of a cell define, by name."""
     return {name: value for base in reversed(mro) for name, value in vars(base).items()}
 
 
 def _reachable(mro: Sequence[type], roots: Iterable[str]) -> set[str]:
-    """Return the names that the code of some attributes mentions, that these mention, and so on."""
+    """Return the names that the code of some attributes uses, directly or through other attributes."""
     found: set[str] = set()
     todo = list(roots)
     while todo:
@@ -143,7 +146,7 @@ def _reachable(mro: Sequence[type], roots: Iterable[str]) -> set[str]:
         if name in found:
             continue
         found.add(name)
-        for base in mro:  # not the first one alone, because it may call super()
+        for base in mro:  # all of them, because the first one may call super()
             for function in _functions(vars(base).get(name)):
                 todo += _mentioned(function)
     return found
@@ -167,7 +170,7 @@ def _mentioned(function: FunctionType) -> Iterator[str]:
 
 
 def _functions(value: object) -> list[FunctionType]:
-    """Return the functions that an attribute of a class is made of, whatever decorates them."""
+    """Return the functions behind an attribute of a class, without their decorators."""
     match value:
         case FunctionType():
             wrapped = getattr(value, "__wrapped__", None)

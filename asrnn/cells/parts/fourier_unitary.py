@@ -1,4 +1,4 @@
-"""The unitary matrices of the uRNN: a product of diagonals, reflections, a permutation and Fourier transforms.
+"""Build the unitary matrices of the uRNN from diagonals, reflections, a permutation and Fourier transforms.
 
 Arjovsky, Shah and Bengio, ICML 2016, arXiv 1511.06464.
 """
@@ -14,8 +14,9 @@ from asrnn.cells.parts.initialization import uniform
 def fourier_unitary(angles: Tensor, reflections: Tensor, permutation: Tensor) -> Tensor:
     """Build W = D_3 R_2 F^-1 D_2 P R_1 F D_1, complex, ``[N, N]``.
 
-    F is the unitary discrete Fourier transform, D_k the diagonal of e^(i theta_k), R_k = I - 2 v_k v_k^H / |v_k|^2 the
-    reflection along v_k, and P h the units of h in another order: h[permutation].
+    F is the unitary discrete Fourier transform, D_k the diagonal of e^(i theta_k),
+    ``R_k = I - 2 v_k v_k^H / |v_k|^2`` the reflection along v_k, and P h the units of h in another order,
+    ``h[permutation]``.
 
     Args:
         angles: theta_1, theta_2 and theta_3, ``[3, N]``.

@@ -1,4 +1,4 @@
-"""Cells whose scan is a fused recurrence where one can run, and the loop over ``step`` elsewhere."""
+"""Scan a cell by a fused recurrence where one can run, and by the loop over ``step`` elsewhere."""
 
 from abc import abstractmethod
 from typing import ClassVar
@@ -13,37 +13,37 @@ from asrnn.ops import FusedScan, Operands, Recurrence, runner_for
 class FusedCell(FastCell):
     """A cell with a fused recurrence that gives the numbers of its ``step``.
 
-    A subclass that replaces what ``step`` computes without a ``recurrence_class`` of its own is scanned by the loop;
-    see :class:`asrnn.cells.parts.fast.FastCell`.
+    A subclass that changes what ``step`` computes must name its own ``recurrence_class``; otherwise the loop scans it.
+    See :class:`asrnn.cells.parts.fast.FastCell`.
     """
 
     fast_attribute: ClassVar[str] = "recurrence_class"
     fast_reads: ClassVar[tuple[str, ...]] = ("operands", "recurrence", "from_scan")
 
     recurrence_class: ClassVar[type[Recurrence]]
-    """What ``step`` computes, as a fused recurrence; what it computes by default, where settings change it."""
+    """The fused recurrence of ``step``; that of the default settings, if settings change it."""
 
     @abstractmethod
     def recurrence(self) -> Recurrence | None:
-        """Return a ``recurrence_class`` with the cell's constants, or None where its settings have none."""
+        """Return the recurrence with the cell's constants, or None if there is none for the cell's settings."""
 
     @abstractmethod
     def operands(self, x: Tensor, state: State) -> Operands:
-        """Return what the recurrence reads: the input, the state and the cell's weights."""
+        """Return the operands of the recurrence: the input, the state and the cell's weights."""
 
     def from_scan(self, x: Tensor, sequence: Tensor, last: State, *, return_sequence: bool) -> tuple[Tensor, State]:
-        """Return what :meth:`scan` returns: the outputs and the state of the recurrence, if it has no others.
+        """Turn the outputs and the last state of the recurrence into those of the cell; by default they are the same.
 
         Args:
             x: the input, ``[B, T, I]``.
-            sequence: the outputs of the recurrence at every step, where they were asked for.
+            sequence: the outputs of the recurrence at every step, if they were asked for.
             last: its last state.
-            return_sequence: return the output of every step, not of the last one only.
+            return_sequence: return the output of every step, not only of the last one.
         """
         return sequence if return_sequence else self.output(last), last
 
     def scan_fast(self, x: Tensor, state: State, *, return_sequence: bool) -> tuple[str, Tensor, State] | None:
-        """Run the fused recurrence; see :meth:`FastCell.scan_fast`."""
+        """Run the fused recurrence; see :meth:`asrnn.cells.parts.fast.FastCell.scan_fast`."""
         operands, recurrence = self.operands(x, state), self.recurrence()
         runner = runner_for(recurrence, operands)
         if runner is None or recurrence is None:

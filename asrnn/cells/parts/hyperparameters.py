@@ -1,4 +1,4 @@
-"""The ranges in which a cell's hyper-parameters make sense."""
+"""Check that a cell's hyper-parameters are in their range."""
 
 import math
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""How every cell starts, as in Chang et al., ICLR 2019, arXiv 1902.09689, Appendix C.
+"""Draw initial weights, as in Appendix C of Chang et al., ICLR 2019, arXiv 1902.09689, or uniform around zero.
 
 Weights from the input are N(0, 1/m) and weights from the state N(0, sigma_w^2/n), both by their variance,
 where m is the input size and n the hidden size. Biases are 0, but for an LSTM's forget gate.

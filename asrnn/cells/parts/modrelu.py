@@ -59,8 +59,8 @@ class ModReLUCell(FusedCell):
     The bias b is inside of modReLU and nowhere else: from h_0 = 0, the state stays 0 until the first input that is not.
 
     Args:
-        input_size: I.
-        hidden_size: H.
+        input_size: the input size I.
+        hidden_size: the hidden size H.
         weight_ih: V, ``[H, I]``, as it starts.
         weight_hh: what M is made of, as it starts.
         bias: b, ``[H]``, as it starts.

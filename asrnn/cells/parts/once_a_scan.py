@@ -1,4 +1,4 @@
-"""Values that a cell derives from its parameters once a scan, although every step reads them."""
+"""Build a value from a cell's parameters once a scan, although every step reads it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

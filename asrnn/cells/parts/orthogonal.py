@@ -1,7 +1,7 @@
-"""Orthogonal and unitary matrices as smooth functions of free numbers, and how these numbers start.
+"""Build orthogonal and unitary matrices as smooth functions of free numbers, and draw these numbers.
 
 A skew-symmetric matrix A (A^T = -A) is stored as the n (n - 1) / 2 entries above its diagonal, as many as an orthogonal
-matrix has degrees of freedom; :func:`asrnn.cells.antisymmetric.antisymmetric_matrix` builds it. Its exponential and its
+matrix has degrees of freedom; ``antisymmetric_matrix`` in ``cells/antisymmetric.py`` builds it. Its exponential and its
 Cayley transform are orthogonal whatever the entries are, so that any optimiser keeps the constraint. Both reach
 rotations only, of determinant 1.
 """

@@ -1,4 +1,4 @@
-"""Cells that are linear in their state, and are therefore scanned in parallel over time."""
+"""Scan cells that are linear in their state: in parallel over time, or step by step in C."""
 
 from abc import abstractmethod
 from contextlib import AbstractContextManager
@@ -17,9 +17,9 @@ from asrnn.ops import other_takes_scan, takes_scan
 class ParallelCell(FastCell):
     """A cell with a parallel scan that gives the numbers of its ``step``.
 
-    A subclass that replaces what ``step`` computes without a parallel scan of its own is scanned by the loop; see
+    A subclass that changes what ``step`` computes must bring its own parallel scan; otherwise the loop scans it. See
     :class:`asrnn.cells.parts.fast.FastCell`. Both scans compute in the parameters' precision, also under autocast:
-    transitions near 1, rounded to 8 or 11 bits, would forget at another pace.
+    transitions near 1 that are rounded to 8 or 11 bits would forget at another rate.
     """
 
     fast_attribute: ClassVar[str] = "scan_in_parallel"
@@ -36,12 +36,12 @@ class ParallelCell(FastCell):
             return_sequence: compute the output of every step.
 
         Returns:
-            the output of every step ``[T, B, H]``, anything where they were not asked for, and the state after the
-            last step.
+            the output of every step ``[T, B, H]`` (any tensor if they were not asked for), and the state after the last
+            step.
         """
 
     def scan_fast(self, x: Tensor, state: State, *, return_sequence: bool) -> tuple[str, Tensor, State] | None:
-        """Run the parallel scan; see :meth:`FastCell.scan_fast`."""
+        """Run the parallel scan; see :meth:`asrnn.cells.parts.fast.FastCell.scan_fast`."""
         if not takes_scan("parallel", type(self).__name__):
             return None
         with scanning():
@@ -49,7 +49,7 @@ class ParallelCell(FastCell):
             return "parallel", sequence.transpose(0, 1) if return_sequence else self.output(final), final
 
     def _in_precision(self, x: Tensor) -> tuple[Tensor, AbstractContextManager[None]]:
-        """Return the input as the parameters are, and a context in which products are not rounded."""
+        """Return the input in the parameters' precision, and a context in which products are not rounded."""
         device = x.device.type
         if device not in ("cpu", "cuda") or not torch.is_autocast_enabled(device):
             return super()._in_precision(x)
@@ -57,18 +57,18 @@ class ParallelCell(FastCell):
 
 
 class ElementwiseCell(ParallelCell, FusedCell):
-    """A cell with a parallel scan and with a fused recurrence, both of which give the numbers of its ``step``.
+    """A cell with a parallel scan and a fused recurrence, both of which give the numbers of its ``step``.
 
-    Steps in C read and write each number a few times, and keep no more of them than the gradient needs. They run in
-    float32 on the CPU, and the parallel scan elsewhere: also where something was replaced that only the fused
-    recurrence takes for granted. A subclass that replaces what ``step`` computes without a parallel scan of its own is
-    scanned by the loop; see :class:`asrnn.cells.parts.fast.FastCell`.
+    Steps in C read and write each number a few times, and keep only what the gradient needs. They run in float32 on the
+    CPU. The parallel scan runs elsewhere, and also if something was replaced on which only the fused recurrence relies.
+    A subclass that changes what ``step`` computes must bring its own parallel scan; otherwise the loop scans it. See
+    :class:`asrnn.cells.parts.fast.FastCell`.
     """
 
     usual_backend: ClassVar[str] = FusedCell.usual_backend
 
     def scan_fast(self, x: Tensor, state: State, *, return_sequence: bool) -> tuple[str, Tensor, State] | None:
-        """Run the fused recurrence or the parallel scan; see :meth:`FastCell.scan_fast`."""
+        """Run the fused recurrence or the parallel scan; see :meth:`asrnn.cells.parts.fast.FastCell.scan_fast`."""
         with scanning():  # the operands are read twice
             recurrence = self.recurrence()
             replaced = self.replaced_since(FusedCell.fast_attribute, FusedCell.fast_reads)

@@ -1,4 +1,4 @@
-"""Define the base class of all cells: one step of a recurrence, and the scan that runs it over time."""
+"""Define a recurrent cell: one step of a recurrence, and the scan that runs it over time."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -21,8 +21,8 @@ State = tuple[Tensor, ...]
 
 
 def out_of_graphs(scan: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a scan that ``torch.compile`` is to call as it is, and not to trace, with all its steps or kernels."""
-    # This is torch.compiler.disable, but for a second of imports where nothing is compiled.
+    """Decorate a scan so that ``torch.compile`` calls it and does not trace its steps or kernels."""
+    # torch.compiler.disable does the same, but its import takes a second even if nothing is compiled.
     untraced: Callable[P, R] = torch._disable_dynamo(scan)  # type: ignore[attr-defined]
 
     @wraps(scan)
@@ -61,8 +61,8 @@ class RecurrentCell(nn.Module, ABC):
     >>> output.shape
     torch.Size([2, 5])
 
-    ``step`` is the specification. The default :meth:`scan` is a loop over it; a cell may override ``scan``
-    with something faster that gives the same numbers, and then says in :attr:`scan_backend` what that is.
+    ``step`` is the specification. The default :meth:`scan` is a loop over it. A cell may override ``scan`` with
+    something faster that gives the same numbers; :attr:`scan_backend` then names it.
 
     Args:
         input_size: I, the size of the input at one time step.
@@ -70,22 +70,22 @@ class RecurrentCell(nn.Module, ABC):
     """
 
     version: ClassVar[int]
-    """Raised by hand when the numbers a cell gives change; every cell in ``asrnn/cells`` has one."""
+    """The version of the numbers that the cell gives. Raise it when they change; every built-in cell has one."""
 
     family: ClassVar[str] = ""
-    """What kind of recurrence it is, in a word or two, as lists of models show it."""
+    """The kind of recurrence in a word or two, as lists of models show it."""
 
     paper: ClassVar[str] = ""
-    """Who published it where, in one line: authors, venue, arXiv number."""
+    """Authors, venue and arXiv number in one line."""
 
     year: ClassVar[int | None] = None
-    """When it was published."""
+    """The year of publication."""
 
     structured: ClassVar[tuple[str, ...]] = ()
-    """Parameters that a matrix on a manifold or a spectrum is made of, which papers train with a rate of their own."""
+    """Names of parameters that form a matrix on a manifold or a spectrum; papers give them their own learning rate."""
 
     state_names: ClassVar[tuple[str, ...]] = ("h",)
-    """What the tensors of the state are called."""
+    """The names of the tensors of the state."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
@@ -94,12 +94,12 @@ class RecurrentCell(nn.Module, ABC):
 
     @property
     def output_size(self) -> int:
-        """How many numbers a readout sees, the size of :meth:`output`: H unless the cell says otherwise."""
+        """The size of :meth:`output`, which is H unless the cell says otherwise."""
         return self.hidden_size
 
     @property
     def scan_backend(self) -> str:
-        """What runs the scan: the ``loop`` over ``step``, or something ``custom`` that a cell has in its place."""
+        """The name of the scan, ``loop`` for the loop over ``step`` and ``custom`` for a scan of the cell's own."""
         return "loop" if type(self).scan is RecurrentCell.scan and "scan" not in vars(self) else "custom"
 
     def initial_state(self, batch_size: int) -> State:
@@ -108,7 +108,7 @@ class RecurrentCell(nn.Module, ABC):
         return tuple(like.new_zeros(batch_size, self.hidden_size) for _ in self.state_names)
 
     def project(self, x: Tensor) -> Tensor:
-        """Compute what does not depend on the state, ``[..., I]`` to ``[..., K]``, for any leading axes."""
+        """Compute the part of the equation that does not depend on the state, ``[..., I]`` to ``[..., K]``."""
         return x
 
     @abstractmethod
@@ -124,7 +124,7 @@ class RecurrentCell(nn.Module, ABC):
         """
 
     def output(self, state: State) -> Tensor:
-        """Return what a readout sees of a state, ``[B, output_size]``: its first tensor."""
+        """Return the part of a state that the readout sees, ``[B, output_size]``, by default its first tensor."""
         return state[0]
 
     @out_of_graphs
@@ -135,16 +135,16 @@ class RecurrentCell(nn.Module, ABC):
 
         Args:
             x: the input, ``[B, T, I]``.
-            state: the state before the first step, a tuple or list of its tensors, or the tensor where there is one;
-                :meth:`initial_state` when not given.
-            return_sequence: return the output of every step, not of the last one only.
+            state: the state before the first step: a tuple or list of its tensors, or one tensor if there is only one;
+                :meth:`initial_state` by default.
+            return_sequence: return the output of every step, not only of the last one.
 
         Returns:
             the output, ``[B, H]`` or as a sequence ``[B, T, H]`` (H being :attr:`output_size`), and the state after the
             last step.
 
         Raises:
-            ModelError: the input, the state, or what ``project`` or ``step`` return has a wrong shape; or the input or
+            ModelError: the input, the state, or a result of ``project`` or ``step`` has a wrong shape; or the input or
                 the state has another precision than the cell, and ``project`` or ``step`` cannot take it.
         """
         require_loop(f"{type(self).__name__} has the loop over step alone")
@@ -153,7 +153,7 @@ class RecurrentCell(nn.Module, ABC):
             return self._loop(x, before, return_sequence)
 
     def _loop(self, x: Tensor, state: State, return_sequence: bool) -> tuple[Tensor, State]:
-        """Run ``step`` over a sequence and from a state that were checked."""
+        """Run ``step`` over a sequence; the sequence and the state were checked before."""
         projected = self.project(x.transpose(0, 1))
         if projected.shape[:2] != (x.shape[1], x.shape[0]):
             raise ModelError(
@@ -162,7 +162,7 @@ class RecurrentCell(nn.Module, ABC):
             )
         outputs = []
         with scanning():
-            # unbind, because the backward of indexing projected[t] fills a whole [T, B, K] at every step.
+            # unbind: the backward of projected[t] would fill a whole [T, B, K] at every step.
             for t, u in enumerate(projected.unbind(0)):
                 before, state = state, self.step(u, state)
                 if t == 0:
@@ -174,18 +174,18 @@ class RecurrentCell(nn.Module, ABC):
     def forward(self, x: Tensor, state: State | list[Tensor] | Tensor | None = None) -> tuple[Tensor, State]:
         """Return the outputs of all steps and the final state, ``[B, T, H]`` and a tuple of ``[B, H]``.
 
-        :class:`torch.nn.RNN` differs: there the batch comes first only with ``batch_first=True``, a single sequence
-        ``[T, I]`` and a ``PackedSequence`` are taken too, and a state has an axis of layers before the batch, which
-        ``state[0]`` takes off.
+        :class:`torch.nn.RNN` differs in three points: its batch comes first only with ``batch_first=True``; it also
+        takes a single sequence ``[T, I]`` and a ``PackedSequence``; and its state has an axis of layers before the
+        batch, which ``state[0]`` removes.
         """
         return self.scan(x, state, return_sequence=True)
 
     def num_parameters(self) -> int:
-        """Count the degrees of freedom that are learnt; a complex number has two."""
+        """Count the learnt degrees of freedom; a complex number has two."""
         return sum(p.numel() * (2 if p.is_complex() else 1) for p in self.parameters() if p.requires_grad)
 
     def _state_for(self, x: Tensor, state: State | list[Tensor] | Tensor | None) -> State:
-        """Check the input of a scan, and complete it by the state it starts from."""
+        """Check the input of a scan, and return the state that it starts from."""
         check_sequence(x, self.input_size)
         start = self.initial_state(x.shape[0])
         if state is None:

@@ -1,4 +1,4 @@
-"""What LRU and S4D share: a diagonal complex state, features that drive it, and an output that also sees the input."""
+"""Share what LRU and S4D have in common: a diagonal complex state, and an output that also sees the input."""
 
 from abc import abstractmethod
 from typing import ClassVar
@@ -31,9 +31,9 @@ class StateSpaceCell(ParallelCell):
     step overwrites them unread.
 
     Args:
-        input_size: I.
+        input_size: the input size I.
         hidden_size: H, the number of features and of outputs.
-        state_size: N.
+        state_size: the state size N.
         state_width: how many complex numbers the state has.
     """
 

@@ -25,8 +25,8 @@ class TorchLayerCell(FusedCell):
     transforms of ``torch.func`` and forward-mode derivatives.
 
     Args:
-        input_size: I.
-        hidden_size: H.
+        input_size: the input size I.
+        hidden_size: the hidden size H.
         sigma_w: the entries of W are drawn from N(0, sigma_w^2/H).
     """
 
@@ -59,7 +59,7 @@ class TorchLayerCell(FusedCell):
         return False
 
     def scan_fast(self, x: Tensor, state: State, *, return_sequence: bool) -> tuple[str, Tensor, State] | None:
-        """Run the fused recurrence or torch's layer; see :meth:`FastCell.scan_fast`."""
+        """Run the fused recurrence or torch's layer; see :meth:`asrnn.cells.parts.fast.FastCell.scan_fast`."""
         preferred, why_not = self.layer_is_faster() or self._is_hooked(), self._why_not()
         operands = self.operands(x, state)
         if not other_takes_scan("torch", self.recurrence(), operands, preferred=preferred, why_not=why_not):

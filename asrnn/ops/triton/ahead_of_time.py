@@ -71,7 +71,7 @@ def compile_kernel(kernel: str, chip: Chip, hidden_size: int, *, gated: bool, se
     Args:
         kernel: ``forward`` or ``backward``.
         chip: what to compile for; it need not be there.
-        hidden_size: H.
+        hidden_size: the hidden size H.
         gated: whether there is a gate.
         sequence: whether there is a gradient towards each state, which takes a few registers more.
 
