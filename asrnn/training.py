@@ -1,11 +1,8 @@
 """Train and test a model that classifies sequences, as a LightningModule."""
 
-import math
-from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
-from operator import index
-from typing import Any, Literal, SupportsIndex, get_args
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, get_args
 
 import torch
 from lightning.pytorch import LightningModule
@@ -15,13 +12,19 @@ from torch.nn import functional as F
 from torchmetrics import MeanMetric, SumMetric
 from torchmetrics.classification import MulticlassAccuracy
 
-from asrnn.cells import RecurrentCell
 from asrnn.errors import UnknownNameError, UsageError
 from asrnn.models import RecurrentModel, assemble
+from asrnn.optimizer_names import OptimizerName, ScheduleName
+from asrnn.optimizers import (
+    build_optimizer,
+    can_be_fused,
+    check_range,
+    checked_schedule_factor,
+    checked_schedule_steps,
+    rate_factor,
+)
 from asrnn.registry import find_model
 
-OptimizerName = Literal["sgd", "adagrad", "rmsprop", "adam", "adamw"]
-ScheduleName = Literal["constant", "cosine", "steps"]
 Batch = tuple[Tensor, Tensor]
 
 
@@ -80,14 +83,14 @@ class SequenceClassifier(LightningModule):
         super().__init__()
         _check_known("optimizer", optimizer, get_args(OptimizerName))
         _check_known("schedule", schedule, get_args(ScheduleName))
-        _check(learning_rate > 0, "learning_rate", "above 0", learning_rate)
+        check_range(learning_rate > 0, "learning_rate", "above 0", learning_rate)
         own_rate = structured_learning_rate
         if own_rate is not None:
-            _check(own_rate > 0, "structured_learning_rate", "above 0, or None", own_rate)
-        _check(0 <= momentum < 1, "momentum", "at least 0 and below 1", momentum)
-        _check(weight_decay >= 0, "weight_decay", "at least 0", weight_decay)
+            check_range(own_rate > 0, "structured_learning_rate", "above 0, or None", own_rate)
+        check_range(0 <= momentum < 1, "momentum", "at least 0 and below 1", momentum)
+        check_range(weight_decay >= 0, "weight_decay", "at least 0", weight_decay)
         if gradient_clip_norm is not None:
-            _check(gradient_clip_norm > 0, "gradient_clip_norm", "above 0, or None", gradient_clip_norm)
+            check_range(gradient_clip_norm > 0, "gradient_clip_norm", "above 0, or None", gradient_clip_norm)
         self.model = model if isinstance(model, nn.Module) else _build(model)
         self.optimizer_name = optimizer
         # Plain numbers, so that a checkpoint is read without pickle.
@@ -96,8 +99,8 @@ class SequenceClassifier(LightningModule):
         self.momentum = float(momentum)
         self.weight_decay = float(weight_decay)
         self.gradient_clip_norm = None if gradient_clip_norm is None else float(gradient_clip_norm)
-        self.schedule_steps = _schedule_steps(schedule, schedule_steps)
-        self.schedule_factor = _schedule_factor(schedule, schedule_factor)
+        self.schedule_steps = checked_schedule_steps(schedule, schedule_steps)
+        self.schedule_factor = checked_schedule_factor(schedule, schedule_factor)
         self.save_hyperparameters(
             {
                 "model": _arguments_of(self.model),
@@ -155,18 +158,20 @@ class SequenceClassifier(LightningModule):
         """
         if not any(parameter.requires_grad for parameter in self.model.parameters()):
             raise UsageError(f"{type(self.model).__name__} has no parameter to train: validate or test it without fit")
-        optimizer = self._optimizer()
+        optimizer = build_optimizer(
+            self.model,
+            self.optimizer_name,
+            learning_rate=self.learning_rate,
+            structured_learning_rate=self.structured_learning_rate,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            fused=self._takes_fused_steps(),
+        )
         if self.schedule_steps is None:
             return optimizer
-        # torch's CosineAnnealingLR is periodic: trained past its end, it would raise the rate again.
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._share_of_the_rate)
+        factor = partial(rate_factor, schedule_steps=self.schedule_steps, schedule_factor=self.schedule_factor)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def _share_of_the_rate(self, step: int) -> float:
-        """Return what the learning rate is multiplied by after some steps."""
-        if isinstance(self.schedule_steps, list):
-            return float(self.schedule_factor or 1.0) ** bisect_right(self.schedule_steps, step)
-        return 0.5 * (1 + math.cos(math.pi * min(step / (self.schedule_steps or 1), 1.0)))
 
     def configure_gradient_clipping(
         self,
@@ -179,44 +184,10 @@ class SequenceClassifier(LightningModule):
             gradient_clip_val, gradient_clip_algorithm = self.gradient_clip_norm, "norm"
         self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
-    def _optimizer(self) -> torch.optim.Optimizer:
-        parameters, rate, decay = self._groups(), self.learning_rate, self.weight_decay
-        fused = self._takes_fused_steps() or None
-        match self.optimizer_name:
-            case "sgd":
-                return torch.optim.SGD(parameters, rate, momentum=self.momentum, weight_decay=decay)
-            case "adagrad":
-                return torch.optim.Adagrad(parameters, rate, weight_decay=decay, fused=fused)
-            case "rmsprop":
-                return torch.optim.RMSprop(parameters, rate, weight_decay=decay)
-            case "adam":
-                return torch.optim.Adam(parameters, rate, weight_decay=decay, fused=fused)
-            case "adamw":
-                return torch.optim.AdamW(parameters, rate, weight_decay=decay, fused=fused)
-
     def _takes_fused_steps(self) -> bool:
-        """Whether one kernel may take an optimiser's whole step: on the CPU, for real parameters that lie in one piece.
-
-        It reads memory in its order, whatever the strides. SGD's fails where a parameter has its first gradient later
-        than another, and RMSprop has none. In mixed precision Lightning does not clip for such an optimiser.
-        """
+        # In mixed precision Lightning does not clip for an optimiser whose whole step is one kernel.
         mixed = self._trainer is not None and str(self._trainer.precision).endswith("mixed")
-        return not mixed and all(
-            parameter.device.type == "cpu" and parameter.is_floating_point() and parameter.is_contiguous()
-            for parameter in self.model.parameters()
-        )
-
-    def _groups(self) -> list[dict[str, Any]]:
-        """Return the model's parameters, those with a learning rate of their own apart."""
-        everything, own_rate = list(self.model.parameters()), self.structured_learning_rate
-        if own_rate is None:
-            return [{"params": everything}]
-        cells = [module for module in self.model.modules() if isinstance(module, RecurrentCell)]
-        structured = [cell.get_parameter(name) for cell in cells for name in cell.structured]
-        if not structured:
-            raise UsageError("structured_learning_rate is for models whose cells have structured parameters; remove it")
-        others = [parameter for parameter in everything if all(parameter is not each for each in structured)]
-        return [{"params": others}, {"params": structured, "lr": own_rate, "weight_decay": 0.0}]
+        return not mixed and can_be_fused(self.model)
 
     def _evaluate(self, stage: str, metrics: "_Metrics", batch: Batch) -> Tensor:
         x, labels = batch
@@ -272,32 +243,6 @@ def _build(arguments: Mapping[str, Any] | None) -> RecurrentModel:
         raise UsageError(f"only built-in cells are built from their names, not '{name}': give the model itself")
     sizes = {key: value for key, value in arguments.items() if key not in ("model", "hyper")}
     return assemble(name, arguments.get("hyper", {}), **sizes)
-
-
-def _schedule_steps(schedule: str, steps: int | Sequence[int] | None) -> int | list[int] | None:
-    """Return the steps of a schedule as plain numbers, which a checkpoint holds; None for ``constant``."""
-    if schedule == "cosine":
-        _check(isinstance(steps, SupportsIndex) and index(steps) > 0, "schedule_steps", "above 0 for 'cosine'", steps)
-        return index(steps)  # type: ignore[arg-type]
-    if schedule == "steps":
-        given = list(steps) if isinstance(steps, Iterable) else []
-        found = [index(step) for step in given if isinstance(step, SupportsIndex)]
-        grow = bool(found) and found[0] > 0 and all(first < second for first, second in pairwise(found))
-        _check(grow and len(found) == len(given), "schedule_steps", "growing numbers above 0 for 'steps'", steps)
-        return found
-    return None
-
-
-def _schedule_factor(schedule: str, factor: float | None) -> float | None:
-    if schedule != "steps":
-        return None
-    _check(factor is not None and 0 < factor < 1, "schedule_factor", "above 0 and below 1 for 'steps'", factor)
-    return float(factor)  # type: ignore[arg-type]
-
-
-def _check(holds: bool, name: str, needed: str, value: object) -> None:
-    if not holds:
-        raise UsageError(f"{name} must be {needed}, not {value!r}")
 
 
 def _check_known(kind: str, name: str, known: tuple[str, ...]) -> None:

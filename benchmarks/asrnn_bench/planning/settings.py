@@ -5,10 +5,10 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from asrnn_bench.planning.space import Optimizer
+from asrnn.optimizer_names import OptimizerName, ScheduleName
 from asrnn_bench.planning.values import Argument, Plain, Words
 from asrnn_bench.records.fields import Size
-from asrnn_bench.records.job import ScheduleName, check_schedule
+from asrnn_bench.records.job import check_schedule
 
 
 class Strict(BaseModel):
@@ -34,7 +34,7 @@ class Settings(Scheduled):
     """A model's hyper-parameters on a task: those of its training, and in ``hyper`` those of its cell."""
 
     origin: Words
-    optimizer: Optimizer = "adam"
+    optimizer: OptimizerName = "adam"
     learning_rate: float = Field(default=1e-3, gt=0)
     structured_learning_rate: float | None = Field(default=None, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)

@@ -1,16 +1,15 @@
 """Define the spaces that trials are drawn from: an axis for each setting, a list of choices or a range of numbers."""
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from asrnn.optimizer_names import OptimizerName
 from asrnn_bench.planning.values import Argument, Plain
 
 DIGITS = 3
 """Significant digits of a number that is drawn from a range, so that it can be read and typed."""
-
-Optimizer = Literal["sgd", "adagrad", "rmsprop", "adam", "adamw"]
 
 
 class Range(BaseModel):
@@ -63,7 +62,7 @@ _DISCRIMINATOR = Discriminator(
 
 SimpleAxis = Annotated[_Simple, _DISCRIMINATOR]
 
-Axis = Annotated[_Simple | Annotated[dict[Optimizer, SimpleAxis], Tag("by-optimizer")], _DISCRIMINATOR]
+Axis = Annotated[_Simple | Annotated[dict[OptimizerName, SimpleAxis], Tag("by-optimizer")], _DISCRIMINATOR]
 """The values that a setting may take: a list of choices; a :class:`Range`; or an axis for each optimiser, where the
 setting depends on it."""
 

@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from asrnn.optimizer_names import OptimizerName, ScheduleName
 from asrnn_bench.files.canonical import digest
 from asrnn_bench.records.fields import Count, Frozen, Size, Slug
 
@@ -31,9 +32,6 @@ NEW_IN_JOB_SCHEMA: Final = {
 }
 """What a job of an older schema has not, and must not have when it is written again: its key is the digest of what it
 has."""
-
-
-ScheduleName = Literal["constant", "cosine", "steps"]
 
 
 class TaskConfig(Frozen):
@@ -76,7 +74,7 @@ class TrainingConfig(Frozen):
     ends after ``rung`` steps with a validation.
     """
 
-    optimizer: Literal["sgd", "adagrad", "rmsprop", "adam", "adamw"] = "adam"
+    optimizer: OptimizerName = "adam"
     learning_rate: float = Field(default=1e-3, gt=0)
     structured_learning_rate: float | None = Field(default=None, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
