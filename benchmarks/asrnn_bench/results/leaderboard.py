@@ -12,7 +12,6 @@ from asrnn_bench.records.record import Record
 from asrnn_bench.results.costs import costs
 from asrnn_bench.results.entries import Place, code, hyperparameters, making, places, protocol
 from asrnn_bench.results.ranking import rank, score
-from asrnn_bench.results.student import student_quantile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,7 +143,10 @@ def interval(values: Sequence[float], n_test: int) -> tuple[float, float, str]:
     centre = (mean + z * z / (2 * n_test)) / (1 + z * z / n_test)
     half = z / (1 + z * z / n_test) * math.sqrt(mean * (1 - mean) / n_test + z * z / (4 * n_test * n_test))
     if len(values) > 1:
-        student = student_quantile(len(values) - 1, 0.5 + CONFIDENCE / 2) * stdev(values) / math.sqrt(len(values))
+        from scipy.special import stdtrit  # a quarter of a second to import, which a table of one seed does not need
+
+        quantile = float(stdtrit(len(values) - 1, 0.5 + CONFIDENCE / 2))
+        student = quantile * stdev(values) / math.sqrt(len(values))
         if student > half:
             return max(0.0, mean - student), min(1.0, mean + student), "student-t over seeds"
     return max(0.0, centre - half), min(1.0, centre + half), "wilson over test samples"

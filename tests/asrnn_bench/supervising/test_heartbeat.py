@@ -35,6 +35,8 @@ def test_stillness_is_counted_by_the_observer_s_own_clock(tmp_path: Path, jobs: 
         assert pulse.still_for() == 0
         now[0] += 5
         assert pulse.still_for() == 5
+    directory.write_progress({"attempt": attempt.number, "seq": 3})  # written again, and got no further
+    assert pulse.still_for() == 5
     directory.write_progress({"attempt": attempt.number + 1, "seq": 9})  # not of this attempt: no sign of life
     assert pulse.still_for() == 5
 
