@@ -12,7 +12,7 @@ from asrnn.cells.parts.hyperparameters import finite
 from asrnn.cells.parts.once_a_scan import once_a_scan
 from asrnn.cells.parts.recurrent_cell import State
 from asrnn.ops import Operands, Recurrence
-from asrnn.ops.recurrences.weighed import FastRNNRecurrence
+from asrnn.ops.recurrences.fastrnn import FastRNNRecurrence
 
 
 class FastRNN(FusedCell):

@@ -13,7 +13,7 @@ from asrnn.cells.parts.initialization import narrow_input_weight, zero_bias
 from asrnn.cells.parts.once_a_scan import once_a_scan
 from asrnn.cells.parts.recurrent_cell import State
 from asrnn.ops import Operands, Recurrence
-from asrnn.ops.recurrences.activated import IndependentLeakyReluRNN, IndependentTanhRNN
+from asrnn.ops.recurrences.vanilla import IndependentLeakyReluRNN, IndependentTanhRNN
 from asrnn.shapes import positive_size
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "tanh": torch.tanh}

@@ -13,7 +13,7 @@ from asrnn.cells.parts.initialization import uniform
 from asrnn.cells.parts.once_a_scan import once_a_scan
 from asrnn.cells.parts.recurrent_cell import State
 from asrnn.ops import Operands, Recurrence
-from asrnn.ops.recurrences.activated import PartlyTanhRNN
+from asrnn.ops.recurrences.vanilla import PartlyTanhRNN
 from asrnn.shapes import positive_size
 
 

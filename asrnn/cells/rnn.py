@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from asrnn.cells.parts.recurrent_cell import State
 from asrnn.cells.parts.torch_layer import TorchLayerCell
 from asrnn.ops import Operands, Recurrence
-from asrnn.ops.recurrences.activated import TanhRNN
+from asrnn.ops.recurrences.vanilla import TanhRNN
 
 
 class RNN(TorchLayerCell):

@@ -15,7 +15,7 @@ from asrnn.cells.parts.once_a_scan import once_a_scan
 from asrnn.cells.parts.orthogonal import exponential, random_orthogonal
 from asrnn.cells.parts.recurrent_cell import State
 from asrnn.ops import Operands, Recurrence
-from asrnn.ops.recurrences.activated import LeakyReluRNN, TanhRNN
+from asrnn.ops.recurrences.vanilla import LeakyReluRNN, TanhRNN
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "leaky-relu": F.leaky_relu,

@@ -1,17 +1,17 @@
-/* Products of matrices in float32, for scan.c: of few rows and a packed weight, whose sums stay in registers; the
- * projection of the inputs; and sums over many rows, as gradients of weights are.
+/* Matrix products in float32, for scan.c: products of few rows with a packed weight, whose sums stay in registers; the
+ * projection of the inputs; and sums over many rows, as for the gradients of weights.
  *
- * Libraries do not always use the widest vectors that a processor has: on one with AVX-512, torch's products took 118
- * GFLOP/s where these take up to 270.
+ * Libraries do not always use the widest vectors of a processor. With AVX-512, torch's products reached 118 GFLOP/s,
+ * and these up to 270.
  */
 
-#define MOST 12 /* the largest ROWS there is: AVX-512 and ARM have 32 registers, AVX2 has 16 */
-#define PACKED 256 /* rows whose products are summed in registers, and the most whose panel is packed */
+#define MAX_ROWS 12 /* the largest value of ROWS: AVX-512 and ARM have 32 registers, AVX2 has 16 */
+#define PACKED 256 /* rows that are summed in registers, which is also the largest number of packed rows */
 
-/* out [rows][PANEL]: rows of x, `stride` apart, times one panel of a weight, added to what is there or not: a function for
- * each number of rows, so that the sums stay in registers, and not inlined, so that nothing else takes the registers from
- * them. */
-typedef vec sums[MOST][2];
+/* out [rows][PANEL]: rows of x, `stride` apart, times one panel of a weight, added to out if `add`. There is one
+ * function for each number of rows, so that the sums stay in registers. None is inlined, so that no other code takes
+ * registers. */
+typedef vec sums[MAX_ROWS][2];
 #define PRODUCT(rows)                                                                                                  \
     static __attribute__((noinline)) void product_##rows(const float *x, long stride, long width, const float *panel,  \
                                                          sums out, int add) {                                          \
@@ -38,7 +38,8 @@ static void (*const product[])(const float *, long, long, const float *, sums, i
     0, product_1, product_2, product_3, product_4, product_5, product_6,
     product_7, product_8, product_9, product_10, product_11, product_12};
 
-/* u [steps][batch][outputs], whose samples lie `u_stride` apart: V x + b, from packed V [outputs / PANEL][inputs][PANEL]. */
+/* Compute u [steps][batch][outputs] = V x + b. V is packed as [outputs / PANEL][inputs][PANEL], and the samples of u
+ * are `u_stride` apart. */
 void project(long steps, long batch, long inputs, long outputs, const float *x, long x_step, long x_sample,
              const float *weight, const float *bias, float *u, long u_stride) {
     SUBNORMALS_ARE_ZERO;
@@ -50,13 +51,13 @@ void project(long steps, long batch, long inputs, long outputs, const float *x, 
                 product[rows](x + row * x_sample, x_sample, inputs, weight + unit * inputs, sum, 0);
                 for (long i = 0; i < rows; i++)
                     for (int j = 0; j < 2; j++) {
-                        const long here = unit + j * LANES;
-                        store(u + (row + i) * u_stride + here, sum[i][j] + load(bias + here));
+                        const long column = unit + j * LANES;
+                        store(u + (row + i) * u_stride + column, sum[i][j] + load(bias + column));
                     }
             }
 }
 
-/* Add to out, rows `out_stride` apart, the sums over samples and steps of x_i times one packed panel. */
+/* Add to out, whose rows are `out_stride` apart, the sums over samples and steps of x_i times one packed panel. */
 #define SUM(rows)                                                                                                      \
     static __attribute__((noinline)) void sum_##rows(long steps, long batch, const float *x, long x_step,              \
                                                      long x_sample, const float *panel, float *out, long out_stride) { \
@@ -81,24 +82,25 @@ SUM(1) SUM(2) SUM(3) SUM(4) SUM(5) SUM(6) SUM(7) SUM(8) SUM(9) SUM(10) SUM(11) S
 static void (*const sum_of[])(long, long, const float *, long, long, const float *, float *, long) = {
     0, sum_1, sum_2, sum_3, sum_4, sum_5, sum_6, sum_7, sum_8, sum_9, sum_10, sum_11, sum_12};
 
-/* Add to out [inputs][outputs] the sums of x^T y over all steps and samples: y [steps][batch], samples `y_stride` apart. */
+/* Add x^T y, summed over all steps and samples, to out [inputs][outputs]. y is [steps][batch][outputs], and its samples
+ * are `y_stride` apart. */
 void sum_over_rows(long steps, long batch, long inputs, long outputs, const float *x, long x_step, long x_sample,
                    const float *y, long y_stride, float *out) {
     SUBNORMALS_ARE_ZERO;
     float panel[PACKED * PANEL];
-    const long most = batch < PACKED ? PACKED / batch : 1;
-    for (long t = 0; t < steps; t += most)
+    const long max_steps = batch < PACKED ? PACKED / batch : 1;
+    for (long t = 0; t < steps; t += max_steps)
         for (long row = 0; row < batch; row += PACKED) {
-            const long together = steps - t < most ? steps - t : most;
+            const long num_steps = steps - t < max_steps ? steps - t : max_steps;
             const long rows = batch - row < PACKED ? batch - row : PACKED;
             for (long unit = 0; unit < outputs; unit += PANEL) {
                 const float *from = y + (t * batch + row) * y_stride + unit;
-                for (long k = 0; k < together * rows; k++) {
+                for (long k = 0; k < num_steps * rows; k++) {
                     store(panel + k * PANEL, load(from + k * y_stride));
                     store(panel + k * PANEL + LANES, load(from + k * y_stride + LANES));
                 }
                 for (long i = 0; i < inputs; i += ROWS)
-                    sum_of[inputs - i < ROWS ? inputs - i : ROWS](together, rows, x + t * x_step + row * x_sample + i,
+                    sum_of[inputs - i < ROWS ? inputs - i : ROWS](num_steps, rows, x + t * x_step + row * x_sample + i,
                                                                   x_step, x_sample, panel, out + i * outputs + unit,
                                                                   outputs);
             }

@@ -1,21 +1,22 @@
 /* Compute some time steps of a recurrence, forward or backward, for some samples of a batch, in float32.
  *
- * The file RECURRENCE defines one step, with three functions on vectors of units of one sample. The state has STATES parts,
- * u has SLOTS slots, and each unit has VECTORS numbers of its own. A step has one half or two (HALVES). The products of the
- * second half read the state that the first half has computed.
+ * The file RECURRENCE defines one step, with three functions on vectors of units of one sample. The state has STATES
+ * parts, u has SLOTS slots, and each unit has VECTORS numbers of its own. A step has one half or two (HALVES). The
+ * products of the second half read the state that the first half has computed.
  *
- *   activate: replaces the inputs in u by what the backward pass needs. r[slot] is the sum of the products of that slot in
- *             this half, and r[SLOTS] the sum of the products without a slot.
+ *   activate: replaces the inputs in u by what the backward pass needs. r[slot] is the sum of the products of that slot
+ *             in this half, and r[SLOTS] the sum of the products without a slot.
  *   advance:  computes the next state h from u, in place.
- *   go_back:  replaces what activate left in u by the gradients of the inputs and products. Replaces grad, the gradients
+ *   backward: replaces what activate left in u by the gradients of the inputs and products. Replaces grad, the gradients
  *             of the state after this half, by those of the state before it, without the part that comes through the
  *             products. Stores in product_grad the gradient of the products without a slot, if there are any.
  *
- * LANES is the number of floats in a vector, ROWS the number of rows whose sums fit the registers. This file does the rest.
+ * LANES is the number of floats in a vector, ROWS the number of rows whose sums fit the registers. This file does
+ * the rest.
  *
- * A row holds one sample and has `width` units, a multiple of PANEL. Beyond the hidden size its weights and values are zero,
- * so that no loop has a remainder. Weights are packed as [width / PANEL][width][PANEL]: the innermost loop reads them in
- * order and keeps ROWS x PANEL sums in registers. A step writes only what the backward pass needs.
+ * A row holds one sample and has `width` units, a multiple of PANEL. Beyond the hidden size its weights and values are
+ * zero, so that no loop has a remainder. Weights are packed as [width / PANEL][width][PANEL]: the innermost loop reads
+ * them in order and keeps ROWS x PANEL sums in registers. A step writes only what the backward pass needs.
  */
 
 /* may_alias, because numbers that are stored as vectors are also read as floats. */
@@ -35,8 +36,8 @@ INLINE vec where(mask condition, vec yes, vec no) {
     return (vec)((condition & (mask)yes) | (~condition & (mask)no));
 }
 
-/* tanh x as x P(x^2) / Q(x^2), with a relative error of at most 3.1e-7, roundings included. The result is 1 with the sign of
- * x where |x| >= 9.02; float32's tanh is 1 from 9.011 on. For large x the quotient may be NaN, but is not used. */
+/* tanh x as x P(x^2) / Q(x^2), with a relative error of at most 3.1e-7, roundings included. The result is 1 with the
+ * sign of x where |x| >= 9.02; float32's tanh is 1 from 9.011 on. For large x the quotient may be NaN, but is unused. */
 INLINE vec hyperbolic_tangent(vec x) {
     vec s = x * x;
     vec p = s * 1.3316938e-8f + 2.0582178e-5f;
@@ -73,9 +74,9 @@ INLINE vec exponential(vec x) {
 /* 1 / (1 + e^-x), and 0 below -87, where it is less than 2e-38. */
 INLINE vec sigmoid(vec x) { return where(x < constant(-87.0f), constant(0.0f), 1.0f / (1.0f + exponential(-x))); }
 
-/* Treat subnormal numbers, below 1.2e-38, as 0 while these functions run. A gradient that vanishes over a thousand steps
- * becomes subnormal before it becomes 0, and Intel's processors need some hundred cycles for each subnormal number: a step
- * of an LSTM took ten times as long. ARM's and AMD's processors lose little. */
+/* Treat subnormal numbers, below 1.2e-38, as 0 while these functions run. A gradient that vanishes over a thousand
+ * steps becomes subnormal before it becomes 0, and Intel's processors need some hundred cycles for each subnormal
+ * number: a step of an LSTM took ten times as long. ARM's and AMD's processors lose little. */
 #ifdef __SSE__
 INLINE void restore_subnormals(const unsigned *mode) { __builtin_ia32_ldmxcsr(*mode); }
 #define SUBNORMALS_ARE_ZERO                                                                                            \
@@ -102,7 +103,7 @@ static const struct {
     _Pragma("GCC unroll 8") for (int n = 0; n < count; n++) name[n] = load(from);
 #define SCATTER(count, name, to) _Pragma("GCC unroll 8") for (int n = 0; n < count; n++) store(to, name[n]);
 
-/* Compute one half of a step for one vector of units of one sample, at offset `at` in a state and `slot` in the slots. */
+/* Compute one half of a step for one vector of units of a sample, at offset `at` in a state and `slot` in the slots. */
 INLINE void forward_units(int half, const vec *r, long at, long unit, long slot, long width,
                           const float *const *vectors, float *inputs, float *const *before, float *const *after,
                           const float *scalars) {
@@ -133,8 +134,8 @@ INLINE void forward_half(int half, long batch, long width, const float *const *w
                     const long column = unit + j * LANES;
                     vec r[SLOTS + 1];
                     _Pragma("GCC unroll 8") for (int n = 0; n <= SLOTS; n++) if (begun[n]) r[n] = sum[n][i][j];
-                    forward_units(half, r, (row + i) * width + column, column, (row + i) * SLOTS * width + column, width,
-                                  vectors, inputs, before, after, scalars);
+                    forward_units(half, r, (row + i) * width + column, column, (row + i) * SLOTS * width + column,
+                                  width, vectors, inputs, before, after, scalars);
                 }
         }
 }
@@ -189,7 +190,7 @@ INLINE void backward_units(int half, long row, long end, long width, const float
             if (output_grads && half == HALVES - 1)
                 for (int n = 0; n < OUTPUTS; n++) grad[n] += load(output_grads[n] + at);
             vec step_product_grad;
-            go_back(half, u, h, h_after, grad, &step_product_grad, vector, vector_grad, scalars);
+            backward(half, u, h, h_after, grad, &step_product_grad, vector, vector_grad, scalars);
             SCATTER(SLOTS, u, inputs + (i * SLOTS + n) * width + unit)
             SCATTER(STATES, grad, grads[n] + at)
             if (PRODUCT_GRAD) store(product_grad + at, step_product_grad);

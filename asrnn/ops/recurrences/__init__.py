@@ -1,1 +1,1 @@
-"""Fused recurrences, a family a file: in-place steps in Python, and the same in C beside them."""
+"""The fused recurrences, one family per file: in-place steps in Python, and the same steps in C under ``c/``."""

@@ -1,4 +1,4 @@
-"""The recurrence of the LRU: complex units that see themselves only, and linear."""
+"""The recurrence of the LRU: linear, with a diagonal complex transition."""
 
 from pathlib import Path
 
@@ -8,9 +8,10 @@ from asrnn.ops.recurrence import Recurrence, Step
 
 
 class ComplexDiagonal(Recurrence):
-    """x_t = lambda * x_{t-1} + u_t, with complex x and u, and the vectors Re lambda and Im lambda.
+    """x_t = lambda * x_{t-1} + u_t, with complex x, u and lambda.
 
-    The state is (Re x, Im x), u_t likewise. It keeps u_t as it is: the gradient needs the states alone.
+    The state is (Re x, Im x), the inputs are Re u and Im u, the vectors Re lambda and Im lambda, ``[H]`` each. u_t
+    stays as it is, because the gradient needs only the states.
     """
 
     num_states = num_outputs = num_inputs = num_vectors = 2

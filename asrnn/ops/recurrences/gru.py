@@ -1,4 +1,4 @@
-"""The recurrence of the GRU, in the form in which the reset gate acts on a product."""
+"""The recurrence of the GRU, in torch's form: the reset gate multiplies the recurrent product, not the state."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ _aten = torch.ops.aten
 class GatedRecurrentUnit(Recurrence):
     """h_t = (1 - z) * n + z * h_{t-1}, n = tanh(u_n + r * p), p = W_n h_{t-1} + b.
 
-    r = sigmoid(W_r h_{t-1} + u_r) and z = sigmoid(W_z h_{t-1} + u_z); b is the vector. It keeps r, z, n and p, of which
-    the first three are the inputs; the weights are W_r, W_z and W_n, ``[H, H]`` each.
+    The gates are r = sigmoid(W_r h_{t-1} + u_r) and z = sigmoid(W_z h_{t-1} + u_z). The inputs are u_r, u_z and u_n,
+    the weights W_r, W_z and W_n, ``[H, H]`` each, and the vector is b ``[H]``. It keeps r, z, n and p.
     """
 
     num_inputs = 3
@@ -34,16 +34,16 @@ class GatedRecurrentUnit(Recurrence):
         torch.addcmul(n, z, torch.sub(h, n, out=step.scratch[0]), out=step.after[0])
 
     def backward(self, step: Step) -> None:
-        """See :meth:`Recurrence.backward`: the fourth slot gets the gradient towards p, r times that towards u_n."""
+        """See :meth:`Recurrence.backward`. The fourth slot gets the gradient of p, which is r times that of u_n."""
         (h,), (g,), (W_r, W_z, W_n) = step.before, step.grads, step.weights
-        (through_gate, through_n), (r, z, n, p) = step.scratch, step.u.chunk(4, dim=1)
-        torch.sub(h, n, out=through_gate).mul_(g)
-        torch.addcmul(g, g, z, value=-1, out=through_n)
+        (gate_grad, n_grad), (r, z, n, p) = step.scratch, step.u.chunk(4, dim=1)
+        torch.sub(h, n, out=gate_grad).mul_(g)
+        torch.addcmul(g, g, z, value=-1, out=n_grad)
         g.mul_(z)
-        _aten.sigmoid_backward.grad_input(through_gate, z, grad_input=z)
-        _aten.tanh_backward.grad_input(through_n, n, grad_input=n)
-        torch.mul(n, p, out=through_gate)
+        _aten.sigmoid_backward.grad_input(gate_grad, z, grad_input=z)
+        _aten.tanh_backward.grad_input(n_grad, n, grad_input=n)
+        torch.mul(n, p, out=gate_grad)
         torch.mul(n, r, out=p)
-        _aten.sigmoid_backward.grad_input(through_gate, r, grad_input=r)
+        _aten.sigmoid_backward.grad_input(gate_grad, r, grad_input=r)
         step.vector_grads[0].add_(p)
         g.addmm_(r, W_r).addmm_(z, W_z).addmm_(p, W_n)

@@ -1,4 +1,4 @@
-"""The recurrence of Long Expressive Memory: a step in two halves, as the new z enters y."""
+"""The recurrence of Long Expressive Memory (LEM). A step has two halves, because y_t depends on the new z_t."""
 
 from pathlib import Path
 
@@ -11,10 +11,11 @@ _aten = torch.ops.aten
 
 
 class LongExpressiveMemory(Recurrence):
-    """z_t = z + dt s_1 * (f_z - z), y_t = y + dt s_2 * (f_y - y), with z and y those before the step.
+    """z_t = z + dt s_1 * (f_z - z), y_t = y + dt s_2 * (f_y - y), where z and y are the state before the step.
 
-    s_k = sigmoid(M_k y + u_k), f_z = tanh(M_z y + u_z) and f_y = tanh(M_y z_t + u_y); they are kept, in the order s_1,
-    s_2, f_z, f_y, which is that of the inputs and of the weights too. The state is (y, z), the scalar dt.
+    The gates are s_k = sigmoid(M_k y + u_k), the candidates f_z = tanh(M_z y + u_z) and f_y = tanh(M_y z_t + u_y). The
+    state is (y, z), the scalar is dt. It keeps s_1, s_2, f_z and f_y; the inputs and the weights, ``[H, H]`` each, have
+    the same order.
     """
 
     num_states = 2
@@ -44,16 +45,19 @@ class LongExpressiveMemory(Recurrence):
         """See :meth:`Recurrence.backward`."""
         (y, z), (g_y, g_z) = step.before, step.grads
         s_1, s_2, f_z, f_y = step.u.chunk(4, dim=1)
-        self._half(s_2, f_y, y, g_y, step.scratch)
+        self._half_grads(s_2, f_y, y, g_y, step.scratch)
         g_z.addmm_(f_y, step.weights[3])
-        self._half(s_1, f_z, z, g_z, step.scratch)
+        self._half_grads(s_1, f_z, z, g_z, step.scratch)
         g_y.addmm_(s_1, step.weights[0]).addmm_(s_2, step.weights[1]).addmm_(f_z, step.weights[2])
 
-    def _half(self, s: Tensor, f: Tensor, old: Tensor, g: Tensor, scratch: Tensors) -> None:
-        """Go back through new = old + dt s (f - old), for what is below the sigmoid and the tanh."""
-        (dt,), (through_s, through_f) = self.scalars, scratch
-        torch.sub(f, old, out=through_s).mul_(g).mul_(dt)
-        torch.mul(g, s, out=through_f).mul_(dt)
-        g.sub_(through_f)
-        _aten.sigmoid_backward.grad_input(through_s, s, grad_input=s)
-        _aten.tanh_backward.grad_input(through_f, f, grad_input=f)
+    def _half_grads(self, s: Tensor, f: Tensor, old: Tensor, g: Tensor, scratch: Tensors) -> None:
+        """Compute the gradients of new = old + dt s (f - old), given that of new in g.
+
+        They replace g by the gradient of old, and s and f by the gradients of the inputs of sigmoid and tanh.
+        """
+        (dt,), (s_grad, f_grad) = self.scalars, scratch
+        torch.sub(f, old, out=s_grad).mul_(g).mul_(dt)
+        torch.mul(g, s, out=f_grad).mul_(dt)
+        g.sub_(f_grad)
+        _aten.sigmoid_backward.grad_input(s_grad, s, grad_input=s)
+        _aten.tanh_backward.grad_input(f_grad, f, grad_input=f)

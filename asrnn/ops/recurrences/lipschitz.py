@@ -1,4 +1,4 @@
-"""The recurrence of LipschitzRNN: Euler steps of an ODE with a linear and a nonlinear part."""
+"""The recurrence of the Lipschitz RNN: Euler steps of h' = A h + tanh(W h + u)."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ _aten = torch.ops.aten
 class LipschitzEuler(Recurrence):
     """h_t = h_{t-1} + epsilon (A h_{t-1} + y_t), y_t = tanh(W h_{t-1} + u_t), with the weights W and A ``[H, H]``.
 
-    It keeps y_t, and has a second slot for A h_{t-1}.
+    The scalar is epsilon. It keeps y_t in place of u_t, and A h_{t-1} in a second slot.
     """
 
     num_slots = 2

@@ -12,8 +12,8 @@ _aten = torch.ops.aten
 class LongShortTermMemory(Recurrence):
     """c_t = f * c_{t-1} + i * g, h_t = o * tanh(c_t).
 
-    i, f and o = sigmoid(W h_{t-1} + u), g = tanh(W h_{t-1} + u), each with its own W ``[H, H]`` and u; they are kept,
-    in the order i, f, g, o, which is that of the inputs and of the weights too. The state is (h, c).
+    The gates i, f and o are sigmoid(W h_{t-1} + u), the candidate g is tanh(W h_{t-1} + u). Each has its own weight W
+    ``[H, H]`` and input u. The state is (h, c). It keeps i, f, g and o; the inputs and the weights have the same order.
     """
 
     num_states = 2

@@ -1,4 +1,4 @@
-"""Recurrences with modReLU, which moves the size of a unit and keeps its sign or its phase."""
+"""Recurrences with modReLU, which adds a bias to the modulus of a unit and keeps its sign or phase."""
 
 from pathlib import Path
 
@@ -9,7 +9,10 @@ from asrnn.ops.recurrence import Product, Recurrence, Step
 
 
 class ModReLU(Recurrence):
-    """h_t = sign(z) relu(|z| + b), z = M h_{t-1} + u_t, with the vector b and M ``[H, H]``; it keeps z."""
+    """h_t = sign(z) relu(|z| + b), z = M h_{t-1} + u_t, with a weight M ``[H, H]`` and a vector b ``[H]``.
+
+    It keeps z in place of u_t.
+    """
 
     num_vectors = 1
     num_scratch = 2
@@ -22,20 +25,24 @@ class ModReLU(Recurrence):
         torch.sign(step.u, out=step.after[0]).mul_(size)
 
     def backward(self, step: Step) -> None:
-        """See :meth:`Recurrence.backward`: a unit that is not 0 hands its gradient on, with its sign towards b."""
-        (g,), (towards_bias, sign) = step.grads, step.scratch
+        """See :meth:`Recurrence.backward`.
+
+        For |z| + b > 0 the gradient of z is g, and that of b is sign(z) g. Otherwise both are 0.
+        """
+        (g,), (bias_grad, sign) = step.grads, step.scratch
         torch.sign(step.u, out=sign)
-        torch.abs(step.u, out=towards_bias).add_(step.vectors[0])
-        torch.gt(towards_bias, 0, out=towards_bias).mul_(g).mul_(sign)
-        step.vector_grads[0].add_(towards_bias)
-        torch.mul(towards_bias, sign, out=step.u)
+        torch.abs(step.u, out=bias_grad).add_(step.vectors[0])
+        torch.gt(bias_grad, 0, out=bias_grad).mul_(g).mul_(sign)
+        step.vector_grads[0].add_(bias_grad)
+        torch.mul(bias_grad, sign, out=step.u)
         torch.mm(step.u, step.weights[0], out=g)
 
 
 class ComplexModReLU(Recurrence):
-    """h_t = relu(|z| + b) z / |z|, z = W h_{t-1} + u_t, with complex h, W and u, and the vector b.
+    """h_t = relu(|z| + b) z / |z|, z = W h_{t-1} + u_t, with complex h, W and u, and a real vector b ``[H]``.
 
-    The state is (Re h, Im h), u_t likewise, and the weights are Re W, Im W and -Im W, ``[H, H]`` each. It keeps z.
+    The state is (Re h, Im h), the inputs are Re u and Im u, and the weights are Re W, Im W and -Im W, ``[H, H]`` each.
+    It keeps z in place of u_t.
     """
 
     num_states = num_outputs = num_inputs = 2
@@ -65,8 +72,8 @@ class ComplexModReLU(Recurrence):
     def backward(self, step: Step) -> None:
         """See :meth:`Recurrence.backward`.
 
-        With n = z/|z| and the real product p = Re(conj(n) g), the gradient towards z of an active unit is
-        g + (b/|z|)(g - p n), and towards b it is p; units that are 0 have none.
+        With n = z / |z| and p = Re(conj(n) g), an active unit has the gradients g + (b / |z|) (g - p n) of z, and p of
+        b. A unit whose output is 0 has the gradients 0.
         """
         (z_re, z_im), (g_re, g_im), (re, im, minus_im) = step.u.chunk(2, dim=1), step.grads, step.weights
         modulus, active, along, ratio, part = step.scratch
@@ -89,5 +96,5 @@ class ComplexModReLU(Recurrence):
 
 
 def _modulus(re: Tensor, im: Tensor, out: Tensor) -> None:
-    """Compute |z|, or a tiny number where z is 0, which can be divided by."""
+    """Compute |z|, or a tiny number for z = 0, so that it can be a divisor."""
     torch.mul(re, re, out=out).addcmul_(im, im).sqrt_().clamp_min_(1e-30)

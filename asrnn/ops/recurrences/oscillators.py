@@ -1,4 +1,4 @@
-"""The recurrences of networks of oscillators: y is where they are, z how fast they move, and the new z moves y."""
+"""The recurrences of networks of oscillators with positions y and velocities z. The new z moves y."""
 
 from pathlib import Path
 
@@ -12,7 +12,8 @@ _aten = torch.ops.aten
 class CoupledOscillators(Recurrence):
     """z_t = z_{t-1} + dt (f_t - gamma y_{t-1} - epsilon z_{t-1}), y_t = y_{t-1} + dt z_t, of coRNN.
 
-    The force is f_t = tanh(M_y y_{t-1} + M_z z_{t-1} + u_t), and is kept; the scalars are dt, gamma and epsilon.
+    The force is f_t = tanh(M_y y_{t-1} + M_z z_{t-1} + u_t). The state is (y, z), the weights are M_y and M_z,
+    ``[H, H]`` each, the scalars dt, gamma and epsilon. It keeps f_t in place of u_t.
     """
 
     num_states = 2
@@ -30,17 +31,18 @@ class CoupledOscillators(Recurrence):
 
     def backward(self, step: Step) -> None:
         """See :meth:`Recurrence.backward`."""
-        (dt, gamma, epsilon), (g_y, g_z), (towards_new_z, part) = self.scalars, step.grads, step.scratch
-        torch.add(g_z, g_y, alpha=dt, out=towards_new_z)
-        _aten.tanh_backward.grad_input(torch.mul(towards_new_z, dt, out=part), step.u, grad_input=step.u)
-        g_y.add_(towards_new_z, alpha=-dt * gamma).addmm_(step.u, step.weights[0])
-        torch.mul(towards_new_z, 1 - dt * epsilon, out=g_z).addmm_(step.u, step.weights[1])
+        (dt, gamma, epsilon), (g_y, g_z), (new_z_grad, part) = self.scalars, step.grads, step.scratch
+        torch.add(g_z, g_y, alpha=dt, out=new_z_grad)
+        _aten.tanh_backward.grad_input(torch.mul(new_z_grad, dt, out=part), step.u, grad_input=step.u)
+        g_y.add_(new_z_grad, alpha=-dt * gamma).addmm_(step.u, step.weights[0])
+        torch.mul(new_z_grad, 1 - dt * epsilon, out=g_z).addmm_(step.u, step.weights[1])
 
 
 class IndependentOscillators(Recurrence):
     """z_t = z_{t-1} - tau * (f_t + alpha y_{t-1}), y_t = y_{t-1} + tau * z_t, of UnICORNN.
 
-    The force is f_t = tanh(w * y_{t-1} + u_t), and is kept; the vectors are w and tau, the scalar is alpha.
+    The force is f_t = tanh(w * y_{t-1} + u_t). The state is (y, z), the vectors are w and tau, ``[H]`` each, the scalar
+    is alpha. It keeps f_t in place of u_t.
     """
 
     num_states = 2
@@ -60,13 +62,13 @@ class IndependentOscillators(Recurrence):
 
     def backward(self, step: Step) -> None:
         """See :meth:`Recurrence.backward`."""
-        (alpha,), (w, tau), (pull, towards_pull) = self.scalars, step.vectors, step.scratch
+        (alpha,), (w, tau), (pull, pull_grad) = self.scalars, step.vectors, step.scratch
         y, (g_y, g_z) = step.before[0], step.grads
         torch.add(step.u, y, alpha=alpha, out=pull)
         step.vector_grads[1].addcmul_(g_y, step.after[1])
         g_z.addcmul_(g_y, tau)
         step.vector_grads[1].addcmul_(g_z, pull, value=-1)
-        torch.mul(g_z, tau, out=towards_pull).neg_()
-        _aten.tanh_backward.grad_input(towards_pull, step.u, grad_input=step.u)
+        torch.mul(g_z, tau, out=pull_grad).neg_()
+        _aten.tanh_backward.grad_input(pull_grad, step.u, grad_input=step.u)
         step.vector_grads[0].addcmul_(step.u, y)
-        g_y.add_(towards_pull, alpha=alpha).addcmul_(step.u, w)
+        g_y.add_(pull_grad, alpha=alpha).addcmul_(step.u, w)

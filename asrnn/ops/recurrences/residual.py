@@ -10,7 +10,10 @@ _aten = torch.ops.aten
 
 
 class Residual(Recurrence):
-    """h_t = h_{t-1} + epsilon tanh(M h_{t-1} + u_t), M ``[H, H]``; it keeps y_t = tanh(M h_{t-1} + u_t)."""
+    """h_t = h_{t-1} + epsilon y_t, y_t = tanh(M h_{t-1} + u_t), with a weight M ``[H, H]`` and the scalar epsilon.
+
+    It keeps y_t in place of u_t.
+    """
 
     compiled = Path(__file__).parent.joinpath("c", "residual.c")
     first_scalars = (0.3,)
@@ -22,7 +25,7 @@ class Residual(Recurrence):
         torch.add(h, step.u.tanh_(), alpha=epsilon, out=step.after[0])
 
     def backward(self, step: Step) -> None:
-        """See :meth:`Recurrence.backward`: the gradient towards u is epsilon g (1 - y^2)."""
+        """See :meth:`Recurrence.backward`. The gradient of u is epsilon g (1 - y^2)."""
         (epsilon,), (M,), (g,) = self.scalars, step.weights, step.grads
         _aten.tanh_backward.grad_input(torch.mul(g, epsilon, out=step.scratch[0]), step.u, grad_input=step.u)
         g.addmm_(step.u, M)
@@ -31,7 +34,8 @@ class Residual(Recurrence):
 class GatedResidual(Recurrence):
     """h_t = h_{t-1} + epsilon z_t * y_t, z_t = sigmoid(M h_{t-1} + u_z), y_t = tanh(M h_{t-1} + u_y), M ``[H, H]``.
 
-    The gate and the candidate share M; u_t = (u_z, u_y). It keeps z_t and y_t in place of u_t.
+    The gate z and the candidate y share the weight M. The inputs are u_z and u_y, the scalar is epsilon. It keeps z_t
+    and y_t in place of the inputs.
     """
 
     num_inputs = 2
@@ -50,7 +54,7 @@ class GatedResidual(Recurrence):
         torch.addcmul(h, z, y, value=epsilon, out=step.after[0])
 
     def backward(self, step: Step) -> None:
-        """See :meth:`Recurrence.backward`: M h_{t-1} adds to both, so its gradient is the sum of theirs."""
+        """See :meth:`Recurrence.backward`. The gradient of M h_{t-1} is the sum of those of u_z and u_y."""
         (epsilon,), (M,), (g,), (scaled, part) = self.scalars, step.weights, step.grads, step.scratch
         z, y = step.u.chunk(2, dim=1)
         torch.mul(g, epsilon, out=scaled)

@@ -1,5 +1,6 @@
-/* h_t = relu(|z| + b) z / |z|, z = r + u, all but b complex: real parts first; vectors: b. Kept: z. Comparisons with NaN
- * are false: each is such that NaN stays NaN. */
+/* h_t = relu(|z| + b) z / |z|, z = r + u, with complex h, r and u.
+ * Slots: Re u and Im u, replaced by Re z and Im z. States: Re h, Im h. Vector: b. r: the recurrent products.
+ * Each comparison is written so that NaN, for which all comparisons are false, stays NaN. */
 INLINE vec root(vec x) {
     vec y;
     for (int i = 0; i < LANES; i++) y[i] = __builtin_sqrtf(x[i]);
@@ -20,8 +21,8 @@ INLINE void advance(int half, const vec *u, vec *h, const vec *vector, const flo
     h[1] = scale * u[1];
 }
 
-INLINE void go_back(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *product_grad, const vec *vector,
-                    vec *vector_grad, const float *scalars) {
+INLINE void backward(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *product_grad, const vec *vector,
+                     vec *vector_grad, const float *scalars) {
     vec square = u[0] * u[0] + u[1] * u[1];
     vec modulus = root(square);
     mask active = ~((square <= constant(0.0f)) | (modulus + vector[0] <= constant(0.0f)));

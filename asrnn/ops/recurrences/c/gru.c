@@ -1,5 +1,5 @@
-/* h_t = n + z (h_{t-1} - n), r and z = sigmoid(product + u), n = tanh(u_n + r p), p the product with W_n plus the vector
- * b_hn. Kept: r, z, n and p, in whose place the gradient towards that product stands on the way back. */
+/* h_t = n + z (h_{t-1} - n), r = sigmoid(r_0 + u_r), z = sigmoid(r_1 + u_z), n = tanh(u_n + r p), p = r_3 + b.
+ * Slots: u_r, u_z, u_n and a free one, replaced by r, z, n and p. Vector: b. r_0, r_1, r_3: the recurrent products. */
 INLINE void activate(int half, const vec *r, vec *u, const vec *h, const vec *vector, const float *scalars) {
     u[0] = sigmoid(r[0] + u[0]);
     u[1] = sigmoid(r[1] + u[1]);
@@ -11,8 +11,8 @@ INLINE void advance(int half, const vec *u, vec *h, const vec *vector, const flo
     h[0] = u[2] + u[1] * (h[0] - u[2]);
 }
 
-INLINE void go_back(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *product_grad, const vec *vector,
-                    vec *vector_grad, const float *scalars) {
+INLINE void backward(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *product_grad, const vec *vector,
+                     vec *vector_grad, const float *scalars) {
     vec r = u[0], z = u[1], n = u[2], p = u[3];
     u[1] = grad[0] * (h[0] - n) * z * (1.0f - z);
     u[2] = grad[0] * (1.0f - z) * (1.0f - n * n);

@@ -1,5 +1,6 @@
-/* h_t = sign(z) relu(|z| + b), z = r + u, r the recurrent product; vectors: b. Kept: z. */
-/* Comparisons with NaN are false: each is such that NaN stays NaN. */
+/* h_t = sign(z) relu(|z| + b), z = r + u.
+ * Slot: u, replaced by z. Vector: b. r: the recurrent product.
+ * Each comparison is written so that NaN, for which all comparisons are false, stays NaN. */
 INLINE vec sign(vec z) {
     return where(z > constant(0.0f), constant(1.0f), where(z < constant(0.0f), constant(-1.0f), z));
 }
@@ -13,11 +14,11 @@ INLINE void advance(int half, const vec *u, vec *h, const vec *vector, const flo
     h[0] = sign(u[0]) * where(size <= constant(0.0f), constant(0.0f), size);
 }
 
-INLINE void go_back(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *product_grad, const vec *vector,
-                    vec *vector_grad, const float *scalars) {
+INLINE void backward(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *product_grad, const vec *vector,
+                     vec *vector_grad, const float *scalars) {
     vec s = sign(u[0]);
-    vec towards_bias = s * where(s * u[0] + vector[0] <= constant(0.0f), constant(0.0f), grad[0]);
-    vector_grad[0] += towards_bias;
-    u[0] = s * towards_bias;
+    vec bias_grad = s * where(s * u[0] + vector[0] <= constant(0.0f), constant(0.0f), grad[0]);
+    vector_grad[0] += bias_grad;
+    u[0] = s * bias_grad;
     grad[0] = constant(0.0f);
 }

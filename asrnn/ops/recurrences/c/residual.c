@@ -1,4 +1,5 @@
-/* h_t = h_{t-1} + epsilon tanh(r + u), r the recurrent product; scalars: epsilon. Kept: y = tanh(r + u). */
+/* h_t = h_{t-1} + epsilon y, y = tanh(r + u).
+ * Slot: u, replaced by y. Scalar: epsilon. r: the recurrent product. */
 INLINE void activate(int half, const vec *r, vec *u, const vec *h, const vec *vector, const float *scalars) {
     u[0] = hyperbolic_tangent(r[0] + u[0]);
 }
@@ -7,7 +8,7 @@ INLINE void advance(int half, const vec *u, vec *h, const vec *vector, const flo
     h[0] += scalars[0] * u[0];
 }
 
-INLINE void go_back(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *product_grad, const vec *vector,
-                    vec *vector_grad, const float *scalars) {
+INLINE void backward(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *product_grad, const vec *vector,
+                     vec *vector_grad, const float *scalars) {
     u[0] = scalars[0] * grad[0] * (1.0f - u[0] * u[0]);
 }

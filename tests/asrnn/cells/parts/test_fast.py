@@ -27,7 +27,7 @@ from asrnn.cells.rnn import RNN
 from asrnn.cells.s4d import S4D
 from asrnn.errors import ModelError
 from asrnn.ops import GatedResidual, Operands, scan_with
-from asrnn.ops.recurrences.activated import TanhRNN as SquashedRecurrence
+from asrnn.ops.recurrences.vanilla import TanhRNN as SquashedRecurrence
 
 FAST = [name for name, source in SOURCES.items() if issubclass(load_model(source), FastCell)]
 EXACT = {"rtol": 1e-12, "atol": 1e-12}  # float64; five steps of sums of at most 16 products, in another order

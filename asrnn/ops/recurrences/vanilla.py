@@ -1,4 +1,4 @@
-"""Vanilla recurrences h_t = f(r_t + u_t), where r_t is a product of the state, or a multiple of each unit's own."""
+"""Vanilla recurrences h_t = f(M h_{t-1} + u_t), or with independent units h_t = f(v * h_{t-1} + u_t)."""
 
 from abc import abstractmethod
 from pathlib import Path
@@ -12,17 +12,17 @@ _aten = torch.ops.aten
 
 
 class VanillaRNN(Recurrence):
-    """h_t = f(M h_{t-1} + u_t), M ``[H, H]``; it keeps h_t in place of u_t."""
+    """h_t = f(M h_{t-1} + u_t), with a weight M ``[H, H]``. It keeps h_t in place of u_t."""
 
-    compiled = Path(__file__).parent.joinpath("c", "activated.c")
+    compiled = Path(__file__).parent.joinpath("c", "vanilla.c")
 
     @abstractmethod
     def activate(self, u: Tensor) -> None:
-        """Put f(u) in place of u."""
+        """Replace u by f(u)."""
 
     @abstractmethod
-    def go_back(self, grad: Tensor, u: Tensor) -> None:
-        """Put the gradient towards what f was taken of in place of its value u."""
+    def activation_grad(self, grad: Tensor, f: Tensor) -> None:
+        """Replace f(u) by the gradient of u, given the gradient of f(u)."""
 
     def forward(self, step: Step) -> None:
         """See :meth:`Recurrence.forward`."""
@@ -32,14 +32,14 @@ class VanillaRNN(Recurrence):
 
     def backward(self, step: Step) -> None:
         """See :meth:`Recurrence.backward`."""
-        self.go_back(step.grads[0], step.u)
+        self.activation_grad(step.grads[0], step.u)
         torch.mm(step.u, step.weights[0], out=step.grads[0])
 
 
 class LeakyReluRNN(VanillaRNN):
-    """h_t = f(M h_{t-1} + u_t) with f(a) = a for a > 0, and ``scalars[0]`` times a elsewhere.
+    """h_t = f(M h_{t-1} + u_t) with f(a) = a for a > 0 and f(a) = ``scalars[0]`` a for a <= 0.
 
-    The factor 0 makes the rectifier, 1 the identity; it must not be below 0.
+    The slope ``scalars[0]`` must be >= 0: 0 gives the ReLU, 1 the identity.
     """
 
     first_scalars = (0.3,)
@@ -48,32 +48,35 @@ class LeakyReluRNN(VanillaRNN):
         """See :meth:`VanillaRNN.activate`."""
         _aten.leaky_relu.out(u, self.scalars[0], out=u)
 
-    def go_back(self, grad: Tensor, u: Tensor) -> None:
-        """See :meth:`VanillaRNN.go_back`."""
-        _aten.leaky_relu_backward.grad_input(grad, u, self.scalars[0], True, grad_input=u)
+    def activation_grad(self, grad: Tensor, f: Tensor) -> None:
+        """See :meth:`VanillaRNN.activation_grad`."""
+        _aten.leaky_relu_backward.grad_input(grad, f, self.scalars[0], True, grad_input=f)
 
 
 class TanhRNN(VanillaRNN):
     """h_t = tanh(M h_{t-1} + u_t)."""
 
-    defines = ("SQUASHED",)
+    defines = ("TANH",)
 
     def activate(self, u: Tensor) -> None:
         """See :meth:`VanillaRNN.activate`."""
         u.tanh_()
 
-    def go_back(self, grad: Tensor, u: Tensor) -> None:
-        """See :meth:`VanillaRNN.go_back`."""
-        _aten.tanh_backward.grad_input(grad, u, grad_input=u)
+    def activation_grad(self, grad: Tensor, f: Tensor) -> None:
+        """See :meth:`VanillaRNN.activation_grad`."""
+        _aten.tanh_backward.grad_input(grad, f, grad_input=f)
 
 
 class PartlyTanhRNN(Recurrence):
-    """h_t = f(M h_{t-1} + u_t), f tanh where the vector is above 0 and the identity elsewhere; it keeps h_t."""
+    """h_t = f(M h_{t-1} + u_t), where f is tanh for units whose vector is above 0, and the identity for the others.
+
+    It keeps h_t in place of u_t.
+    """
 
     num_vectors = 1
     num_scratch = 2
-    defines = ("PARTLY",)
-    compiled = Path(__file__).parent.joinpath("c", "activated.c")
+    defines = ("PARTLY_TANH",)
+    compiled = Path(__file__).parent.joinpath("c", "vanilla.c")
 
     def forward(self, step: Step) -> None:
         """See :meth:`Recurrence.forward`."""
@@ -82,15 +85,15 @@ class PartlyTanhRNN(Recurrence):
         step.u.copy_(step.after[0])
 
     def backward(self, step: Step) -> None:
-        """See :meth:`Recurrence.backward`: nothing reaches the vector."""
-        (grad,), (squashed, chosen) = step.grads, step.scratch
-        _aten.tanh_backward.grad_input(grad, step.u, grad_input=squashed)
-        step.u.copy_(torch.where(step.vectors[0] > 0, squashed, grad, out=chosen))
+        """See :meth:`Recurrence.backward`. The vector has no gradient."""
+        (grad,), (tanh_grad, chosen) = step.grads, step.scratch
+        _aten.tanh_backward.grad_input(grad, step.u, grad_input=tanh_grad)
+        step.u.copy_(torch.where(step.vectors[0] > 0, tanh_grad, grad, out=chosen))
         torch.mm(step.u, step.weights[0], out=grad)
 
 
 class _IndependentUnits(VanillaRNN):
-    """h_t = f(v * h_{t-1} + u_t), with the vector v in the place of M."""
+    """h_t = f(v * h_{t-1} + u_t), with a vector v ``[H]`` in place of M."""
 
     products = ()
     num_vectors = 1
@@ -102,14 +105,14 @@ class _IndependentUnits(VanillaRNN):
 
     def backward(self, step: Step) -> None:
         """See :meth:`Recurrence.backward`."""
-        self.go_back(step.grads[0], step.u)
+        self.activation_grad(step.grads[0], step.u)
         step.vector_grads[0].addcmul_(step.u, step.before[0])
         torch.mul(step.u, step.vectors[0], out=step.grads[0])
 
 
 class IndependentLeakyReluRNN(_IndependentUnits, LeakyReluRNN):
-    """:class:`LeakyReluRNN` with units that see themselves only, h_t = f(v * h_{t-1} + u_t), v ``[H]``."""
+    """h_t = f(v * h_{t-1} + u_t), with a vector v ``[H]`` and the f of :class:`LeakyReluRNN`."""
 
 
 class IndependentTanhRNN(_IndependentUnits, TanhRNN):
-    """:class:`TanhRNN` with units that see themselves only, h_t = tanh(v * h_{t-1} + u_t), v ``[H]``."""
+    """h_t = tanh(v * h_{t-1} + u_t), with a vector v ``[H]``."""

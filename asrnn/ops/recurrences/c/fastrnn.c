@@ -1,4 +1,5 @@
-/* h_t = a y + c h_{t-1}, y = tanh(r + u), r the recurrent product; vectors: a, c. Kept: y. */
+/* h_t = a y + c h_{t-1}, y = tanh(r + u).
+ * Slot: u, replaced by y. Vectors: a, c. r: the recurrent product. */
 INLINE void activate(int half, const vec *r, vec *u, const vec *h, const vec *vector, const float *scalars) {
     u[0] = hyperbolic_tangent(r[0] + u[0]);
 }
@@ -7,8 +8,8 @@ INLINE void advance(int half, const vec *u, vec *h, const vec *vector, const flo
     h[0] = vector[0] * u[0] + vector[1] * h[0];
 }
 
-INLINE void go_back(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *product_grad, const vec *vector,
-                    vec *vector_grad, const float *scalars) {
+INLINE void backward(int half, vec *u, const vec *h, const vec *after, vec *grad, vec *product_grad, const vec *vector,
+                     vec *vector_grad, const float *scalars) {
     vector_grad[0] += grad[0] * u[0];
     vector_grad[1] += grad[0] * h[0];
     u[0] = vector[0] * grad[0] * (1.0f - u[0] * u[0]);
