@@ -62,6 +62,19 @@ def fold(cell: RecurrentCell, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Ten
     return torch.stack(outputs, 1), state
 
 
+def assert_scanned_as_stepped(cell: RecurrentCell, backend: str) -> None:
+    """Check that both scans give the fold of ``step``, and that the cell names the back end that ran them."""
+    exact = {"rtol": 1e-12, "atol": 1e-12}  # float64; five steps of sums of at most 16 products, in another order
+    cell = cell.double()
+    x = torch.randn(2, 5, cell.input_size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    expected, state = fold(cell, x, cell.initial_state(2))
+    sequence, last_state = cell.scan(x, return_sequence=True)
+    torch.testing.assert_close(sequence, expected, **exact)
+    torch.testing.assert_close(last_state, state, **exact)
+    torch.testing.assert_close(cell.scan(x)[0], expected[:, -1], **exact)
+    assert cell.scan_backend == backend
+
+
 def gradients(cell: RecurrentCell, x, state, outputs, final, **keywords) -> tuple[Tensor, ...]:
     """The gradients of a random sum of all outputs, towards the input, the state and every parameter.
 

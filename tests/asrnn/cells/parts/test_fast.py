@@ -5,9 +5,8 @@ from functools import partial, wraps
 
 import pytest
 import torch
-from scan_support import SOURCES, fold, needs_compiler
+from scan_support import SOURCES, assert_scanned_as_stepped, fold
 from torch import nn
-from torch.nn.utils import parametrize, prune
 
 from asrnn import RecurrentCell, build_cell, load_model
 from asrnn.cells.antisymmetric import Antisymmetric
@@ -30,7 +29,6 @@ from asrnn.ops import GatedResidual, Operands, scan_with
 from asrnn.ops.recurrences.vanilla import TanhRNN as SquashedRecurrence
 
 FAST = [name for name, source in SOURCES.items() if issubclass(load_model(source), FastCell)]
-EXACT = {"rtol": 1e-12, "atol": 1e-12}  # float64; five steps of sums of at most 16 products, in another order
 
 
 class Doubling:
@@ -70,19 +68,6 @@ SUBCLASSES = {
     "MinGRU, step": with_method(MinGRU, "step", lambda self, u, state: (torch.tanh(MinGRU.step(self, u, state)[0]),)),
     "a mixin between": type("Between", (ChronoLSTM, type("Doubled", (Doubling, LSTM), {})), {}),
 }
-
-
-def assert_scanned_as_stepped(cell: RecurrentCell, backend: str | None) -> None:
-    """Both scans give the fold of ``step``, and the cell says what ran them."""
-    cell = cell.double()
-    x = torch.randn(2, 5, cell.input_size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    expected, state = fold(cell, x, cell.initial_state(2))
-    sequence, last_state = cell.scan(x, return_sequence=True)
-    torch.testing.assert_close(sequence, expected, **EXACT)
-    torch.testing.assert_close(last_state, state, **EXACT)
-    torch.testing.assert_close(cell.scan(x)[0], expected[:, -1], **EXACT)
-    if backend is not None:
-        assert cell.scan_backend == backend
 
 
 @pytest.mark.parametrize("name", FAST)
@@ -281,61 +266,6 @@ def test_a_subclass_with_a_fast_scan_of_its_own() -> None:
     assert_scanned_as_stepped(Sum(3, 4), "parallel")
     assert_scanned_as_stepped(Mixed(3, 4), "fused")
     assert_scanned_as_stepped(Twice(3, 4), "loop")
-
-
-@pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "chrono-lstm"])
-def test_a_parametrized_weight_of_torchs_layer(name: str) -> None:
-    class Half(nn.Module):
-        def forward(self, weight):
-            return weight / 2
-
-    torch.manual_seed(0)
-    cell = build_cell(name, 3, 4)
-    parametrize.register_parametrization(cell.layer, "weight_hh_l0", Half())
-    assert_scanned_as_stepped(cell, "fused")
-    with scan_with("torch"), pytest.raises(ModelError, match="a weight of its layer is parametrized$"):
-        cell.scan(torch.zeros(2, 5, 3, dtype=torch.float64))
-
-
-@pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "chrono-lstm"])
-def test_back_ends_of_torchs_layers(name: str) -> None:
-    needs_compiler(name)
-    cell, x = build_cell(name, 3, 4), torch.ones(2, 5, 3)
-    assert cell.scan_backend == "auto"
-    expected, _ = cell.scan(x)
-    usual = cell.scan_backend
-    assert usual in ("compiled", "torch")
-    for backend in ("loop", "fused", "compiled", "torch"):
-        with scan_with(backend):
-            torch.testing.assert_close(cell.scan(x)[0], expected)  # float32, sums in another order: torch's default
-            assert cell.scan_backend == backend
-    with scan_with(usual):
-        assert torch.equal(cell.scan(x)[0], expected)
-    with scan_with("parallel"), pytest.raises(ModelError, match="its step is not linear in the state$"):
-        cell.scan(x)
-    cell.double().scan(x.double())
-    assert cell.scan_backend == "torch"
-    cell.to(torch.bfloat16).scan(x.to(torch.bfloat16))
-    assert cell.scan_backend == "torch"
-
-
-@pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
-def test_a_pruned_weight_of_torchs_layer(name: str) -> None:
-    """Pruning makes the weight anew before each call of the layer, and nowhere else."""
-    cell, x = build_cell(name, 3, 4), torch.ones(2, 5, 3)
-    prune.random_unstructured(cell.layer, "weight_hh_l0", amount=0.5)
-    for _ in range(2):
-        found, _ = cell.scan(x)
-        found.sum().backward()
-        assert cell.scan_backend == "torch"
-        with torch.no_grad():
-            cell.layer.weight_hh_l0_orig += 1
-    plain = build_cell(name, 3, 4)
-    with torch.no_grad():
-        weights = (cell.layer.weight_ih_l0, cell.layer.weight_hh_l0, cell.layer.bias_ih_l0, cell.layer.bias_hh_l0)
-        for own, weight in zip(plain.parameters(), weights, strict=True):
-            own.copy_(weight)
-    torch.testing.assert_close(plain.scan(x)[0], found)  # float32, sums in another order: torch's default
 
 
 def test_a_cell_that_has_the_loop_alone() -> None:

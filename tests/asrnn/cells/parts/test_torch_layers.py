@@ -2,10 +2,12 @@
 
 import pytest
 import torch
-from scan_support import needs_compiler
+from scan_support import assert_scanned_as_stepped, fold, needs_compiler
 from torch import nn
+from torch.nn.utils import parametrize, prune
 
 from asrnn import RecurrentCell, build_cell
+from asrnn.errors import ModelError
 from asrnn.ops import backends, compiled, scan_with
 from asrnn.ops.compiled import compiled_runner
 from asrnn.ops.recurrences.lstm import LongShortTermMemory
@@ -32,14 +34,6 @@ def pair(name: str):
     return cell, layer, x, state
 
 
-def folded(cell: RecurrentCell, x, state):
-    outputs = []
-    for x_t in x.unbind(1):
-        state = cell.step(cell.project(x_t), state)
-        outputs.append(cell.output(state))
-    return torch.stack(outputs, 1), state
-
-
 def scanned(cell: RecurrentCell, x, state, backend: str):
     with scan_with(backend):
         return cell.scan(x, state, return_sequence=True)
@@ -49,7 +43,7 @@ def scanned(cell: RecurrentCell, x, state, backend: str):
 @pytest.mark.parametrize("name", LAYERS)
 def test_agrees_with_torch(name: str, how: str) -> None:
     cell, layer, x, state = pair(name)
-    ours, our_final = folded(cell, x, state) if how == "step" else scanned(cell, x, state, how)
+    ours, our_final = fold(cell, x, state) if how == "step" else scanned(cell, x, state, how)
     hx = tuple(part.unsqueeze(0) for part in state)
     theirs, their_final = layer(x, hx if name == "lstm" else hx[0])
     their_final = tuple(part[0] for part in (their_final if name == "lstm" else (their_final,)))
@@ -127,3 +121,58 @@ def test_without_a_compiler_torchs_layers_scan(name: str, monkeypatch: pytest.Mo
         compiled_runner.cache_clear()
         backends._warn_once.cache_clear()
     assert cell.scan_backend == "torch"
+
+
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "chrono-lstm"])
+def test_a_parametrized_weight_of_torchs_layer(name: str) -> None:
+    class Half(nn.Module):
+        def forward(self, weight):
+            return weight / 2
+
+    torch.manual_seed(0)
+    cell = build_cell(name, 3, 4)
+    parametrize.register_parametrization(cell.layer, "weight_hh_l0", Half())
+    assert_scanned_as_stepped(cell, "fused")
+    with scan_with("torch"), pytest.raises(ModelError, match="a weight of its layer is parametrized$"):
+        cell.scan(torch.zeros(2, 5, 3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "chrono-lstm"])
+def test_back_ends_of_torchs_layers(name: str) -> None:
+    needs_compiler(name)
+    cell, x = build_cell(name, 3, 4), torch.ones(2, 5, 3)
+    assert cell.scan_backend == "auto"
+    expected, _ = cell.scan(x)
+    usual = cell.scan_backend
+    assert usual in ("compiled", "torch")
+    for backend in ("loop", "fused", "compiled", "torch"):
+        with scan_with(backend):
+            torch.testing.assert_close(cell.scan(x)[0], expected)  # float32, sums in another order: torch's default
+            assert cell.scan_backend == backend
+    with scan_with(usual):
+        assert torch.equal(cell.scan(x)[0], expected)
+    with scan_with("parallel"), pytest.raises(ModelError, match="its step is not linear in the state$"):
+        cell.scan(x)
+    cell.double().scan(x.double())
+    assert cell.scan_backend == "torch"
+    cell.to(torch.bfloat16).scan(x.to(torch.bfloat16))
+    assert cell.scan_backend == "torch"
+
+
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
+def test_a_pruned_weight_of_torchs_layer(name: str) -> None:
+    """Pruning makes the weight anew before each call of the layer, and nowhere else."""
+    cell, x = build_cell(name, 3, 4), torch.ones(2, 5, 3)
+    prune.random_unstructured(cell.layer, "weight_hh_l0", amount=0.5)
+    for _ in range(2):
+        found, _ = cell.scan(x)
+        found.sum().backward()
+        assert cell.scan_backend == "torch"
+        with torch.no_grad():
+            cell.layer.weight_hh_l0_orig += 1
+    plain = build_cell(name, 3, 4)
+    with torch.no_grad():
+        weights = (cell.layer.weight_ih_l0, cell.layer.weight_hh_l0, cell.layer.bias_ih_l0, cell.layer.bias_hh_l0)
+        for own, weight in zip(plain.parameters(), weights, strict=True):
+            own.copy_(weight)
+    torch.testing.assert_close(plain.scan(x)[0], found)  # float32, sums in another order: torch's default
