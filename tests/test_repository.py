@@ -12,8 +12,8 @@ from packaging.version import Version
 
 from asrnn_bench.cli.app import app
 from asrnn_bench.results.boards import boards
+from asrnn_bench.results.publishing import board_files
 from asrnn_bench.results.store import read_records
-from asrnn_bench.results.tables import board_files
 
 ROOT = Path(__file__).parents[1]
 

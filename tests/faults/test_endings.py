@@ -12,7 +12,7 @@ from asrnn_bench.jobs.options import Options
 from asrnn_bench.planning.plan import Plan, Request, make_plan
 from asrnn_bench.planning.suite_files import load_suite
 from asrnn_bench.records.record import Record
-from asrnn_bench.results.tables import write_leaderboards
+from asrnn_bench.results.publishing import write_leaderboards
 from asrnn_bench.runner import record_of
 
 pytestmark = pytest.mark.slow

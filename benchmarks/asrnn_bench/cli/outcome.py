@@ -11,7 +11,7 @@ from asrnn_bench.files.plain_text import plain
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.planning.plan import Plan
 from asrnn_bench.records.record import Record
-from asrnn_bench.results.tables import terminal_table
+from asrnn_bench.results.terminal import terminal_table
 from asrnn_bench.runner import Folders, LaunchSettings, Outcome, is_known_to_be_done
 from asrnn_bench.watching.display import dry_run_table
 from asrnn_bench.watching.estimates import known_paces, plan_seconds

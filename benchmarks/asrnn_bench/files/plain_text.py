@@ -29,5 +29,10 @@ def brief(value: object, longest: int = 80) -> str:
     return text if len(text) <= longest else f"{text[:longest]}…"
 
 
+def spreadsheet_safe(text: str) -> str:
+    """Return ``text``, with an apostrophe before it where a spreadsheet would take it for a formula."""
+    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
 def _escaped(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode("ascii")

@@ -16,6 +16,9 @@ UNIT = (
     "else over the test samples."
 )
 
+MEAN_RANK = "mean rank"
+"""The heading of the column of mean ranks."""
+
 LENDING = (
     "Where a model has several configurations on some tasks, each is ranked with the model's scores on the tasks that "
     "have one; these are listed without a mean rank."
@@ -26,7 +29,13 @@ LENDING = (
 class Board:
     """The leaderboard of one version of a suite at one budget.
 
-    ``name`` is that of its files, without their endings; ``others`` are the other versions that have records.
+    Args:
+        suite: the suite.
+        budget: the budget.
+        version: the version of the suite.
+        name: the name of its files, without their endings.
+        others: the other versions of the suite that have records.
+        records: its records.
     """
 
     suite: str
@@ -38,7 +47,7 @@ class Board:
 
     @property
     def title(self) -> str:
-        """What it is called for people."""
+        """Its heading."""
         return f"{self.suite} (version {self.version}), budget {self.budget}"
 
     @property
@@ -48,17 +57,17 @@ class Board:
 
     @cached_property
     def rows(self) -> list[Row]:
-        """Its rows, as in the CSV."""
+        """Its rows, as :func:`~asrnn_bench.results.leaderboard.rows` makes them."""
         return rows(self.records)
 
     @cached_property
     def tasks(self) -> list[str]:
-        """Its columns: the tasks that somebody had the data for."""
+        """The tasks for which at least one job had data, in the order of the rows."""
         return list(dict.fromkeys(row["task"] for row in self.rows if not _lacks_data(row)))
 
     @cached_property
     def without_data(self) -> str:
-        """The tasks that nobody had the data for, in a line; empty where there is none."""
+        """A line that names the tasks for which no job had data; empty where there are none."""
         lacking = dict.fromkeys(row["task"] for row in self.rows if row["task"] not in self.tasks)
         return f"No data: {', '.join(lacking)}." if lacking else ""
 
@@ -68,7 +77,7 @@ class Board:
         return {(row["task"], row["entry"]): row for row in self.rows}
 
     def entries(self, *, ranked: bool) -> list[str]:
-        """Return the entries that are ranked, or those that are not, the best first."""
+        """Return the entries that are ranked, or those that are not, best first."""
         ranks: dict[str, float] = {}
         scores: dict[str, list[float]] = {}
         for row in self.rows:
@@ -79,7 +88,7 @@ class Board:
 
     @property
     def order(self) -> str:
-        """In which order the entries are, in words."""
+        """A sentence that says how the entries are ordered."""
         tasks = counting_tasks(self.rows)
         if not tasks:
             was_tried = any(row["is_ranked"] for row in self.rows)
@@ -118,6 +127,20 @@ def boards(records: Iterable[Record]) -> list[Board]:
     ]
 
 
+def score_text(row: Row) -> str:
+    """Return the score of a row as tables show it (``UNIT``), or why it has none."""
+    if row["mean"] is not None:
+        text = f"{100 * row['mean']:.1f} ±{50 * (row['ci_high'] - row['ci_low']):.1f}"
+        lost = row["n_diverged"] + row["n_failed"]
+        return f"{text} ({lost} lost)" if lost else text
+    return next(name for name in ("diverged", "failed", "no_data") if row[f"n_{name}"]).replace("_", " ")
+
+
+def mean_rank_text(row: Row) -> str:
+    """Return the mean rank of a row as tables show it."""
+    return "" if row["mean_rank"] is None else f"{row['mean_rank']:.1f}"
+
+
 def _lacks_data(row: Row) -> bool:
     return bool(row["n_no_data"]) and not row["n_seeds"] + row["n_diverged"] + row["n_failed"]
 
@@ -125,7 +148,8 @@ def _lacks_data(row: Row) -> bool:
 def _names(found: dict[tuple[str, str], list[int]]) -> dict[tuple[str, str, int], str]:
     """Return the name of each leaderboard's files: suite and budget, and the version unless it is the newest.
 
-    Names may have points in them; where two leaderboards would have one name, a sign that no name has stands between.
+    Names of suites and budgets may hold points. Where two leaderboards would have the same name, their parts are joined
+    by ``+``, which no name holds.
     """
     names = {
         (suite, budget, version): f"{suite}.{budget}" + ("" if version == max(versions) else f".v{version}")

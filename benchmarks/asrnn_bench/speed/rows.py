@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from statistics import median
 from typing import Any
 
-from asrnn_bench.results.leaderboard import spreadsheet_safe
+from asrnn_bench.files.plain_text import spreadsheet_safe
 from asrnn_bench.speed.contenders import REFERENCE, Contender
 from asrnn_bench.speed.floor import copied_bytes, floor_seconds
 from asrnn_bench.speed.roofline import product_operations, training_operations

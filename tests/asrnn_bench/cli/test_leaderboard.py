@@ -12,8 +12,8 @@ from bench_support import done, one_line
 
 from asrnn_bench.cli import invoke
 from asrnn_bench.records.job import Job
-from asrnn_bench.results import tables
-from asrnn_bench.results.leaderboard import COLUMNS, csv_of, frame
+from asrnn_bench.results import publishing
+from asrnn_bench.results.leaderboard import COLUMN_NAMES, csv_of, frame
 from asrnn_bench.results.publishing import bring_up_to_date
 
 COMMITTED = Path(__file__).parents[3] / "leaderboards"
@@ -83,7 +83,7 @@ def test_a_check_says_how_a_file_differs(copy: Path, capsys: pytest.CaptureFixtu
 def test_the_csv_is_what_pandas_writes_of_the_frame(jobs: list[Job], tmp_path: Path) -> None:
     board = bring_up_to_date(tmp_path, [done(job, place / 997) for place, job in enumerate(jobs)]).boards[0]
     columns = frame(board.records)
-    assert list(columns.columns) == list(COLUMNS)
+    assert list(columns.columns) == list(COLUMN_NAMES)
     for name in ("rank", "n_test", "hidden_size", "parameters_recurrent", "parameters_total"):
         columns[name] = columns[name].astype("Int64")
     assert csv_of(board.rows) == columns.to_csv(index=False, float_format="%.6g", lineterminator="\n")
@@ -97,7 +97,7 @@ def test_an_error_that_passes_is_waited_out(
     table = copy / "long-range.quick.csv"
     right = table.read_bytes()
     table.write_text("")
-    write, failures = tables.replace, []
+    write, failures = publishing.replace, []
 
     def fail(path: Path, content: str) -> None:
         if not failures:
@@ -105,7 +105,7 @@ def test_an_error_that_passes_is_waited_out(
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
         write(path, content)
 
-    monkeypatch.setattr(tables, "replace", fail)
+    monkeypatch.setattr(publishing, "replace", fail)
     assert invoke(["leaderboard", str(copy)]) == 0
     assert "warning" not in capsys.readouterr().out
     assert (failures, table.read_bytes()) == ([table], right)

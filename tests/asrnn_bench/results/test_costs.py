@@ -9,7 +9,7 @@ from asrnn_bench.records.job import Job
 from asrnn_bench.records.record import Record
 from asrnn_bench.results.boards import boards
 from asrnn_bench.results.leaderboard import frame, rows
-from asrnn_bench.results.tables import board_markdown
+from asrnn_bench.results.markdown import board_markdown
 
 COSTS = ("step_ms", "step_cpu_ms", "train_seconds", "peak_memory_mib")
 

@@ -14,7 +14,7 @@ from asrnn_bench.records.record import Record
 from asrnn_bench.results.boards import boards
 from asrnn_bench.results.entries import OF_THE_BUDGET, hyperparameters
 from asrnn_bench.results.leaderboard import csv_text, frame
-from asrnn_bench.results.tables import board_markdown
+from asrnn_bench.results.markdown import board_markdown
 
 
 def with_training(job: Job, **fields: Any) -> Job:

@@ -3,17 +3,17 @@ import io
 import math
 import random
 from pathlib import Path
-from statistics import fmean, stdev
 
 import pytest
 from bench_support import done
-from scipy import stats
 
+from asrnn_bench.files.plain_text import spreadsheet_safe
 from asrnn_bench.records.job import Job
 from asrnn_bench.records.record import Cost, Record, Scores, without_result
 from asrnn_bench.results.boards import boards
-from asrnn_bench.results.leaderboard import COLUMNS, csv_text, interval, rows, spreadsheet_safe
-from asrnn_bench.results.tables import board_files, board_markdown, write_leaderboards
+from asrnn_bench.results.leaderboard import COLUMN_NAMES, csv_text, rows
+from asrnn_bench.results.markdown import board_markdown
+from asrnn_bench.results.publishing import board_files, write_leaderboards
 
 
 @pytest.fixture
@@ -38,33 +38,6 @@ def test_a_row_averages_seeds_and_counts_what_came_to_no_score(jobs: list[Job]) 
     assert row["std"] == pytest.approx(0.1)
     assert (row["n_seeds"], row["n_diverged"], row["n_failed"], row["n_no_data"]) == (3, 1, 1, 0)
     assert row["reasons"] == "the loss became nan; a crash"
-
-
-@pytest.mark.parametrize(
-    ("values", "quantile"), [([0.5, 0.6, 0.75], 4.302653), ([0.41, 0.52, 0.47, 0.55, 0.44], 2.776445)]
-)
-def test_the_interval_over_seeds_has_the_quantile_of_printed_tables(values: list[float], quantile: float) -> None:
-    low, high, method = interval(values, 500)
-    half = quantile * stdev(values) / math.sqrt(len(values))
-    # 1e-6: a table prints seven digits of the quantile, and half is below 1
-    assert (low, high) == pytest.approx((fmean(values) - half, fmean(values) + half), abs=1e-6)
-    assert method == "student-t over seeds"
-
-
-def test_the_interval_over_seeds_is_never_narrower_than_the_test_set_allows_nor_beyond_one() -> None:
-    assert interval([0.5, 0.5, 0.5], 500) == interval([0.5], 500)
-    low, high, _ = interval([0.93, 0.99, 1.0], 500)
-    assert high == 1.0
-    assert low < 0.93
-
-
-@pytest.mark.parametrize("hits", [0, 1, 50, 499, 500])
-def test_the_interval_of_one_seed_is_wilsons(hits: int) -> None:
-    low, high, method = interval([hits / 500], 500)
-    expected = stats.binomtest(hits, 500).proportion_ci(0.95, method="wilson")
-    # 1e-9: both evaluate the same closed form in float64
-    assert (low, high) == pytest.approx((expected.low, expected.high), rel=1e-9, abs=1e-12)
-    assert method == "wilson over test samples"
 
 
 def test_another_configuration_is_another_row_and_is_told_apart(jobs: list[Job]) -> None:
@@ -116,7 +89,7 @@ def test_csv_columns_are_fixed_and_cells_are_plain(jobs: list[Job]) -> None:
     )
     text = csv_text([hostile, nan_free, done(jobs[2], 1 / 3)])
     table = list(csv.DictReader(io.StringIO(text)))
-    assert text.splitlines()[0] == ",".join(COLUMNS)
+    assert text.splitlines()[0] == ",".join(COLUMN_NAMES)
     assert len(text.splitlines()) == 4
     by_model = {row["model"]: row for row in table}
     assert by_model[jobs[0].model.name]["reasons"].startswith("'=cmd")
@@ -156,11 +129,6 @@ def test_files_that_are_right_are_not_touched(tmp_path: Path, records: list[Reco
     before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     write_leaderboards(tmp_path, records)
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-
-
-def test_every_column_is_explained_where_the_leaderboards_are() -> None:
-    readme = (Path(__file__).parents[3] / "leaderboards" / "README.md").read_text()
-    assert [column for column in COLUMNS if f"| `{column}` |" not in readme] == []
 
 
 def test_an_accuracy_that_is_no_number_cannot_become_a_record(jobs: list[Job]) -> None:

@@ -16,7 +16,7 @@ from asrnn_bench.planning.suite_files import load_suite, shipped_suites
 from asrnn_bench.records.record import without_result
 from asrnn_bench.results.boards import boards
 from asrnn_bench.results.leaderboard import csv_text
-from asrnn_bench.results.tables import board_markdown
+from asrnn_bench.results.markdown import board_markdown
 
 RICH = (
     TINY.replace('models = ["rnn"]', 'models = ["rnn", "lstm-wide", "torch.nn:GRU"]')

@@ -21,8 +21,9 @@ from asrnn_bench.planning.suite_files import load_suite
 from asrnn_bench.records.job import Job
 from asrnn_bench.records.record import Record, without_result
 from asrnn_bench.results.boards import boards
-from asrnn_bench.results.leaderboard import TEXT_COLUMNS, csv_text
-from asrnn_bench.results.tables import board_markdown, terminal_table
+from asrnn_bench.results.leaderboard import COLUMN_NAMES, csv_text
+from asrnn_bench.results.markdown import board_markdown
+from asrnn_bench.results.terminal import terminal_table
 
 NAMES = [*HOSTILE_WORDS, HALF_A_PAIR, "..", ".", "-", "a/b", "a\\b", "Ünit", "a b", "a\n", "a\r", "ＡＢＣ", "a" * 65]
 WORDS = [
@@ -170,7 +171,7 @@ def test_a_word_is_a_cell_of_its_own_in_every_table(job: Job, word: str) -> None
     text = csv_text(records)
     text.encode()
     (row,) = csv.DictReader(io.StringIO(text))
-    for column in TEXT_COLUMNS:
+    for column in COLUMN_NAMES:
         cell = row[column]
         assert cell.isprintable(), column
         assert not cell.startswith(("=", "+", "-", "@", "\t", "\r")), column

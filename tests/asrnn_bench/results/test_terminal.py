@@ -12,8 +12,10 @@ from asrnn_bench.records.job import Job
 from asrnn_bench.records.record import Record, without_result
 from asrnn_bench.results.boards import boards
 from asrnn_bench.results.leaderboard import csv_of
+from asrnn_bench.results.markdown import board_markdown
+from asrnn_bench.results.publishing import board_files
 from asrnn_bench.results.store import read_records
-from asrnn_bench.results.tables import _broken, board_files, board_markdown, terminal_table
+from asrnn_bench.results.terminal import _broken, terminal_table
 
 COMMITTED = Path(__file__).parents[3] / "leaderboards"
 
