@@ -1,4 +1,4 @@
-"""Write the pages that are made from the code: the catalogue of cells and the reference of commands."""
+"""Write the pages that are made from the code or that stand at the top of the repository."""
 
 import re
 from collections.abc import Iterable
@@ -12,7 +12,9 @@ from sphinx.application import Sphinx
 from asrnn import describe, find_model, load_model, model_sources
 from asrnn_bench.cli.app import app as command_line
 
+ROOT = Path(__file__).parents[1]
 FOLDER = Path(__file__).parent / "generated"
+TOP_PAGES = ("ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md")
 INPUT_SIZE, HIDDEN_SIZE = 1, 128
 
 CATALOGUE = f"""\
@@ -103,10 +105,26 @@ def _of_command(command: Any) -> str:
     return f"{cleandoc(command.help or '')}\n\n{table(('flag', 'meaning', 'default'), rows)}"
 
 
+def top_pages() -> dict[str, str]:
+    """Return the pages at the top of the repository, with links that lead to pages of the site."""
+    pages = {}
+    for name in TOP_PAGES:
+        text = (
+            (ROOT / name)
+            .read_text()
+            .replace("](docs/", "](../")
+            .replace("](leaderboards/README.md", "](../leaderboards.md")
+        )
+        for other in TOP_PAGES:
+            text = text.replace(f"]({other}", f"]({other.lower()}")
+        pages[Path(name).stem.lower()] = text
+    return pages
+
+
 def write_pages(_: Sphinx) -> None:
     """Write the pages that changed, so that Sphinx reads no other again."""
     FOLDER.mkdir(exist_ok=True)
-    pages = {**cell_pages(), "commands": command_page()}
+    pages = {**cell_pages(), **top_pages(), "commands": command_page()}
     for name, text in pages.items():
         path = FOLDER / f"{name}.md"
         if not path.exists() or path.read_text() != text:
