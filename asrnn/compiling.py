@@ -1,4 +1,4 @@
-"""C that is compiled when it is first used, where the machine has a C compiler."""
+"""Compile C files on first use, where the machine has a C compiler, and cache the libraries."""
 
 import atexit
 import ctypes
@@ -17,7 +17,7 @@ from pathlib import Path
 
 
 def why_not_compiled() -> str | None:
-    """Say in a sentence why nothing can be compiled here, and scans are slow; or nothing, without importing torch."""
+    """Return why C cannot be compiled here, which makes scans slow, or None. It does not import torch."""
     found = load_library("probe", Path(__file__).with_name("probe.c"))
     return found if isinstance(found, str) else None
 
@@ -25,16 +25,16 @@ def why_not_compiled() -> str | None:
 def load_library(
     name: str, source: Path, flags: Sequence[str] = (), includes: Sequence[Path] = ()
 ) -> ctypes.CDLL | str:
-    """Load a compiled C file from the first cache that has it or can take it; or say in a sentence why none does.
+    """Load a C file as a library, compiling it if no cache folder has it. Return the library, or why there is none.
 
-    Without a compiler, one that this user's processes elsewhere have compiled is loaded, as on the nodes of a cluster
+    Without a compiler it loads a library that another process of the user has compiled, as on the nodes of a cluster
     that share a home.
 
     Args:
-        name: what the library is called in the user's caches.
+        name: the name of the library in the cache folders.
         source: the C file.
-        flags: of the compiler, beside those of any library.
-        includes: the files that it includes by flags; another text of theirs is another library.
+        flags: additional flags of the compiler.
+        includes: the files that the C file includes. The library is compiled anew when their text changes.
     """
     words, version = compiler()
     options = ["-std=gnu11", "-O3", "-shared", "-fPIC", *flags]
@@ -56,7 +56,7 @@ def load_library(
 
 @cache
 def compiler() -> tuple[list[str], str]:
-    """Return how the C compiler is called, and its version; or nothing, and in a sentence why there is none."""
+    """Return the command of the C compiler and its version, or an empty command and why there is no compiler."""
     try:
         named = shlex.split(os.environ.get("CC", ""))
         found = next(filter(shutil.which, [named[0]] if named else ("cc", "gcc", "clang")), None)
@@ -73,23 +73,23 @@ def _digest(*words: str) -> str:
 
 
 def _build(command: list[str], library: Path) -> None:
-    """Compile into a folder, with what the compiler keeps for itself beside it."""
+    """Compile a library. The compiler's temporary files stay in the folder of the library."""
     with tempfile.TemporaryDirectory(dir=library.parent) as work:
         built = Path(work) / library.name
         _run([*command, "-o", str(built)], TMPDIR=work)
         with built.open("rb") as written:
-            os.fsync(written.fileno())  # loading half a library ends the process
-        built.replace(library)  # whole or not at all, whoever else compiles it now
+            os.fsync(written.fileno())  # loading an incomplete library would crash the process
+        built.replace(library)  # atomic, because another process may compile it too
 
 
 def _cache_folders() -> Iterator[Path]:
-    """Return folders of the user's own, the best first; the last one is there as long as this process."""
+    """Yield folders that belong to the user, the best first. The last one exists only as long as this process."""
     named = os.environ.get("XDG_CACHE_HOME")
     places = [Path(named)] if named else []
-    with suppress(RuntimeError):  # no home
+    with suppress(RuntimeError):  # the user has no home
         places.append(Path.home() / ".cache")
     for place in places:
-        with suppress(OSError):  # it cannot be written to
+        with suppress(OSError):  # the folder is not writable
             folder = place / "asrnn-bench"
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if folder.stat().st_uid == os.getuid():
@@ -106,7 +106,7 @@ def _folder_of_this_process() -> Path:
 
 
 def _run(command: list[str], **variables: str) -> str:
-    """Return what a command prints, in English."""
+    """Run a command in the C locale, and return its standard output."""
     environment = {**os.environ, "LC_ALL": "C", **variables}
     done = subprocess.run(
         command, check=True, capture_output=True, text=True, errors="replace", timeout=300, env=environment
@@ -115,7 +115,7 @@ def _run(command: list[str], **variables: str) -> str:
 
 
 def _first_error(error: Exception) -> str:
-    """Return the line that says why: not that of a program which only says that another one failed."""
+    """Return the line of an error message that states the cause, not the linker's line that another program failed."""
     lines = [line for line in str(getattr(error, "stderr", None) or error).split("\n") if line.strip()]
     causes = [line for line in lines if not line.startswith("collect2:") and re.search("error|failed|cannot|No ", line)]
     return (causes or lines or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""One recurrent layer, a cell or any other module: how it is run over a sequence, and what it says of itself."""
+"""Run a recurrent layer, which is a cell or any other module, and read its output size and parameter count."""
 
 from torch import Tensor, nn
 
@@ -10,16 +10,16 @@ def run_layer(layer: nn.Module, x: Tensor, output_size: int, *, return_sequence:
     """Run a recurrent layer over a sequence ``[B, T, I]``, from its initial state.
 
     Args:
-        layer: a cell, or a module that returns its states ``[B, T, H]``, or a tuple or list that begins with them;
-            where the last output is all that is asked for, the last state ``[B, H]`` will do.
+        layer: a cell, or a module that returns the outputs ``[B, T, H]``, or a tuple or list that begins with them.
+            Without ``return_sequence`` it may return the last output ``[B, H]`` instead.
         x: the input, ``[B, T, I]``.
-        output_size: H, the size of what the layer gives out at a step.
-        return_sequence: return the output of every step, ``[B, T, H]``, not of the last one only, ``[B, H]``.
+        output_size: H, the size of the layer's output at one step.
+        return_sequence: return the output of every step, ``[B, T, H]``, not only of the last step, ``[B, H]``.
 
     Raises:
-        ModelError: the input, or what the layer returns, has a wrong shape.
+        ModelError: the input or the result of the layer has a wrong shape.
     """
-    if isinstance(layer, RecurrentCell) and not _called(layer):
+    if isinstance(layer, RecurrentCell) and not _needs_call(layer):
         output: object = layer.scan(x, return_sequence=return_sequence)
     else:
         output = layer(x)
@@ -42,16 +42,16 @@ def run_layer(layer: nn.Module, x: Tensor, output_size: int, *, return_sequence:
     raise ModelError(f"{name} must return [B, T, H] = {sequence}, {others}; found {found}")
 
 
-def _called(cell: RecurrentCell) -> bool:
-    """Whether a cell must be called, not scanned: it has hooks, which only a call runs, or another ``forward``."""
+def _needs_call(cell: RecurrentCell) -> bool:
+    """Return whether a cell must be called, because it has hooks, which ``scan`` skips, or its own ``forward``."""
     another = type(cell).forward is not RecurrentCell.forward or "forward" in vars(cell)
     return another or bool(cell._forward_hooks or cell._forward_pre_hooks)
 
 
 def layer_output_size(layer: nn.Module, hidden_size: int) -> int:
-    """Return how many numbers a layer gives out at a step: its ``output_size`` where it has one, or H.
+    """Return the size of a layer's output at one step: its ``output_size`` if it has one, otherwise ``hidden_size``.
 
-    ``torch.nn``'s layers have none; theirs follows from ``proj_size`` and ``bidirectional``.
+    The layers of ``torch.nn`` have no ``output_size``; it follows from ``proj_size`` and ``bidirectional``.
     """
     if isinstance(layer, nn.RNNBase):
         return (layer.proj_size or layer.hidden_size) * (2 if layer.bidirectional else 1)
@@ -60,15 +60,15 @@ def layer_output_size(layer: nn.Module, hidden_size: int) -> int:
 
 
 def layer_scan_backend(layer: nn.Module) -> str:
-    """Return what runs a layer: :attr:`RecurrentCell.scan_backend`, or ``module`` for another module."""
+    """Return the back end of a layer: a cell's :attr:`RecurrentCell.scan_backend`, or ``module``."""
     return layer.scan_backend if isinstance(layer, RecurrentCell) else "module"
 
 
 def layer_num_parameters(layer: nn.Module) -> int:
-    """Count the degrees of freedom that a layer learns: a cell counts its own, another module its elements."""
+    """Return the number of learned degrees of freedom of a cell, or of learned numbers of another module."""
     return layer.num_parameters() if isinstance(layer, RecurrentCell) else num_elements(layer)
 
 
 def num_elements(module: nn.Module) -> int:
-    """Count the real numbers in the parameters that a module learns; a complex element is two."""
+    """Return how many real numbers a module learns. A complex element counts as two."""
     return sum(p.numel() * (2 if p.is_complex() else 1) for p in module.parameters() if p.requires_grad)

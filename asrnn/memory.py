@@ -1,4 +1,4 @@
-"""The peak memory of a training step above what the process had before it."""
+"""Measure by how much a function raises the memory of the process."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,10 +10,14 @@ _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def peak_mib(work: Callable[[], object], device: str) -> float | None:
-    """Run ``work`` and return by how many MiB the memory in use rose above where it was.
+    """Run ``work`` and return its peak memory above the memory in use before, in MiB.
 
-    On CPU that is the process's resident set, whose high-water mark Linux resets on request; where it refuses, the
-    mark also counts what came before, and the result is an upper bound. ``None`` on a system without ``/proc``.
+    On a CPU this is the peak of the process's resident set, which Linux resets on request. If Linux refuses, the peak
+    includes earlier work, and the result is an upper bound. On a system without ``/proc`` it is None.
+
+    Args:
+        work: the function to measure.
+        device: ``cuda`` to measure torch's allocations on the current GPU; otherwise the process is measured.
     """
     if device == "cuda":
         torch.cuda.synchronize()

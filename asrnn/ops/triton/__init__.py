@@ -1,1 +1,1 @@
-"""Run antisymmetric recurrences in Triton kernels on NVIDIA GPUs."""
+"""Run the AntisymmetricRNN's recurrences, with and without gate, in Triton kernels on NVIDIA GPUs."""

@@ -1,7 +1,7 @@
-"""Compile the kernels for each chip without having one, and hold what they use against what the chip has.
+"""Compile the Triton kernels for each chip, without a GPU, and compare the resources they use with the chip's.
 
-``python -m asrnn.ops.triton.ahead_of_time`` prints the table of ``docs/kernels.md``; ``--check docs/kernels.md`` says
-whether that page still has it, and ``--write docs/kernels.md`` puts it there.
+``python -m asrnn.ops.triton.ahead_of_time`` prints the table of ``docs/kernels.md``. ``--check docs/kernels.md``
+compares it with that page, and ``--write docs/kernels.md`` replaces it there.
 """
 
 import argparse
@@ -26,20 +26,20 @@ HIDDEN_SIZES = (64, 128, 256, 512)
 KERNELS = ("forward", "backward")
 
 MOST_REGISTERS = 255
-"""What an instruction of these chips can name, for each thread."""
+"""The most registers of a thread that an instruction of these chips can address."""
 
 REGISTERS = 65_536
-"""What a block can have on these chips, handed out to a thread by eights."""
+"""The registers of a block on these chips. Each thread gets a multiple of eight."""
 
 MOST_SPILLED = 128
-"""What a thread may put aside, in bytes: 32 KiB for 8 warps, which the cache of sm_80 holds beside 160 KiB shared."""
+"""The most bytes a thread may spill: 32 KiB for 8 warps, which fit sm_80's cache beside 160 KiB of shared memory."""
 
 BEGIN, END = "<!-- python -m asrnn.ops.triton.ahead_of_time -->\n", "<!-- end -->\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What a compiled kernel uses of a chip; registers and spilled bytes are a thread's."""
+    """The resources of a compiled kernel on a chip. Registers and spilled bytes are per thread."""
 
     kernel: str
     chip: Chip
@@ -52,11 +52,11 @@ class Compiled:
     reloads: bool
 
     def problem(self) -> str | None:
-        """Say what makes the kernel unfit for the chip, if anything does."""
+        """Return why the kernel does not fit the chip, or None."""
         if self.shared > self.chip.shared_bytes:
             return f"{self.shared} bytes of shared memory, where {self.chip.name} has {self.chip.shared_bytes}"
         if self.shared > shared_bytes(self.hidden_size, self.precision):
-            return f"{self.shared} bytes of shared memory, more than triton_reach reckons with"
+            return f"{self.shared} bytes of shared memory, more than asrnn.ops.triton.reach expects"
         in_all = -(-self.registers // 8) * 8 * 32 * num_warps(self.hidden_size)
         if self.registers > MOST_REGISTERS or in_all > REGISTERS:
             return f"{self.registers} registers a thread, {in_all} in all"
@@ -66,17 +66,17 @@ class Compiled:
 
 
 def compile_kernel(kernel: str, chip: Chip, hidden_size: int, *, gated: bool, sequence: bool = True) -> Compiled:
-    """Compile a kernel for a chip as a launch on it would.
+    """Compile a kernel as a launch on a chip would.
 
     Args:
         kernel: ``forward`` or ``backward``.
-        chip: what to compile for; it need not be there.
+        chip: the chip to compile for; it need not be present.
         hidden_size: the hidden size H.
-        gated: whether there is a gate.
-        sequence: whether there is a gradient towards each state, which takes a few registers more.
+        gated: whether the recurrence has a gate.
+        sequence: whether each state has an additional gradient, which needs a few more registers.
 
     Raises:
-        UsageError: triton is missing or runs its interpreter, or the size is out of reach on the chip.
+        UsageError: triton is missing or runs its interpreter, or the size does not fit the chip.
     """
     precision = precision_for(hidden_size, chip)
     if precision is None:
@@ -90,7 +90,7 @@ def compile_kernel(kernel: str, chip: Chip, hidden_size: int, *, gated: bool, se
     function = getattr(triton_kernels, kernel)
     fixed: dict[str, Any] = {**constants(hidden_size, gated=gated, precision=precision), "INTERPRETED": False}
     if kernel == "backward":
-        fixed |= ({} if sequence else {"grad_sequence": None}) | ({} if gated else {"product_grad": None})
+        fixed |= ({} if sequence else {"sequence_grad": None}) | ({} if gated else {"product_grad": None})
     types = {"epsilon": "fp32", "batch_size": "i32", "num_steps": "i32"}
     types |= {"weight": "*bf16" if precision == "bfloat16" else "*fp32"} | dict.fromkeys(fixed, "constexpr")
     signature = {name: types.get(name, "*fp32") for name in function.arg_names}
@@ -110,7 +110,7 @@ def compile_kernel(kernel: str, chip: Chip, hidden_size: int, *, gated: bool, se
 
 
 def _registers(cubin: bytes) -> tuple[int, int]:
-    """Read how many registers a thread has and how many bytes of stack, which the kernels only use to spill."""
+    """Return the registers of a thread and its bytes of stack, which the kernels use only to spill registers."""
     import triton
 
     with tempfile.TemporaryDirectory() as folder:
@@ -125,7 +125,7 @@ def _registers(cubin: bytes) -> tuple[int, int]:
 
 
 def table(chips: Iterable[Chip] = CHIPS, hidden_sizes: Iterable[int] = HIDDEN_SIZES) -> str:
-    """Compile everything, and return what came out in Markdown."""
+    """Compile all kernels, and return their resources as a Markdown table."""
     lines = [
         f"Compiled by triton {version('triton')}.",
         "",
@@ -146,8 +146,8 @@ def table(chips: Iterable[Chip] = CHIPS, hidden_sizes: Iterable[int] = HIDDEN_SI
     return "\n".join(lines) + "\n"
 
 
-def put(page: str, text: str) -> str:
-    """Return a page with another table between its marks."""
+def replace_table(page: str, text: str) -> str:
+    """Return the page with the table between its marks replaced."""
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
@@ -156,27 +156,27 @@ def put(page: str, text: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table, or hold it against a page; return 1 if the page has another one."""
+    """Print the table, write it to a page, or compare it with a page. Return 1 if the page has another table."""
     parser = argparse.ArgumentParser(
         prog="python -m asrnn.ops.triton.ahead_of_time", description="Compile the kernels."
     )
-    parser.add_argument("--check", type=Path, metavar="PAGE", help="compare with the table on a page")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table on a page")
+    parser.add_argument("--check", type=Path, metavar="PAGE", help="compare with the table on this page")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="replace the table on this page")
     asked = parser.parse_args(arguments)
     try:
-        return _answer(asked.check, asked.write)
+        return _run(asked.check, asked.write)
     except UsageError as error:
         parser.error(str(error))
 
 
-def _answer(check: Path | None, write: Path | None) -> int:
+def _run(check: Path | None, write: Path | None) -> int:
     text = table()
     if write:
-        write.write_text(put(write.read_text(), text))
+        write.write_text(replace_table(write.read_text(), text))
     elif check:
-        there = check.read_text()
+        page = check.read_text()
         difference = [
-            *unified_diff(there.splitlines(), put(there, text).splitlines(), "there", "compiled", lineterm="")
+            *unified_diff(page.splitlines(), replace_table(page, text).splitlines(), "page", "compiled", lineterm="")
         ]
         sys.stdout.write("".join(line + "\n" for line in difference))
         return 1 if difference else 0

@@ -1,4 +1,4 @@
-"""What starts the kernels of :mod:`asrnn.ops.triton.kernels` on time-major buffers, in place."""
+"""Run the steps of a scan by launching the Triton kernels on its buffers."""
 
 from functools import cache
 from typing import Any
@@ -11,25 +11,26 @@ from asrnn.ops.runner import Backward, Forward, Runner
 from asrnn.ops.triton.reach import ROWS, Precision, num_warps, padded_width
 
 TOLERANCES: dict[Precision, float] = {
-    # Each product is good to 2^-21, the exponential of the GPU to 2^-22; nine steps and a sum over H units
-    # leave a few 1e-6 at most.
+    # Each product has an error of 2^-21, the exponential of the GPU one of 2^-22. After nine steps and a sum over H
+    # units the error is at most a few 1e-6.
     "float32": 2e-5,
-    # Both factors are rounded to 2^-12 of themselves at worst, at every step, and 18 steps there and back add up.
+    # Both factors have a rounding error of up to 2^-12 at every step, and the errors of nine steps forward and nine
+    # backward add up.
     "tf32": 5e-3,
-    # Compared with steps whose weight is rounded alike: left is the tile, good to 2^-17 as two halves (2^-14
-    # in the interpreter, which cuts bits off instead of rounding).
+    # The reference has the same rounded weight. What remains is the error of the tile in two halves, 2^-17, or 2^-14 in
+    # the interpreter, which truncates instead of rounding.
     "bfloat16": 3e-4,
 }
-"""How far a short scan may be off, by norms."""
+"""The largest relative error of a short scan, by norms."""
 
 
 class TritonRunner(Runner):
-    """Runs the antisymmetric recurrences, gated or not, on a GPU, all steps in one launch.
+    """Run the antisymmetric recurrences, with or without gate, on a GPU, with all steps in one launch.
 
-    Ask :func:`asrnn.ops.triton.reach.why_not` first.
+    :func:`asrnn.ops.triton.reach.why_not` says where it cannot run.
 
     Args:
-        precision: how the weight is kept on the chip.
+        precision: the precision of the weight on the chip.
     """
 
     def __init__(self, precision: Precision) -> None:
@@ -38,7 +39,7 @@ class TritonRunner(Runner):
         self.tolerance = TOLERANCES[precision]
 
     def rounded_weight(self, weight: Tensor) -> Tensor:
-        """Return the weight as a kernel loads it: rounded here for bfloat16, since the interpreter cuts bits off."""
+        """Return the weight as a kernel loads it. bfloat16 is rounded here, because the interpreter truncates."""
         return weight.to(torch.bfloat16) if self.precision == "bfloat16" else weight
 
     def forward(self, recurrence: Recurrence, weights: Tensors, vectors: Tensors) -> Forward:
@@ -55,25 +56,30 @@ class TritonRunner(Runner):
         (weight,), (epsilon,), gated = weights, recurrence.scalars, recurrence.has_product_grad()
 
         def run(
-            u: Tensor, states: Tensors, grads: Tensors, product_grad: Tensor, more: Tensors, vector_grads: Tensors
+            u: Tensor,
+            states: Tensors,
+            grads: Tensors,
+            product_grad: Tensor,
+            output_grads: Tensors,
+            vector_grads: Tensors,
         ) -> None:
-            towards, kept = (more[0] if more else None), product_grad if gated else None
-            self.start_backward(u, grads[0], towards, kept, weight.contiguous(), epsilon, gated=gated)
+            sequence_grad, product = (output_grads[0] if output_grads else None), product_grad if gated else None
+            self.start_backward(u, grads[0], sequence_grad, product, weight.contiguous(), epsilon, gated=gated)
 
         return run
 
     def start_forward(self, u: Tensor, states: Tensor, weight: Tensor, epsilon: float, *, gated: bool) -> None:
-        """Take all steps.
+        """Compute all steps.
 
         Args:
             u: in: V x_t + b, ``[T, B, H]``, or gated (u_z, u_h), ``[T, B, 2 H]``; out: y_t, or (z_t, y_t).
-            states: in: the first row is h_0; out: the others are h_1 to h_T, ``[T + 1, B, H]``.
-            weight: M, which is A - gamma I, ``[H, H]``.
+            states: in: h_0 in the first row; out: h_1 to h_T in the others, ``[T + 1, B, H]``.
+            weight: M = A - gamma I, ``[H, H]``.
             epsilon: the step size.
-            gated: whether there is a gate.
+            gated: whether the recurrence has a gate.
 
         Raises:
-            ValueError: a tensor has not the shape, precision or device that it must have, or is not contiguous.
+            ValueError: a tensor has a wrong shape, precision or device, or is not contiguous.
         """
         num_steps, batch_size, hidden_size = len(states) - 1, *states.shape[1:]
         _check("u", u, (num_steps, batch_size, hidden_size * (2 if gated else 1)), states.device)
@@ -86,43 +92,43 @@ class TritonRunner(Runner):
         self,
         u: Tensor,
         grad: Tensor,
-        grad_sequence: Tensor | None,
+        sequence_grad: Tensor | None,
         product_grad: Tensor | None,
         weight: Tensor,
         epsilon: float,
         *,
         gated: bool,
     ) -> None:
-        """Go back through all steps.
+        """Compute the gradients of all steps.
 
         Args:
-            u: in: what :meth:`start_forward` left there; out: the gradient towards what it found there.
-            grad: in: the gradient towards h_T, ``[B, H]``; out: towards h_0.
-            grad_sequence: a further gradient towards each of h_1 to h_T, ``[T, B, H]``, if there is any.
-            product_grad: out, if gated: the gradient towards each M h_{t-1}, ``[T, B, H]``; without a gate that is u's.
+            u: in: what :meth:`start_forward` left in it; out: the gradient of its original content.
+            grad: in: the gradient of h_T, ``[B, H]``; out: the gradient of h_0.
+            sequence_grad: an additional gradient of each of h_1 to h_T, ``[T, B, H]``, or None.
+            product_grad: out, if gated: the gradient of each M h_{t-1}, ``[T, B, H]``. Without a gate it is that of u.
             weight: M, ``[H, H]``.
             epsilon: the step size.
-            gated: whether there is a gate.
+            gated: whether the recurrence has a gate.
 
         Raises:
-            ValueError: a tensor has not the shape, precision or device that it must have, is not contiguous,
-                or ``product_grad`` is missing or too much.
+            ValueError: a tensor has a wrong shape, precision or device, or is not contiguous; or ``product_grad`` is
+                missing with a gate, or given without one.
         """
         num_steps, (batch_size, hidden_size) = len(u), grad.shape
         each = (num_steps, batch_size, hidden_size)
         if gated != (product_grad is not None):
-            raise ValueError("product_grad is for the gated recurrence, and for no other")
+            raise ValueError("product_grad is for the gated recurrence only")
         _check("u", u, (num_steps, batch_size, hidden_size * (2 if gated else 1)), grad.device)
         _check("grad", grad, (batch_size, hidden_size), grad.device)
         _check("weight", weight, (hidden_size, hidden_size), grad.device)
         if product_grad is not None:
             _check("product_grad", product_grad, each, grad.device)
-        if grad_sequence is not None:
-            _check("grad_sequence", grad_sequence, each, grad.device)
+        if sequence_grad is not None:
+            _check("sequence_grad", sequence_grad, each, grad.device)
         arguments = (
             u,
             grad,
-            grad_sequence,
+            sequence_grad,
             product_grad,
             self.rounded_weight(weight),
             float(epsilon),
@@ -134,28 +140,28 @@ class TritonRunner(Runner):
 
 @cache
 def triton_runner(precision: Precision) -> TritonRunner:
-    """Return the one runner of a precision, which a process tries once for each size."""
+    """Return the runner of a precision; a process has one, and tests it once for each hidden size."""
     return TritonRunner(precision)
 
 
 def constants(hidden_size: int, *, gated: bool, precision: Precision) -> dict[str, Any]:
-    """Return what a kernel is compiled for."""
+    """Return the compile-time constants of a kernel."""
     width = padded_width(hidden_size)
     return {"GATED": gated, "HIDDEN": hidden_size, "WIDTH": width, "ROWS": ROWS, "PRECISION": precision}
 
 
 def launch_options(hidden_size: int) -> dict[str, int]:
-    """Return how a kernel is compiled: its loop fetches ahead by itself, and wants no pipelining on top."""
+    """Return the compile options of a kernel. Its loop prefetches by itself, so it needs no software pipelining."""
     return {"num_warps": num_warps(hidden_size), "num_stages": 1}
 
 
 def _start(name: str, arguments: tuple[Any, ...], rows: Tensor, constants: dict[str, Any]) -> None:
-    # Only here, because a scan elsewhere needs no triton, and importing it takes a while.
+    # Imported here, because importing triton is slow and other back ends do not need it.
     from asrnn.ops.triton import kernels as kernels
 
     grid = (-(-rows.shape[1] // ROWS),)
     if grid[0] == 0:
-        return  # CUDA knows no empty grid.
+        return  # CUDA does not support an empty grid
     interpreted = kernels.interpreted()
     with torch.cuda.device_of(rows):  # type: ignore[no-untyped-call]
         getattr(kernels, name)[grid](

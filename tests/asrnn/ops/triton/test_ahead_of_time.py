@@ -8,7 +8,7 @@ import pytest
 
 from asrnn.errors import UsageError
 from asrnn.ops.triton import ahead_of_time
-from asrnn.ops.triton.ahead_of_time import HIDDEN_SIZES, KERNELS, Compiled, compile_kernel, main, put, table
+from asrnn.ops.triton.ahead_of_time import HIDDEN_SIZES, KERNELS, Compiled, compile_kernel, main, replace_table, table
 from asrnn.ops.triton.reach import CHIPS, Chip, precision_for, shared_bytes
 
 needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="triton is not installed")
@@ -84,7 +84,7 @@ def test_every_kernel_compiles_and_fits_as_the_page_says() -> None:
     text = table()
     assert what_is_said(text) == expected()
     if OURS:
-        assert put(PAGE.read_text(), text) == PAGE.read_text()
+        assert replace_table(PAGE.read_text(), text) == PAGE.read_text()
 
 
 @needs_triton
@@ -106,7 +106,7 @@ def test_a_page_is_held_against_what_is_compiled(tmp_path: Path, monkeypatch: py
 
 def test_a_page_without_a_place_is_refused() -> None:
     with pytest.raises(UsageError, match="no place for the table"):
-        put("nothing", "a table\n")
+        replace_table("nothing", "a table\n")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_page_without_a_place_is_refused() -> None:
     [
         ({}, None),
         ({"shared": 240_000}, "240000 bytes of shared memory, where sm_90 has 232448"),
-        ({"shared": 150_000}, "150000 bytes of shared memory, more than triton_reach reckons with"),
+        ({"shared": 150_000}, "150000 bytes of shared memory, more than asrnn.ops.triton.reach expects"),
         ({"registers": 256}, "256 registers a thread, 65536 in all"),
         ({"spilled": 136}, "136 bytes spilled"),
         ({"reloads": True}, "loads the weight at every step"),

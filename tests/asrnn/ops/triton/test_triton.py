@@ -150,7 +150,7 @@ def test_sizes_are_rounded_up_to_what_tensor_cores_take() -> None:
     assert shared_bytes(100, "float32") == 128 * 128 * 8 + 2 * 16 * 128 * 4
 
 
-GOOD = {"u": (5, 3, 4), "states": (6, 3, 4), "grad": (3, 4), "weight": (4, 4), "grad_sequence": (5, 3, 4)}
+GOOD = {"u": (5, 3, 4), "states": (6, 3, 4), "grad": (3, 4), "weight": (4, 4), "sequence_grad": (5, 3, 4)}
 
 
 def tensors(**shapes: tuple[int, ...]) -> dict[str, torch.Tensor]:
@@ -167,12 +167,12 @@ def test_forward_says_what_it_cannot_take(name: str) -> None:
             TritonRunner("float32").start_forward(given["u"], given["states"], given["weight"], 0.1, gated=False)
 
 
-@pytest.mark.parametrize("name", ["u", "grad", "weight", "grad_sequence", "product_grad"])
+@pytest.mark.parametrize("name", ["u", "grad", "weight", "sequence_grad", "product_grad"])
 def test_backward_says_what_it_cannot_take(name: str) -> None:
     good = tensors(u=(5, 3, 8), product_grad=(5, 3, 4))
     for bad in (good[name][..., :-1], good[name].double(), torch.stack([good[name], good[name]], -1)[..., 0]):
         given = good | {name: bad}
-        parts = [given[part] for part in ("u", "grad", "grad_sequence", "product_grad", "weight")]
+        parts = [given[part] for part in ("u", "grad", "sequence_grad", "product_grad", "weight")]
         with pytest.raises(ValueError, match=r"must be a contiguous torch\.float32 tensor"):
             TritonRunner("float32").start_backward(*parts, 0.1, gated=True)
 
