@@ -1,4 +1,4 @@
-"""Pydantic models as JSON texts: written in one way, and read only where they would be written so again."""
+"""Write pydantic models as JSON in one way only, and read only texts that would be written the same way again."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ Schema = TypeVar("Schema", bound=BaseModel)
 
 
 def canonical_json(value: Any) -> str:
-    """Return the one JSON text of ``value``: sorted keys, no spaces, no NaN."""
+    """Return the canonical JSON of ``value``: sorted keys, no spaces, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
 
 
@@ -27,13 +27,13 @@ def digest(value: Any) -> str:
 
 
 def file_text(value: dict[str, Any], *, with_digest: bool) -> str:
-    """Return an object as it stands in a file, for people too: indented, keys sorted, its own digest among them."""
+    """Return the text of an object's file: indented JSON with sorted keys, and its own digest as one of them."""
     whole = {**value, "digest": digest(value)} if with_digest else value
     return indented(whole) + "\n"
 
 
 def indented(value: Any, margin: str = "\n") -> str:
-    """Return what ``json.dumps`` gives with an indent of one and sorted keys, in a quarter of its time.
+    """Return what ``json.dumps`` returns with ``indent=1, sort_keys=True``, in a quarter of the time.
 
     >>> print(indented({"b": [1, 0.5, {}], "a": {"c": None}}))
     {
@@ -59,10 +59,10 @@ def indented(value: Any, margin: str = "\n") -> str:
 
 
 def read_object(text: str | bytes) -> dict[str, Any]:
-    """Return the JSON object that is written as ``text``.
+    """Return the JSON object in a text.
 
     Raises:
-        UnreadableError: it is none.
+        UnreadableError: the text is not a JSON object.
     """
     try:
         value = parse_json(text)
@@ -74,15 +74,15 @@ def read_object(text: str | bytes) -> dict[str, Any]:
 
 
 def read_as(schema: type[Schema], value: dict[str, Any], *, with_digest: bool) -> Schema:
-    """Return what an object of a file stands for.
+    """Return the model that a JSON object was written from.
 
     Args:
-        schema: what it should be.
+        schema: the class of the model.
         value: the object.
-        with_digest: whether it must have one.
+        with_digest: whether the object must have a digest.
 
     Raises:
-        UnreadableError: it is something else, was altered, or is not what would be written of it again.
+        UnreadableError: the object does not fit the schema, was altered, or would not be written the same way again.
     """
     claimed = value.get("digest")
     if with_digest:
@@ -92,9 +92,9 @@ def read_as(schema: type[Schema], value: dict[str, Any], *, with_digest: bool) -
 
 
 def _as_written(schema: type[Schema], value: dict[str, Any], claimed: object) -> Schema | None:
-    """Return what an object stands for if it is what this version wrote; of thousands all but a few are.
+    """Return the model, or ``None`` where a closer look is needed. Nearly all objects are read by this fast way.
 
-    A whole number in a place for any number is the same as one with a point, as some programs write it without.
+    A whole number in a field for floats is accepted, as some programs write 2.0 as 2.
     """
     try:
         found = schema.model_validate(value, strict=True)
@@ -105,7 +105,7 @@ def _as_written(schema: type[Schema], value: dict[str, Any], claimed: object) ->
 
 
 def _read_with_care(schema: type[Schema], value: dict[str, Any], claimed: object, *, with_digest: bool) -> Schema:
-    """Return what an object stands for, or say what is wrong with it."""
+    """Return the model, or raise an error that says what is wrong with the object."""
     try:
         written = canonical_json(value)
     except RecursionError as error:  # Python 3.12 reads deeper than it writes

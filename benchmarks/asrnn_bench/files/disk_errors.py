@@ -1,7 +1,7 @@
-"""Tell the errors of a file system that pass by themselves from those that last.
+"""Tell the errors of a file system that pass by themselves from those that last, and wait until they have passed.
 
-A file server that restarts, a client that lost its connection and a busy machine answer with errors that say nothing
-about the file. Looking again later is the right answer to these, and only to these.
+A file server that restarts, a client that lost its connection and a busy machine cause errors that say nothing about
+the file. Trying again later helps against these errors, and against no others.
 """
 
 import errno
@@ -39,32 +39,32 @@ PASSING = frozenset(
         errno.EREMOTEIO,
     }
 )
-"""What a file server, its connection or a busy machine says of a file that may be all right."""
+"""The errors of a file server, its connection or a busy machine. The file itself may be all right."""
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-"""What a disk or a quota without room says: a person has to make room."""
+"""The errors of a disk or a quota without room. A person has to make room."""
 
 WAIT_SECONDS = 20.0
-"""How long a program that cannot go on without the file looks again before it gives up."""
+"""How long :func:`wait_out` tries again by default before it raises the error."""
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
 
 
 def is_passing(error: BaseException) -> bool:
-    """Return whether an error is one of a file system, and passes by itself."""
+    """Return whether an error is an error of a file system that passes by itself."""
     return isinstance(error, OSError) and error.errno in PASSING
 
 
 def wait_out(call: Callable[[], T], seconds: float | None = None, sleep: Callable[[float], None] = time.sleep) -> T:
-    """Return what a call returns, calling it again while it fails with an error that passes.
+    """Return what ``call`` returns, and call it again as long as it fails with an error that passes by itself.
 
     Args:
-        call: what to do; it may be done more than once.
-        seconds: how long to go on, as the sum of the pauses; ``WAIT_SECONDS`` by default.
-        sleep: how to pause; another function in tests.
+        call: a function that may be called more than once.
+        seconds: the sum of the pauses between calls, at most; ``WAIT_SECONDS`` by default.
+        sleep: pauses for some seconds; tests pass another function.
 
     Raises:
-        OSError: the error lasts longer, or is not one that passes.
+        OSError: the error lasts longer, or does not pass by itself.
     """
     pause, left = FIRST_PAUSE_SECONDS, WAIT_SECONDS if seconds is None else seconds
     while True:

@@ -1,4 +1,4 @@
-"""Make the folders that a run writes to, and keep other runners out of them."""
+"""Make the folders that a run writes to, and let one runner at a time use them."""
 
 import os
 import platform
@@ -18,7 +18,16 @@ from asrnn_bench.files.plain_text import plain
 
 @contextmanager
 def alone(output: Path, console: Console, *, join: bool) -> Iterator[None]:
-    """Keep a second runner out, unless it was told to join; no result depends on it."""
+    """Keep a second runner out of a folder. This saves double work only: no result depends on it.
+
+    Args:
+        output: the folder.
+        console: where to warn that the file system has no locks.
+        join: whether this runner may work beside another one; then it does not lock the folder.
+
+    Raises:
+        UsageError: another runner holds the folder.
+    """
     if join:
         yield
         return
@@ -56,10 +65,10 @@ def _forget(holder: Path) -> None:
 
 
 def make_writable(folder: Path, flag: str) -> None:
-    """Make a folder, and see that files can be made in it.
+    """Make a folder, and check that files can be made in it.
 
     Raises:
-        UsageError: they cannot; the message names the flag that chooses another one.
+        UsageError: they cannot; the message names ``flag``, which chooses another folder.
     """
     try:
         wait_out(partial(folder.mkdir, parents=True, exist_ok=True))
@@ -69,10 +78,10 @@ def make_writable(folder: Path, flag: str) -> None:
 
 
 def require_writable(folder: Path, flag: str) -> None:
-    """See that files can be made in a folder, or the folder itself, and leave nothing behind.
+    """Check that files can be made in a folder, or that the folder can be made, and leave nothing behind.
 
     Raises:
-        UsageError: they cannot; the message names the flag that chooses another one.
+        UsageError: they cannot; the message names ``flag``, which chooses another folder.
     """
     nearest = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), Path())
     probe = nearest / f".writable-{os.getpid()}"

@@ -1,8 +1,8 @@
-"""Keep a folder to one process at a time, on file systems with and without ``flock``.
+"""Lock a folder for one process at a time, on file systems with and without ``flock``.
 
-NFS without its lock service, Lustre mounted without ``flock``, Cray DVS and some FUSE file systems refuse ``flock``. A
-marker file takes its place there. Its holder touches it every few seconds, so that a marker whose holder was killed is
-known by standing still, whatever the clocks of the hosts say.
+NFS without its lock service, Lustre mounted without ``flock``, Cray DVS and some FUSE file systems refuse ``flock``.
+There a marker file is used instead. Its holder touches it every few seconds. A marker that is not touched any more
+belongs to a process that was killed, whatever the clocks of the hosts say.
 """
 
 import errno
@@ -19,15 +19,15 @@ from filelock import FileLock, Timeout
 
 TOUCH_SECONDS = 5.0
 STALE_SECONDS = 30.0
-"""How long a marker may stand still before its holder is taken for dead."""
+"""A marker that was not touched for so long belongs to a process that was killed."""
 
 POLL_SECONDS = 0.1
 
 WITHOUT_FLOCK = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
-"""What a file system says that has no ``flock``. Any other error says nothing of what other processes hold."""
+"""The errors of a file system without ``flock``. After any other error another process may hold the lock."""
 
 LOCK_MODE = 0o664
-"""Of a lock file: who shares a folder with a group shares its lock, which has to be opened for writing."""
+"""The mode of a lock file. A group that shares a folder shares its lock, which has to be opened for writing."""
 
 
 class CannotLockError(Exception):
@@ -39,7 +39,7 @@ def flock(path: Path, timeout: float) -> Iterator[None]:
     """Hold the lock file ``path`` with ``flock``.
 
     Args:
-        path: the file; it is made, and stays.
+        path: the file; it is made where it is missing, and is never removed.
         timeout: how many seconds to wait for another process.
 
     Raises:
@@ -66,7 +66,7 @@ def flock(path: Path, timeout: float) -> Iterator[None]:
 
 
 def _try_flock(path: Path) -> None:
-    """Lock the file once and let go, as some versions of filelock do something else where that fails.
+    """Lock and unlock the file once. This shows errors that some versions of filelock hide.
 
     Raises:
         OSError: the file system refuses to lock.
@@ -101,12 +101,12 @@ def hold(folder: Path, timeout: float) -> Iterator[None]:
 
 @contextmanager
 def hold_marker(path: Path, timeout: float, *, stale_seconds: float = STALE_SECONDS) -> Iterator[None]:
-    """Hold what a marker file stands for: only one process can make it.
+    """Hold a lock by a marker file, which only one process can make.
 
     Args:
         path: the marker.
         timeout: how many seconds to wait for another process.
-        stale_seconds: how long a marker may stand still before it is removed.
+        stale_seconds: a marker of another process that was not touched for so long is removed.
 
     Raises:
         OSError: the marker cannot be made.
@@ -137,7 +137,7 @@ def hold_marker(path: Path, timeout: float, *, stale_seconds: float = STALE_SECO
 
 
 def _make(path: Path) -> int | None:
-    """Make a marker and return its inode; ``None`` where there is one."""
+    """Make a marker and return its inode; ``None`` where another process has made it."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     except FileExistsError:

@@ -1,4 +1,4 @@
-"""Text that others wrote, made harmless to show: one line, in which every character can be seen."""
+"""Make text that others wrote safe to show: one line, in which every character can be seen."""
 
 import re
 
@@ -12,7 +12,7 @@ _INVISIBLE = re.compile(
 
 
 def plain(text: str) -> str:
-    r"""Return ``text`` as one line: white space as single spaces, and what cannot be seen by its Unicode escape.
+    r"""Return ``text`` as one line: runs of white space become one space, invisible characters become escapes.
 
     >>> print(plain("two\nlines, \x1b[31mred\x1b[0m and \u202eturned"))
     two lines, \x1b[31mred\x1b[0m and \u202eturned
@@ -21,7 +21,7 @@ def plain(text: str) -> str:
 
 
 def brief(value: object, longest: int = 80) -> str:
-    """Return what a value is written as in Python, as one line and cut where it is long."""
+    """Return the ``repr`` of a value as one line of at most ``longest`` characters."""
     try:
         text = plain(repr(value))
     except (ValueError, RecursionError):  # a number of more digits than Python writes; lists in lists in lists

@@ -1,4 +1,4 @@
-"""Files that somebody else may have written: read whole or refused in one line, and never taken in two ways."""
+"""Read files that somebody else may have written: whole and with one meaning, or refuse them in one line."""
 
 import errno
 import gc
@@ -15,18 +15,18 @@ from typing import Any
 from asrnn_bench.files.plain_text import brief
 
 LARGEST = 64 << 20
-"""Bytes; a hundred times the largest record, and little enough to be read into memory."""
+"""The most bytes that are read: a hundred times the largest record, and little enough for the memory."""
 
 _HALF_OF_A_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class UnreadableError(ValueError):
-    """A text is not what it should be; the message says in a few words what it is instead."""
+    """A text cannot be read; the message says in a few words why."""
 
 
 @contextmanager
 def many_objects() -> Iterator[None]:
-    """Make thousands of objects without Python's collector, which would look through all of them again and again."""
+    """Switch Python's garbage collector off, which would go through thousands of new objects again and again."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -37,10 +37,10 @@ def many_objects() -> Iterator[None]:
 
 
 def read_file(path: Path, largest: int = LARGEST) -> bytes:
-    """Return what a file holds.
+    """Return the bytes of a file.
 
     Raises:
-        OSError: it is not there, is a folder, a pipe or a device, is too large, or cannot be read.
+        OSError: the file is missing, is a folder, a pipe or a device, is larger than ``largest``, or cannot be read.
     """
     try:
         # Without waiting: a pipe of this name would keep its reader until somebody writes into it.
@@ -59,17 +59,17 @@ def read_file(path: Path, largest: int = LARGEST) -> bytes:
 
 
 def parse_json(text: str | bytes, *, halves: bool = False) -> Any:
-    """Return the value of a JSON text, which has one meaning only: no key twice, finite numbers, UTF-8.
+    """Return the value of a JSON text that has one meaning only: UTF-8, finite numbers, no key twice in an object.
 
     Args:
         text: the text.
-        halves: whether words may hold half of a surrogate pair, as what Python makes of the name of a file may.
+        halves: whether strings may hold half of a surrogate pair, as Python's names of files may.
 
     Raises:
-        UnreadableError: it is no such text.
+        UnreadableError: the text is not such JSON.
     """
     try:
-        # Some editors write a byte order mark before the text; it says nothing.
+        # Some editors write a byte order mark before the text; it has no meaning.
         decoded = text.removeprefix("\ufeff") if isinstance(text, str) else text.decode("utf-8-sig")
         value = json.loads(decoded, object_pairs_hook=_object, parse_float=_finite, parse_constant=_no_constant)
         if not halves and _HALF_OF_A_PAIR.search(decoded):

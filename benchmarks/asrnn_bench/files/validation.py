@@ -1,4 +1,4 @@
-"""What is wrong with what a file holds, in one line."""
+"""Say in one line why pydantic refused the content of a file."""
 
 from difflib import get_close_matches
 from typing import Any
@@ -9,11 +9,11 @@ from asrnn_bench.files.plain_text import LONGEST, brief, plain
 
 
 def first_fault(error: ValidationError, schema: type[BaseModel]) -> str:
-    """Say in one line what the first fault of a file is, where it stands, and how many more there are.
+    """Return one line with the first fault of a file, its place, and the number of further faults.
 
     Args:
-        error: what reading the file as ``schema`` said.
-        schema: what the file should be, for the near match of an unknown key.
+        error: the error of reading the file as ``schema``.
+        schema: the model of the file, for the near match of an unknown key.
     """
     faults = error.errors(include_url=False)
     # A mistyped key is at once unknown and missing; that it is unknown says more.
@@ -38,7 +38,7 @@ def first_fault(error: ValidationError, schema: type[BaseModel]) -> str:
 
 
 def _near_key(location: tuple[int | str, ...], schema: type[BaseModel]) -> str:
-    """Find the key that was probably meant, by walking the models along the location of the fault."""
+    """Return a hint at the key that was probably meant; it is sought in the model at the location of the fault."""
     fields: dict[str, Any] = dict(schema.model_fields)
     for part in location[:-1]:
         model = next((m for m in _models_in(fields[part].annotation)), None) if part in fields else None
@@ -48,7 +48,7 @@ def _near_key(location: tuple[int | str, ...], schema: type[BaseModel]) -> str:
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    """Return the models that a field's annotation holds, however deep."""
+    """Return the models in a field's annotation, at any depth."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]

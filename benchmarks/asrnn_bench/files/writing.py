@@ -1,4 +1,4 @@
-"""Files that a reader finds whole or not at all."""
+"""Write files so that a reader finds them whole or not at all, and read them back."""
 
 import ctypes
 import errno
@@ -12,13 +12,19 @@ from asrnn_bench.files.reading import parse_json, read_file
 
 
 def replace(path: Path, content: str | bytes, *, durable: bool = True) -> None:
-    """Write a file so that a reader sees the old one or the new one, never a part, and a power cut the same."""
-    # Not mkstemp, which takes as long as all the rest, and a run may write ten thousands of files before it starts.
+    """Replace a file at once: a reader sees the old content or the new one, never a part.
+
+    Args:
+        path: the file.
+        content: its new content.
+        durable: whether to wait until the new content would survive a power cut.
+    """
+    # Not mkstemp, which takes as long as all the rest: a run may write tens of thousands of files before it starts.
     new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, 0o644)  # whatever the umask is: others read it, too
+            os.fchmod(descriptor, 0o644)  # whatever the umask is, as others read it too
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             if durable:
@@ -32,10 +38,10 @@ def replace(path: Path, content: str | bytes, *, durable: bool = True) -> None:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file; empty where there is none.
+    """Return the JSON object in a file; an empty one where the file is missing or is not a JSON object.
 
     Raises:
-        OSError: the file system fails in a way that passes, so that the file may be there.
+        OSError: the file system fails with an error that passes by itself, so the file may be there.
     """
     try:
         value = parse_json(read_file(path), halves=True)
@@ -52,20 +58,20 @@ def is_there(path: Path) -> bool:
     """Return whether a file or folder exists.
 
     Raises:
-        OSError: that cannot be known; ``Path.exists`` of some versions of Python takes this for no.
+        OSError: the file system does not say; ``Path.exists`` of some versions of Python returns ``False`` then.
     """
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        if error.errno != errno.ELOOP:  # a link to itself is there, though nobody can follow it
+        if error.errno != errno.ELOOP:  # a link to itself exists, though it cannot be followed
             raise
     return True
 
 
 def holds(path: Path, text: str) -> bool:
-    """Return whether a file is there and holds exactly this text."""
+    """Return whether a file exists and holds exactly ``text``."""
     try:
         return read_file(path) == text.encode()
     except OSError:
@@ -73,7 +79,7 @@ def holds(path: Path, text: str) -> bool:
 
 
 def sync_folder(path: Path) -> None:
-    """Make the names in a folder survive a power cut."""
+    """Wait until the names in a folder would survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -82,7 +88,7 @@ def sync_folder(path: Path) -> None:
 
 
 def sync_file_system(folder: Path) -> None:
-    """Make all that was written to a folder's file system survive a power cut: one wait for many files.
+    """Wait until everything written to a folder's file system would survive a power cut: one wait for many files.
 
     Raises:
         OSError: something could not be written.

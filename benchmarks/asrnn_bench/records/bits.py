@@ -1,11 +1,11 @@
-"""Yes or no for each of many samples, as a short text: eight to a byte, bytes in base64."""
+"""Pack one bit for each sample into a short text: eight bits to a byte, the bytes in base64."""
 
 import base64
 from collections.abc import Iterable
 
 
 def pack(answers: Iterable[bool]) -> str:
-    """Return answers as text; the first one is the highest bit of the first byte, as in ``numpy.packbits``.
+    """Return one bit for each answer, as text; the first is the highest bit of the first byte (``numpy.packbits``).
 
     >>> pack([True, False, False, True])
     'kA=='
@@ -17,32 +17,32 @@ def pack(answers: Iterable[bool]) -> str:
 
 
 def unpack(text: str, count: int) -> list[bool]:
-    """Return the answers that :func:`pack` wrote.
+    """Return the answers that :func:`pack` packed into ``text``.
 
     >>> unpack("kA==", 4)
     [True, False, False, True]
 
     Raises:
-        ValueError: the text is not that of ``count`` answers.
+        ValueError: ``text`` does not hold ``count`` answers.
     """
     content = _content(text, count)
     return [digit == "1" for digit in "".join(f"{byte:08b}" for byte in content)[:count]]
 
 
 def count_true(text: str, count: int) -> int:
-    """Return how many of ``count`` answers are yes.
+    """Return how many of the ``count`` answers in ``text`` are true.
 
     >>> count_true("kA==", 4)
     2
 
     Raises:
-        ValueError: the text is not that of ``count`` answers.
+        ValueError: ``text`` does not hold ``count`` answers.
     """
     return int.from_bytes(_content(text, count), "big").bit_count()
 
 
 def _content(text: str, count: int) -> bytes:
-    """Return the bytes of answers, which are written in one way only."""
+    """Return the bytes of ``text``; refuse any other text than the one that :func:`pack` writes."""
     try:
         content = base64.b64decode(text, validate=True)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Define the kinds of values that jobs and records consist of."""
+"""Define the types of the fields of jobs and records."""
 
 from typing import Annotated
 
@@ -10,8 +10,7 @@ from pydantic import (
 )
 
 LARGEST_NUMBER = 2**63 - 1
-"""Of whole numbers: what tables can hold."""
-
+"""The largest whole number that tables can hold."""
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 """A name that is safe as a part of a path, in TOML, in CSV and on the command line."""
@@ -24,6 +23,6 @@ Amount = Annotated[float, Field(ge=0, le=1e15)]
 
 
 class Frozen(BaseModel):
-    """Immutable, and strict about its keys: an unknown one is an error."""
+    """A pydantic model that cannot be changed and refuses unknown keys and numbers that are not finite."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

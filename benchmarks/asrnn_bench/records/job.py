@@ -18,7 +18,7 @@ from asrnn_bench.files.canonical import digest
 from asrnn_bench.records.fields import Count, Frozen, Size, Slug
 
 JOB_SCHEMA: Final = 3
-"""Of jobs, in whose keys it is: a new one would make every result that there is one of another job."""
+"""The schema of new jobs. It is part of a job's key, so a new schema gives every job a new key and no result."""
 
 NEW_IN_JOB_SCHEMA: Final = {
     2: (("model", "assembly"), ("training", "structured_learning_rate")),
@@ -30,15 +30,15 @@ NEW_IN_JOB_SCHEMA: Final = {
         ("training", "rung"),
     ),
 }
-"""What a job of an older schema has not, and must not have when it is written again: its key is the digest of what it
-has."""
+"""The fields that each schema added. A job of an older schema is written without them, as its key is the digest of what
+is written."""
 
 
 class TaskConfig(Frozen):
-    """A task as a job sees it: which images, which variants, and the digest of every protocol asset in use.
+    """The task of a job: its images, its variants, and the digest of every protocol asset that it uses.
 
-    ``sequence_length`` is T, and ``scaling`` names the asset that turns bytes into numbers; jobs of schemas 1 and 2 say
-    neither.
+    ``sequence_length`` is T, and ``scaling`` names the asset that turns bytes into numbers; jobs of schemas 1 and 2
+    have neither.
     """
 
     name: Slug
@@ -51,10 +51,10 @@ class TaskConfig(Frozen):
 
 
 class ModelConfig(Frozen):
-    """A model as a job sees it: where its code is, what identifies that code, and its hyper-parameters.
+    """The model of a job: where its code is, what identifies that code, and its hyper-parameters.
 
-    ``target`` is ``module:Class``, or ``file.py:Class`` for a file that travels in the job directory. ``assembly``
-    is the version of how a model is put together from its cell, in stacks and with a readout.
+    ``target`` is ``module:Class``, or ``file.py:Class`` for a file that is copied into the job directory. ``assembly``
+    is the version of the code that builds a model from its cell: the stack and the readout.
     """
 
     name: Slug
@@ -67,11 +67,11 @@ class ModelConfig(Frozen):
 
 
 class TrainingConfig(Frozen):
-    """How a job trains: optimiser, budget in optimiser steps, and the interval of its validations in steps.
+    """The training of a job: the optimiser, the number of optimiser steps, and the steps between two validations.
 
-    ``schedule`` is that of the learning rate over ``max_steps``: ``steps`` multiplies it by ``schedule_factor`` after
-    each of ``schedule_steps``. A job with a ``rung`` is a trial that pauses there: it trains as the whole job does, and
-    ends after ``rung`` steps with a validation.
+    ``schedule`` changes the learning rate over ``max_steps``; ``steps`` multiplies it by ``schedule_factor`` after each
+    of ``schedule_steps``. A job with a ``rung`` is a trial that pauses: it trains exactly as the job without a rung,
+    but ends after ``rung`` steps with a validation.
     """
 
     optimizer: OptimizerName = "adam"
@@ -97,15 +97,16 @@ class TrainingConfig(Frozen):
 
     @property
     def steps(self) -> int:
-        """After how many optimiser steps the job ends."""
+        """The number of optimiser steps after which the job ends."""
         return self.max_steps if self.rung is None else self.rung
 
 
 def check_schedule(schedule: str | None, steps: list[int], factor: float | None) -> None:
-    """Refuse a schedule whose parts do not belong together.
+    """Refuse a schedule whose parts contradict each other.
 
     Raises:
-        ValueError: ``steps`` lacks its steps or factor, another schedule has one, or the steps do not grow.
+        ValueError: the schedule ``steps`` lacks its steps or its factor, another schedule has them, or the steps do not
+            grow.
     """
     if schedule == "steps" and (not steps or factor is None):
         raise ValueError("schedule 'steps' needs schedule_steps and schedule_factor")
@@ -116,10 +117,10 @@ def check_schedule(schedule: str | None, steps: list[int], factor: float | None)
 
 
 class Job(Frozen):
-    """One training, as pure data; its digest is its identity, so it holds no path, device or launcher.
+    """One training, as pure data. Its digest is its identity, so it holds no path, device or launcher.
 
-    ``settings`` says where the hyper-parameters came from; it is for people and not part of the identity. ``tested``
-    is false for the trials of a search, which see the validation set alone.
+    ``settings`` says where the hyper-parameters come from; it is for people and not part of the identity. ``tested``
+    is false for the trials of a search, which use the validation set only.
     """
 
     schema_version: Literal[1, 2, 3] = JOB_SCHEMA
@@ -149,7 +150,7 @@ class Job(Frozen):
         return self
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy, with other values for some fields; its digests are computed anew."""
+        """Return a copy with other values for some fields. Its digests are computed again."""
         copy = super().model_copy(update=update, deep=deep)
         for name in ("key", "config", "whole_key"):
             copy.__dict__.pop(name, None)
@@ -162,9 +163,9 @@ class Job(Frozen):
 
     @cached_property
     def whole_key(self) -> str:
-        """The key of the job without its rung, to which checkpoints belong: the job of the next rung goes on from them.
+        """The key of the same job without a rung; the job's own key where it has none.
 
-        It is the job's own where it has no rung.
+        Checkpoints carry this key, so that the job of the next rung can continue from them.
         """
         if self.training.rung is None:
             return self.key
@@ -173,11 +174,11 @@ class Job(Frozen):
 
     @cached_property
     def config(self) -> str:
-        """The identity of all that seeds of one leaderboard row share, as 12 hexadecimal digits."""
+        """The digest of everything but the seed, as 12 hexadecimal digits; seeds of one leaderboard row share it."""
         return digest(self.model_dump(mode="json", exclude={"seed", "settings"}))[:12]
 
     @property
     def label(self) -> str:
-        """The job in words, for people."""
+        """The name of the job for people."""
         last = f"seed {self.seed}" if self.tested else self.settings
         return f"{self.task.name} / {self.model.name} / {last}"

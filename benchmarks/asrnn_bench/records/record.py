@@ -16,8 +16,8 @@ from asrnn_bench.records.fields import Amount, Count, Frozen, Sha256, Share, Siz
 from asrnn_bench.records.job import Job
 
 SCHEMA_VERSION = 5
-"""Of records. From schema 3 on one holds the digest of all that it says, from schema 4 on the CPU time of a step, from
-schema 5 on which test samples were classified rightly and where the selected weights are."""
+"""The schema of new records. Schema 3 added the digest of the record, schema 4 the CPU time of a step, schema 5 the
+correctness of each test sample and the file of the selected weights."""
 
 READABLE_SCHEMAS = (1, 2, 3, 4, 5)
 
@@ -25,17 +25,17 @@ NEW_IN_SCHEMA: Final = {
     4: (("cost", "step_cpu_seconds"),),
     5: (("scores", "test_bits"), ("scores", "test_order"), (None, "weights")),
 }
-"""What a record of an older schema has not, and must not have when it is written again."""
+"""The fields that each schema added. A record of an older schema is written without them."""
 
 
 Status = Literal["done", "diverged", "failed", "no-data"]
 
 Loss = Literal["failed", "no-data"]
-"""The statuses of a job that came to no result."""
+"""The statuses of a job that has no result."""
 
 
 class CurvePoint(Frozen):
-    """One validation on the way: after how many optimiser steps, and what it said."""
+    """One validation during the training: the optimiser step, and the losses and the accuracy there."""
 
     step: Count
     train_loss: float | None
@@ -44,11 +44,11 @@ class CurvePoint(Frozen):
 
 
 class Scores(Frozen):
-    """Accuracies in [0, 1]; the test ones belong to the weights that validation selected, and were taken once.
+    """The accuracies of a job, in [0, 1]. The weights with the best validation were tested, once.
 
-    ``test_bits`` has a bit for each test sample, whether it was classified rightly, as
-    :func:`asrnn_bench.records.bits.pack` packs them. ``test_order`` is the digest of which samples these are, in which
-    order: two records with the same one can be compared sample by sample.
+    ``test_bits`` has a bit for each test sample, which is 1 where it was classified correctly, packed by
+    :func:`asrnn_bench.records.bits.pack`. ``test_order`` is a digest of the samples and their order: two records with
+    the same ``test_order`` can be compared sample by sample.
     """
 
     best_step: Count
@@ -72,14 +72,15 @@ class Scores(Frozen):
 
     @property
     def correct(self) -> list[bool] | None:
-        """Whether each test sample was classified rightly, in the order of ``test_order``, where the record says it."""
+        """Whether each test sample was classified correctly; ``None`` where the record does not say it."""
         return None if self.test_bits is None else unpack(self.test_bits, self.test_samples)
 
 
 class Cost(Frozen):
-    """What the training took: seconds, MiB, parameters (degrees of freedom).
+    """The cost of the training in seconds and MiB, and the parameters of the model (degrees of freedom).
 
-    A step takes ``step_seconds`` on the clock; ``step_cpu_seconds`` is the processor time of its process, all threads.
+    ``step_seconds`` is the time of a step on the clock, ``step_cpu_seconds`` its processor time over all threads of the
+    process.
     """
 
     step_seconds: Amount | None
@@ -91,7 +92,7 @@ class Cost(Frozen):
 
 
 class Weights(Frozen):
-    """The selected weights: a file of the job directory (safetensors), and its sha256."""
+    """The file of the selected weights in the job directory (safetensors), and its sha256."""
 
     file: Annotated[str, StringConstraints(pattern=r"^attempts/\d{3,9}/weights\.safetensors$")]
     sha256: Sha256
@@ -100,7 +101,7 @@ class Weights(Frozen):
 class Record(Frozen):
     """The immutable result of a job.
 
-    A job that did not come to a result has one too, made by the runner: ``failed`` or ``no-data``, with the reason.
+    For a job without a result the runner makes a record of status ``failed`` or ``no-data``, with the reason.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -141,22 +142,22 @@ class Record(Frozen):
 
     @property
     def is_result(self) -> bool:
-        """Whether the job came to a result; that it diverged is one."""
+        """Whether the job has a result. A divergence is a result."""
         return self.status in ("done", "diverged")
 
     @property
     def is_whole(self) -> bool:
-        """Whether it holds all that this version knows of a result."""
+        """Whether the record has every field that this version writes for a result."""
         if self.schema_version < SCHEMA_VERSION or self.scores is None:
             return self.schema_version == SCHEMA_VERSION and self.status == "diverged"
         return self.weights is not None and (self.scores.test_bits is not None) == self.job.tested
 
     def holds_more(self, other: Self) -> bool:
-        """Return whether this result of the same job says all that the other one says, and more.
+        """Return whether this result has everything that another result of the same job has, and more.
 
-        It must be of the same status, of no older schema, and have every number, bit and file that the other one has;
-        and be of a later schema, or have one that the other one lacks. Environments do not count: where a job ran is
-        no part of its result. Neither do curves, which every result has.
+        It must have the same status, no older schema, and every field of the scores, the cost and the weights that the
+        other has. It must also have a later schema, or a field that the other lacks. Environments do not count, as a
+        result does not depend on where the job ran. Curves do not count either, as every result has one.
         """
         if not (self.is_result and self.status == other.status and self.schema_version >= other.schema_version):
             return False
@@ -164,7 +165,7 @@ class Record(Frozen):
         return own >= others and (self.schema_version > other.schema_version or own > others)
 
     def _parts(self) -> set[str]:
-        """Return the names of all that it holds."""
+        """Return the names of the fields that have a value."""
         whole = self.model_dump(include={"scores", "cost", "weights", "scan_backend"})
         found = {name for name, value in whole.items() if value is not None}
         for name in ("scores", "cost"):
@@ -172,10 +173,10 @@ class Record(Frozen):
         return found
 
     def text(self) -> str:
-        """Return the record as it is written to disk: indented JSON with sorted keys and a last line break."""
+        """Return the text of the record's file: indented JSON with sorted keys and a final line break."""
         return file_text(self.model_dump(mode="json"), with_digest=self.schema_version >= 3)
 
 
 def without_result(job: Job, status: Loss, reason: str) -> Record:
-    """Return the record of a job that came to no result, with the reason."""
+    """Return the record of a job that has no result, with the reason."""
     return Record(key=job.key, job=job, status=status, reason=plain(reason))

@@ -1,4 +1,4 @@
-"""Jobs and records as texts: what is read is what was written, whoever wrote or copied it since."""
+"""Write jobs and records as JSON texts, and refuse a text that was damaged or altered since it was written."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,22 +13,22 @@ from asrnn_bench.records.job import Job
 from asrnn_bench.records.record import READABLE_SCHEMAS, Record
 
 MOST_WHOLE_NUMBERS = 6
-"""Of a model's hyper-parameters that may have been written with a point: each doubles what is tried."""
+"""The most whole numbers among the hyper-parameters for which floats are tried: each doubles the number of tries."""
 
 
 class LaterVersionError(UnreadableError):
-    """What is written is of a schema that this version does not know; a later one wrote it."""
+    """A record has a schema that this version does not know; a later version wrote it."""
 
 
 def read_record(text: str | bytes) -> Record:
-    """Return the record that is written as ``text``.
+    """Return the record in a text.
 
-    Its key must be that of its job, which has the fields of its own schema, and its digest that of what is written, so
-    that no change goes unnoticed.
+    The record's key must be the key of its job, and its digest the digest of what is written, so that every change is
+    noticed.
 
     Raises:
-        UnreadableError: it is damaged or altered; the message says which.
-        LaterVersionError: it is of a schema that this version does not read.
+        UnreadableError: the text is damaged or altered; the message says which.
+        LaterVersionError: the record has a schema that this version does not read.
     """
     value = read_object(text)
     if "schema_version" not in value or not isinstance(value.get("job"), dict):
@@ -47,10 +47,18 @@ def _read_record(value: dict[str, Any]) -> Record:
 
 
 def _in_either_notation(read: Callable[[dict[str, Any]], Schema], value: dict[str, Any], job: object) -> Schema:
-    """Return what is read of an object, whichever of a model's numbers lost their ``.0`` to a program that rewrote it.
+    """Read an object in which a program may have written hyper-parameters such as 2.0 as 2.
 
-    A hyper-parameter may be a whole number or any number, and jq or JavaScript write 2.0 as 2. The digests say which
-    it was.
+    A hyper-parameter can be an int or a float, and jq and JavaScript write both as 2. Both are tried for each whole
+    number, until the digests are right.
+
+    Args:
+        read: reads the object, or raises UnreadableError.
+        value: the object.
+        job: the job in it, whose hyper-parameters are changed.
+
+    Raises:
+        UnreadableError: no choice of ints and floats can be read.
     """
     try:
         return read(value)
@@ -75,15 +83,15 @@ def _choices(names: list[str]) -> Iterator[tuple[str, ...]]:
 
 
 def job_text(job: Job) -> str:
-    """Return a job as it is written to its directory, with the digest of all of it, its ``settings`` too."""
+    """Return the text of a job's file. Its digest covers every field, ``settings`` too."""
     return file_text(job.model_dump(mode="json"), with_digest=True)
 
 
 def read_job(text: str | bytes) -> Job:
-    """Return the job that is written as ``text``; one that was written before there were digests has none.
+    """Return the job in a text. A job of an early version has no digest, so its text is not checked against one.
 
     Raises:
-        UnreadableError: it is damaged or altered.
+        UnreadableError: the text is damaged or altered.
     """
     value = read_object(text)
     return _in_either_notation(lambda job: read_as(Job, job, with_digest="digest" in job), value, value)
