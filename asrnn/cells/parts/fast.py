@@ -1,21 +1,15 @@
 """Scan a cell by something faster than the loop over ``step``, as long as it gives the numbers of ``step``."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache, cached_property, partial
-from types import CodeType, FunctionType
 from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from asrnn.cells.parts.once_a_scan import once_a_scan
 from asrnn.cells.parts.recurrent_cell import RecurrentCell, State, out_of_graphs
+from asrnn.cells.parts.replaced import attributes_of, replaced_attribute
 from asrnn.ops import require_loop
 from asrnn.shapes import precision_named
-
-_ROOTS = ("step", "project", "output")
-_ABSENT = object()
 
 
 class FastCell(RecurrentCell):
@@ -36,12 +30,12 @@ class FastCell(RecurrentCell):
     usual_backend: ClassVar[str] = "auto"
     """The value of ``scan_backend`` before the first scan."""
 
-    _written: ClassVar[dict[str, object]]
+    _defined: ClassVar[dict[str, object]]  # all that the class and its bases defined when it was written
     _ran = ""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        cls._written = _attributes(cls.__mro__)
+        cls._defined = attributes_of(cls.__mro__)
 
     @property
     def scan_backend(self) -> str:
@@ -108,83 +102,4 @@ class FastCell(RecurrentCell):
             attribute: the attribute that holds the fast scan, as :attr:`fast_attribute` names it.
             reads: the attributes that this scan reads, as :attr:`fast_reads` lists them.
         """
-        mro = type(self).__mro__
-        if not any(attribute in vars(base) for base in mro):
-            return "step"
-        own = vars(self)
-        for name, meant in _promise(type(self), attribute, reads).items():
-            if _lookup(mro, name) is not meant or (meant is not _ABSENT and name in own):
-                return name
-        return ""
-
-
-@cache
-def _promise(cls: type[FastCell], attribute: str, reads: tuple[str, ...]) -> dict[str, object]:
-    """Return the attributes that ``step``, ``project`` and ``output`` used when the fast scan was written, by name.
-
-    Those that the fast scan reads itself are left out: a change of them changes both scans alike.
-    """
-    index, author = next((i, base) for i, base in enumerate(cls.__mro__) if attribute in vars(base))
-    mro = cls.__mro__[index:]
-    # Names are resolved only now: a module may define after its class what it calls. A plain mixin has no record.
-    names = _reachable(mro, _ROOTS) - (_reachable(mro, reads) - {*_ROOTS})
-    written: dict[str, object] = vars(author).get("_written") or _attributes(mro)
-    return {name: written.get(name, _ABSENT) for name in sorted(names) if not hasattr(nn.Module, name)}
-
-
-def _attributes(mro: Sequence[type]) -> dict[str, object]:
-    """Return all attributes that the classes of a cell define, by name."""
-    return {name: value for base in reversed(mro) for name, value in vars(base).items()}
-
-
-def _reachable(mro: Sequence[type], roots: Iterable[str]) -> set[str]:
-    """Return the names that the code of some attributes uses, directly or through other attributes."""
-    found: set[str] = set()
-    todo = list(roots)
-    while todo:
-        name = todo.pop()
-        if name in found:
-            continue
-        found.add(name)
-        for base in mro:  # all of them, because the first one may call super()
-            for function in _functions(vars(base).get(name)):
-                todo += _mentioned(function)
-    return found
-
-
-def _mentioned(function: FunctionType) -> Iterator[str]:
-    """Yield the names in a function's code, in what it defines, and in the functions of its module that it calls."""
-    functions, seen = [function], {function}
-    while functions:
-        called = functions.pop()
-        codes = [called.__code__]
-        while codes:
-            code = codes.pop()
-            codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
-            yield from code.co_names
-            for name in code.co_names:
-                other = called.__globals__.get(name)
-                if isinstance(other, FunctionType) and other.__module__ == called.__module__ and other not in seen:
-                    seen.add(other)
-                    functions.append(other)
-
-
-def _functions(value: object) -> list[FunctionType]:
-    """Return the functions behind an attribute of a class, without their decorators."""
-    match value:
-        case FunctionType():
-            wrapped = getattr(value, "__wrapped__", None)
-            return [value, *_functions(wrapped)]
-        case property():
-            return _functions(value.fget)
-        case once_a_scan():
-            return _functions(value.build)
-        case cached_property() | partial():
-            return _functions(value.func)
-        case staticmethod() | classmethod():
-            return _functions(value.__func__)
-    return []
-
-
-def _lookup(mro: Sequence[type], name: str) -> object:
-    return next((vars(base)[name] for base in mro if name in vars(base)), _ABSENT)
+        return replaced_attribute(self, attribute, reads)
