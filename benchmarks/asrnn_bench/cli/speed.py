@@ -13,12 +13,10 @@ from asrnn_bench.cli.console import open_console
 from asrnn_bench.cli.quantities import names, numbers
 from asrnn_bench.files.folders import make_writable
 from asrnn_bench.files.paths import expanded
-from asrnn_bench.speed.column_page import write_column_page
 from asrnn_bench.speed.contenders import missing_peers
-from asrnn_bench.speed.floor_page import write_floor_page
 from asrnn_bench.speed.plan import ROUNDS, SpeedPlan, make_plan
 from asrnn_bench.speed.session import Say, Session
-from asrnn_bench.speed.tables import growth_table, remarks, size_table
+from asrnn_bench.speed.tables import growth_table, remarks, size_table, write_column_page, write_floor_page
 
 
 @app.command()

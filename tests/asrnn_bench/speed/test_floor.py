@@ -9,10 +9,10 @@ import asrnn
 from asrnn.cells.parts.fused import FusedCell
 from asrnn_bench.speed.contenders import ALL, choose_contenders
 from asrnn_bench.speed.floor import WORK, copied_bytes, floor_seconds
-from asrnn_bench.speed.floor_page import write_floor_page
 from asrnn_bench.speed.plan import make_plan
 from asrnn_bench.speed.rows import failed_rows, make_rows
 from asrnn_bench.speed.sizes import Size
+from asrnn_bench.speed.tables import write_floor_page
 
 SIZE = Size(2, 3, 5, 7)
 OWN_WORK = {"kru", "lmu", "s4d"}  # whose scans do more than their equations ask for, or are no recurrence

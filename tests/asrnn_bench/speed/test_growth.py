@@ -4,7 +4,7 @@ import pytest
 from speed_support import MACHINE, contender, timed
 
 from asrnn_bench.speed.growth import GROWTH_COLUMNS, along, growth_rows, slope
-from asrnn_bench.speed.growth_plot import spread
+from asrnn_bench.speed.plot import spread
 from asrnn_bench.speed.rows import Row, make_rows
 from asrnn_bench.speed.sizes import GROWTH, Size
 from asrnn_bench.speed.tables import growth_table

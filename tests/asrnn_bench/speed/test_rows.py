@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from speed_support import MACHINE, contender, timed
 
-from asrnn_bench.speed.column_page import write_column_page
 from asrnn_bench.speed.growth import GROWTH_COLUMNS
 from asrnn_bench.speed.rows import (
     COLUMNS,
@@ -21,7 +20,7 @@ from asrnn_bench.speed.rows import (
     with_memory,
 )
 from asrnn_bench.speed.sizes import Size
-from asrnn_bench.speed.tables import remarks
+from asrnn_bench.speed.tables import remarks, write_column_page
 
 SIZE = Size(2, 3, 5, 7)
 CONTENDERS = [contender("antisymmetric"), contender("nn.LSTM"), contender("broken")]

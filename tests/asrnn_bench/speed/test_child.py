@@ -1,8 +1,8 @@
-"""Round-robin timing under a clock that a test moves."""
+"""Timing in turns, with a clock that the test controls."""
 
 from collections.abc import Callable
 
-from asrnn_bench.speed.rounds import failure, time_rounds
+from asrnn_bench.speed.child import failure, time_rounds
 
 
 class Clock:
