@@ -1,1 +1,1 @@
-"""From a suite to jobs; nothing here imports torch."""
+"""Read suites and turn them into jobs, without importing torch."""

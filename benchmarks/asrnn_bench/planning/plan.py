@@ -1,4 +1,4 @@
-"""From a suite to its jobs: a pure function of the suite, of what was asked for, and of the code of the models."""
+"""Turn a suite into jobs: a pure function of the suite, the request and the code of the models."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,14 +19,21 @@ from asrnn_bench.records.job import Job, ModelConfig, TaskConfig, TrainingConfig
 from asrnn_data.tasks import Task, find_task
 
 UNTUNED = Settings(origin="default")
-"""What a model trains with on a task for which the suite has no settings of it."""
+"""The settings of a model for which the suite has none on a task."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a run was asked for; an empty choice means all that the suite names.
+    """The part of a suite that a run asks for.
 
-    ``of_search`` says that the jobs are the trials of the suite's search, which alone have its seed.
+    Args:
+        budget: the name of a budget; by default the suite's default one.
+        models: the models; empty means all of the suite's.
+        tasks: the tasks; empty means all of the suite's.
+        seeds: the seeds; empty means all of the budget's.
+        max_steps: the number of optimiser steps of every job, in place of the budget's.
+        threads: the threads of each job.
+        of_search: whether the jobs are trials of the suite's search. Only trials may have the seed of the search.
     """
 
     budget: str | None = None
@@ -47,10 +54,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Plan:
-    """The jobs of a run, in the order in which they start, and the files that travel with some of them.
+    """The jobs of a run.
 
-    ``files`` maps the name of a model to the file that defines it. ``import_roots`` are the folders from which the
-    models' modules, and the local modules that they import, are imported.
+    Args:
+        suite: the suite that they are of.
+        budget: the name of their budget.
+        jobs: the jobs, in the order in which they start.
+        files: the file that defines a model, by the model's name; it is copied into the directories of its jobs.
+        import_roots: the folders from which the models' modules and the local modules that they use are imported.
     """
 
     suite: SuiteSpec
@@ -61,10 +72,10 @@ class Plan:
 
 
 def make_plan(suite: SuiteSpec, request: Request) -> Plan:
-    """Return the jobs of ``suite`` that ``request`` asks for: task by task, the user's own models first.
+    """Return the jobs of ``suite`` that ``request`` asks for: seed by seed, task by task, the user's own models first.
 
     Raises:
-        UsageError: a name that nothing carries, with the nearest one; a name or a number that no job can have.
+        UsageError: a name is unknown (the message has the nearest one), or no job can have a name or a number.
     """
     try:
         return _plan(suite, request)
@@ -83,10 +94,10 @@ def _plan(suite: SuiteSpec, request: Request) -> Plan:
     tasks = [_task(suite, name) for name in dict.fromkeys(request.tasks or suite.tasks)]
     names = [name for name in request.models or budget.models or suite.models if name not in NOT_RECURRENT]
     sources = list(dict.fromkeys(_find(suite, name) for name in names))
-    _names_differ(sources)
-    _settings_are_meant(suite, [source.name for source in sources])
+    _check_names_differ(sources)
+    _check_names_of_settings(suite, [source.name for source in sources])
     sources.sort(key=lambda source: source.origin == "built-in" or source.name in suite.names)
-    rows = [  # what all seeds of a task and a model share is made once
+    rows = [  # the arguments that all seeds of a task and a model share
         {
             "suite": suite.name,
             "suite_version": suite.version,
@@ -108,7 +119,7 @@ def _plan(suite: SuiteSpec, request: Request) -> Plan:
 
 
 def _find(suite: SuiteSpec, name: str) -> ModelSource:
-    """Find a row of the suite, under its own name, or any other model."""
+    """Return a model by the name of a row of the suite, or by any name under which models are found."""
     if name in suite.rows:
         return replace(find_model(suite.rows[name].model), name=name)
     try:
@@ -156,7 +167,7 @@ def _training(budget: Budget, task: str, settings: Settings, max_steps: int | No
 
 
 def training_settings(budget: Budget, settings: Settings) -> dict[str, Any]:
-    """Return what settings say of a training, as fields of its configuration, with the schedule that holds for them."""
+    """Return the fields of a training that settings give; the budget's schedule holds where they name none."""
     chosen = settings if settings.schedule is not None else budget
     schedule = {name: getattr(chosen, name) for name in Scheduled.model_fields}
     return {
@@ -178,7 +189,7 @@ def _model(suite: SuiteSpec, budget: Budget, task: str, source: ModelSource) -> 
         target = f"{Path(path).name}:{name}"
     hyper = _settings(suite, task, source.name).hyper
     if source.origin == "built-in" and hyper:
-        _hyper_is_known(suite, source, hyper)
+        _check_hyper(suite, source, hyper)
     return ModelConfig(
         name=source.name,
         origin=source.origin,
@@ -190,8 +201,8 @@ def _model(suite: SuiteSpec, budget: Budget, task: str, source: ModelSource) -> 
     )
 
 
-def _hyper_is_known(suite: SuiteSpec, source: ModelSource, hyper: Iterable[str]) -> None:
-    """Refuse a hyper-parameter that a built-in cell does not have; models from outside are asked before they start."""
+def _check_hyper(suite: SuiteSpec, source: ModelSource, hyper: Iterable[str]) -> None:
+    """Refuse a hyper-parameter that a built-in cell does not have; other models are checked before their jobs start."""
     known = {*cell_arguments(source.target), *AROUND}
     for name in hyper:
         if name not in known:
@@ -205,8 +216,8 @@ def _not_recurrent(name: str) -> ModelConfig:
     )
 
 
-def _settings_are_meant(suite: SuiteSpec, models: list[str]) -> None:
-    """Refuse settings of a model that is all but called as one of the plan: they would be left out in silence."""
+def _check_names_of_settings(suite: SuiteSpec, models: list[str]) -> None:
+    """Refuse settings for a misspelt name of one of the models, which nothing would use."""
     named = {name for settings in suite.settings.values() for name in settings}
     known = {*suite.names, *NOT_RECURRENT, *list_models(), *filter(may_be_a_layer, named)}
     for model in models:
@@ -215,8 +226,8 @@ def _settings_are_meant(suite: SuiteSpec, models: list[str]) -> None:
             raise UsageError(f"suite {suite.name} has settings of '{near[0]}' and none of '{model}'; mend the name")
 
 
-def _names_differ(sources: list[ModelSource]) -> None:
-    """Two models must not share a name: their job directories and leaderboard rows carry it."""
+def _check_names_differ(sources: list[ModelSource]) -> None:
+    """Refuse two models of one name, which would share job directories and rows of the leaderboard."""
     seen: dict[str, str] = {}
     for source in sources:
         if source.name in seen or source.name in NOT_RECURRENT:

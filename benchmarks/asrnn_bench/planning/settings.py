@@ -1,24 +1,18 @@
-"""Define the settings of a training: what a suite says of a model on a task."""
+"""Define the settings that a suite gives to a model on a task."""
 
 from collections.abc import Mapping
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from asrnn.optimizer_names import OptimizerName, ScheduleName
-from asrnn_bench.planning.values import Argument, Plain, Words
+from asrnn_bench.planning.values import Argument, Plain, Strict, Words
 from asrnn_bench.records.fields import Size
 from asrnn_bench.records.job import check_schedule
 
 
-class Strict(BaseModel):
-    """Immutable; an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
-
-
 class Scheduled(Strict):
-    """What names a schedule of the learning rate, or none: then another one holds."""
+    """A part of a suite file that may name a schedule of the learning rate."""
 
     schedule: ScheduleName | None = None
     schedule_steps: list[Size] = []
@@ -31,7 +25,10 @@ class Scheduled(Strict):
 
 
 class Settings(Scheduled):
-    """A model's hyper-parameters on a task: those of its training, and in ``hyper`` those of its cell."""
+    """The hyper-parameters of a model on a task: those of the training, and in ``hyper`` those of the cell.
+
+    ``origin`` says where they come from.
+    """
 
     origin: Words
     optimizer: OptimizerName = "adam"
@@ -45,7 +42,7 @@ class Settings(Scheduled):
     @field_validator("hyper")
     @classmethod
     def _leaves_the_rest_to_the_run(cls, hyper: dict[str, Plain]) -> dict[str, Plain]:
-        """Refuse what a run itself gives to every model."""
+        """Refuse an argument that a run itself gives to every model."""
         for name in ("model", "input_size", "hidden_size", "num_outputs", "seed"):
             if name in hyper:
                 raise ValueError(f"'{name}' is what a run gives to every model, and no hyper-parameter; remove it")
@@ -53,11 +50,11 @@ class Settings(Scheduled):
 
 
 MAY_BE_NONE = ("gradient_clip_norm", "structured_learning_rate")
-"""Settings of which a search can try ``"none"``, which leaves them out."""
+"""The settings for which a search may try ``"none"``, which leaves them out."""
 
 
 def settings_of(values: Mapping[str, Plain], origin: str) -> Settings:
-    """Return settings from values by name; those that are none of the training are the cell's."""
+    """Return settings from values by name. A name that is not a setting of the training belongs to the cell."""
     hyper = {name: value for name, value in values.items() if name not in Settings.model_fields}
     left_out = {name for name in MAY_BE_NONE if values.get(name) == "none"}
     own = {name: value for name, value in values.items() if name not in hyper and name not in left_out}

@@ -1,24 +1,22 @@
-"""Define the spaces that trials are drawn from: an axis for each setting, a list of choices or a range of numbers."""
+"""Define the space that trials are drawn from: for each setting an axis, a list of choices or a range of numbers."""
 
 import math
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from asrnn.optimizer_names import OptimizerName
-from asrnn_bench.planning.values import Argument, Plain
+from asrnn_bench.planning.values import Argument, Plain, Strict
 
 DIGITS = 3
-"""Significant digits of a number that is drawn from a range, so that it can be read and typed."""
+"""The significant digits of a number that is drawn from a range, so that people can read and type it."""
 
 
-class Range(BaseModel):
-    """The numbers from ``low`` to ``high``, their logarithms evenly spread where it is ``log``.
+class Range(Strict):
+    """The numbers from ``low`` to ``high``, drawn uniformly, or log-uniformly with ``log``.
 
-    Between two whole numbers there are whole numbers only, unless it is ``log``.
+    Two whole numbers as ends give whole numbers only, unless ``log`` is set.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
     low: int | float
     high: int | float
@@ -33,7 +31,7 @@ class Range(BaseModel):
         return self
 
     def at(self, share: float) -> int | float:
-        """Return the number at a share of the way, in [0, 1), from low to high."""
+        """Return the number at a share in [0, 1) of the way from low to high."""
         if isinstance(self.low, int) and isinstance(self.high, int) and not self.log:
             return self.low + int(share * (self.high - self.low + 1))
         low, high = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
@@ -43,7 +41,7 @@ class Range(BaseModel):
 
 
 def _kind(axis: object) -> str | None:
-    """Return which kind of axis is written: a list, a range, or a table with an axis for each optimiser."""
+    """Return the kind of an axis: a list, a range, or a table with an axis for each optimiser."""
     if isinstance(axis, list):
         return "choices"
     if isinstance(axis, dict) and axis and not {"low", "high", "log"} & set(axis):
@@ -53,7 +51,7 @@ def _kind(axis: object) -> str | None:
 
 _Simple = (
     Annotated[Range, Tag("range")] | Annotated[list[Plain], Field(min_length=1), Tag("choices")]
-)  # what an axis by optimiser holds
+)  # the axes that an axis by optimiser may hold
 _DISCRIMINATOR = Discriminator(
     _kind,
     custom_error_type="axis",
@@ -67,11 +65,11 @@ Axis = Annotated[_Simple | Annotated[dict[OptimizerName, SimpleAxis], Tag("by-op
 setting depends on it."""
 
 Space = dict[Argument, Axis]
-"""An axis for each setting that is searched, those of the training and those of the cell, by name."""
+"""An axis for each setting that is searched, by name: settings of the training and of the cell."""
 
 
 def choose(axis: Axis, share: float, optimizer: str) -> Plain:
-    """Return the value at a share of the way, in [0, 1), along an axis."""
+    """Return the value at a share in [0, 1) of the way along an axis."""
     if isinstance(axis, dict):
         axis = axis[optimizer]  # type: ignore[index]
     if isinstance(axis, Range):
@@ -80,7 +78,7 @@ def choose(axis: Axis, share: float, optimizer: str) -> Plain:
 
 
 def bounds(axis: Axis) -> list[Plain]:
-    """Return all choices of an axis, or the ends of its range, for every optimiser."""
+    """Return all choices of an axis, or the two ends of its range, of all optimisers together."""
     if isinstance(axis, dict):
         return [value for part in axis.values() for value in bounds(part)]
     return [axis.low, axis.high] if isinstance(axis, Range) else list(axis)

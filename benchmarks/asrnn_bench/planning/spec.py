@@ -1,4 +1,4 @@
-"""Suites as data: TOML read strictly into pydantic models."""
+"""Define the content of a suite file as pydantic models."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -11,19 +11,19 @@ from asrnn.errors import UnknownNameError
 from asrnn.registry import list_models
 from asrnn.sources.adapters import adapter_of, may_be_a_layer, name_of_layer
 from asrnn_bench.files.validation import first_fault
-from asrnn_bench.planning.settings import Scheduled, Settings, Strict, settings_of
+from asrnn_bench.planning.settings import Scheduled, Settings, settings_of
 from asrnn_bench.planning.space import Space, bounds
-from asrnn_bench.planning.values import Plain, Reference, Words
+from asrnn_bench.planning.values import Plain, Reference, Strict, Words
 from asrnn_bench.records.fields import Count, Size, Slug
 from asrnn_data.image_sets import IMAGE_SETS
 from asrnn_data.tasks import TASKS
 
 NOT_RECURRENT = {"chance": 1, "logistic-regression": 1}
-"""The rows that every task has and that train nothing recurrent, with the version of their code."""
+"""The baselines that every task has and that train nothing recurrent, with the version of their code."""
 
 
 class TaskBudget(Strict):
-    """What one task changes in a budget: its steps, and hidden sizes by model."""
+    """The steps and the hidden sizes (by model) of one task, where they differ from the budget's."""
 
     max_steps: Size | None = None
     validate_every: Size | None = None
@@ -31,11 +31,11 @@ class TaskBudget(Strict):
 
 
 class Budget(Scheduled):
-    """How long every job trains, in optimiser steps, and on what.
+    """The size of every training of a suite: optimiser steps, batches, hidden units, seeds and images.
 
-    ``images`` maps a full image set (``mnist``, ``cifar10``) to the one that this budget takes in its place. Its
-    schedule is that of all settings that name none; without one their learning rate is constant. ``models`` are those
-    that it trains unless a run names others: some of the suite's, by default all.
+    ``images`` maps a full image set (``mnist``, ``cifar10``) to the one that replaces it in this budget. The budget's
+    schedule holds for all settings that name none; without one the learning rate is constant. ``models`` are the models
+    that a run trains by default; empty means all of the suite's.
     """
 
     summary: Words
@@ -50,16 +50,17 @@ class Budget(Scheduled):
 
 
 class Row(Strict):
-    """A model under a name of its own, so that a suite can hold it twice, at two sizes or with two settings."""
+    """A model under a second name, so that a suite can hold it twice, with two sizes or two settings."""
 
     model: Reference
 
 
 class Search(Strict):
-    """How hyper-parameters are found: the same number of trials for every model, all but the best third ended early.
+    """The search for hyper-parameters: the same number of trials for every model, by successive halving.
 
-    ``rungs`` are shares of a training's steps; at each of them the best third by validation goes on. ``published`` are
-    settings that stand in for the first trial of a model on a task. A model that has no space takes ``default``'s.
+    ``rungs`` are shares of a training's steps. At each rung the best third of the trials by validation continues.
+    ``published`` holds settings that replace the first trial of a model on a task. A model without a space uses the
+    space ``default``.
     """
 
     trials: Size
@@ -81,7 +82,7 @@ class Search(Strict):
     @field_validator("space")
     @classmethod
     def _holds_settings(cls, space: dict[str, Space]) -> dict[str, Space]:
-        """Refuse a value that no job can have before any is drawn."""
+        """Refuse a space with a value that no settings can have."""
         for model, axes in space.items():
             optimizers = bounds(axes["optimizer"]) if "optimizer" in axes else ["adam"]
             for name, axis in axes.items():
@@ -89,11 +90,11 @@ class Search(Strict):
                     words = f"{model}.{name} has an axis for {', '.join(axis)}; the optimizers of this space are"
                     raise ValueError(f"{words} {', '.join(map(str, optimizers))}")
                 for value in bounds(axis):
-                    _can_be_set(model, name, value)
+                    _check_value(model, name, value)
         return space
 
 
-def _can_be_set(model: str, name: str, value: Plain) -> None:
+def _check_value(model: str, name: str, value: Plain) -> None:
     """Refuse a value of a search space that no settings can have."""
     if name in ("origin", "hyper", "schedule_steps"):
         raise ValueError(f"{model}.{name} is no setting that can be searched; remove it")
@@ -104,10 +105,10 @@ def _can_be_set(model: str, name: str, value: Plain) -> None:
 
 
 class SuiteSpec(Strict):
-    """A versioned list of tasks, models, seeds and budgets; a changed protocol is a new version, never an edit.
+    """A suite: tasks, models, budgets and settings. A changed protocol is a new version of the suite, never an edit.
 
-    ``models`` names registered models, layers of other packages, and ``rows``; hidden sizes, settings and search spaces
-    are keyed by the name that a model has in tables: a row's own.
+    ``models`` names registered models, layers of other packages, and ``rows``. Hidden sizes, settings and search spaces
+    are keyed by the name that a model has in tables, which for a row is its own.
     """
 
     name: Slug
@@ -126,7 +127,7 @@ class SuiteSpec(Strict):
     @model_validator(mode="before")
     @classmethod
     def _first_and_last_budget(cls, value: Any) -> Any:
-        """Take the first budget of a file for its default one, and the last for the full one, unless it names them."""
+        """Make the first budget of a file the default one and the last the full one, unless the file names them."""
         budgets = value.get("budgets") if isinstance(value, dict) else None
         if not isinstance(budgets, dict) or not budgets:
             return value
@@ -137,53 +138,53 @@ class SuiteSpec(Strict):
     def _names_agree(self) -> Self:
         search = self.search
         budgets = [self.default_budget, self.full_budget, *([search.budget] if search else [])]
-        _require("budget", budgets, self.budgets)
-        _require("task", self.tasks, TASKS)
+        _check_known("budget", budgets, self.budgets)
+        _check_known("task", self.tasks, TASKS)
         tasks = [*self.settings, *self.variants, *(task for budget in self.budgets.values() for task in budget.tasks)]
         tasks += [*search.tasks, *search.same_as, *search.same_as.values(), *search.published] if search else []
-        _require(f"task of suite {self.name}", tasks, self.tasks)
+        _check_known(f"task of suite {self.name}", tasks, self.tasks)
         for budget in self.budgets.values():
-            _require("image set", [*budget.images, *budget.images.values()], IMAGE_SETS)
-            _require(f"model of suite {self.name}", budget.models, self.models)
-        _rows_agree(self.rows, self.models)
+            _check_known("image set", [*budget.images, *budget.images.values()], IMAGE_SETS)
+            _check_known(f"model of suite {self.name}", budget.models, self.models)
+        _check_rows(self.rows, self.models)
         models = [model for settings in self.settings.values() for model in settings]
         models += [m for b in self.budgets.values() for task in b.tasks.values() for m in task.hidden_size]
         if search:
             models += [*search.space, *(model for settings in search.published.values() for model in settings)]
-            _seeds_differ(search, self.budgets)
-        _no_typing_error(models, self.names)
+            _check_search_seed(search, self.budgets)
+        _check_spelling(models, self.names)
         return self
 
     @property
     def names(self) -> list[str]:
-        """What the suite's models are called in tables, in its order."""
+        """The names of the suite's models in tables, in the suite's order."""
         return [name_of_layer(model) or model for model in self.models]
 
     def budget(self, name: str | None) -> tuple[str, Budget]:
-        """Return the budget called ``name`` (by default the suite's default one) with its name."""
+        """Return a budget by name, with its name; by default the suite's default one."""
         chosen = name or self.default_budget
         if chosen not in self.budgets:
             raise UnknownNameError("budget", chosen, self.budgets)
         return chosen, self.budgets[chosen]
 
 
-def _require(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse a name that is not among the known ones, with its near match."""
+def _check_known(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse a name that is not among the known ones; the message has the nearest known one."""
     known = list(known)
     for name in names:
         if name not in known:
             raise ValueError(str(UnknownNameError(kind, name, known)))
 
 
-def _seeds_differ(search: Search, budgets: dict[str, Budget]) -> None:
-    """Refuse a search with a seed of the runs that its settings are for: they would be chosen for that seed's luck."""
+def _check_search_seed(search: Search, budgets: dict[str, Budget]) -> None:
+    """Refuse a search whose seed is also a seed of a budget: its settings would be chosen for that seed's luck."""
     for name, budget in budgets.items():
         if search.seed in budget.seeds:
             raise ValueError(f"search.seed is {search.seed}, which is a seed of budget {name} too; choose another one")
 
 
-def _rows_agree(rows: dict[str, Row], models: list[str]) -> None:
-    """Refuse a row that is not among the models, that has another model's name, or whose model nothing carries."""
+def _check_rows(rows: dict[str, Row], models: list[str]) -> None:
+    """Refuse a row that is not among the suite's models, has another model's name, or names an unknown model."""
     registered = [*list_models(), *NOT_RECURRENT] if rows else []
     for name, row in rows.items():
         if name in registered or adapter_of(name) is not None:
@@ -198,10 +199,10 @@ def _rows_agree(rows: dict[str, Row], models: list[str]) -> None:
             raise ValueError(f"rows.{name}: {UnknownNameError('model', row.model, registered)}")
 
 
-def _no_typing_error(names: Iterable[str], models: list[str]) -> None:
-    """Refuse a model that nothing carries if its name is all but that of one there is.
+def _check_spelling(names: Iterable[str], models: list[str]) -> None:
+    """Refuse an unknown model whose name is almost the name of a known one.
 
-    Others may be a user's own: their names become known only when a run names their files.
+    Other unknown names are allowed, as they may be a user's own models, which only a run names.
     """
     known = {*models, *list_models(), *NOT_RECURRENT, "default"}
     for name in names:

@@ -16,16 +16,16 @@ from asrnn_bench.planning.spec import SuiteSpec
 
 
 def shipped_suites() -> dict[str, Path]:
-    """Return the suites that come with the package, by name."""
+    """Return the suite files in the package, by name."""
     folder = Path(str(files("asrnn_bench") / "planning" / "suites"))
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
 def load_suite(name_or_file: str) -> SuiteSpec:
-    """Return a suite by the name of a shipped one or by the path of a TOML file.
+    """Return a shipped suite by its name, or a suite from a TOML file by its path.
 
     Raises:
-        UsageError: in one line, what is wrong with the file and the near match of an unknown key.
+        UsageError: the file cannot be read as a suite; the message says why in one line.
     """
     shipped = shipped_suites()
     if name_or_file in shipped:

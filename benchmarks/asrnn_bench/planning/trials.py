@@ -1,7 +1,8 @@
-"""The trials of a search: settings drawn from a model's space, the same whoever asks and however many are asked for.
+"""Draw the trials of a search: settings from a model's space.
 
-A trial is a pure function of the space, the model and its number: the point of that number in a scrambled Halton
-sequence, whose seed is named after the search's and the model. A trial or a model more changes no other trial.
+A trial is a pure function of the space, the model and the trial's number: the point of that number in a scrambled
+Halton sequence, whose seed follows from the search's seed and the model. A further trial or model changes no other
+trial.
 """
 
 from collections.abc import Iterator
@@ -13,20 +14,20 @@ from asrnn_bench.planning.space import Space, choose
 from asrnn_bench.planning.spec import Search, SuiteSpec
 
 FIRST_AXES = ("optimizer", "learning_rate", "gradient_clip_norm")
-"""The axes that take the first dimensions of the sequence, which are the most evenly spread; the others follow."""
+"""The axes that use the first dimensions of the sequence, which are spread most evenly."""
 
 DRAWN = "drawn"
-"""The origin of settings from a space; those that were published have their own."""
+"""The origin of settings that were drawn from a space."""
 
 POINTS_A_TRIAL = 100
-"""How many points are looked at for each trial before a space counts as one with too few different settings."""
+"""The most points of the sequence that are tried for each trial; a space that needs more has too few settings."""
 
 
 def search_of(suite: SuiteSpec) -> Search:
     """Return the suite's search.
 
     Raises:
-        UsageError: it has none.
+        UsageError: the suite has no search.
     """
     if suite.search is None:
         raise UsageError(f"suite {suite.name} has no [search], so there is nothing to draw trials from")
@@ -34,12 +35,12 @@ def search_of(suite: SuiteSpec) -> Search:
 
 
 def draw(search: Search, model: str, task: str | None = None) -> list[Settings]:
-    """Return a model's trials, the first one first; its published settings on ``task``, if any, are the first.
+    """Return the trials of a model in order. Its published settings on ``task``, if there are any, replace the first.
 
-    Points of the sequence that lead to the settings of a trial before them are passed over.
+    Points of the sequence that give the settings of an earlier trial are left out.
 
     Raises:
-        UsageError: the suite has no space for the model, or one with too few different settings.
+        UsageError: the suite has no space for the model, or the space has too few different settings.
     """
     name = model if model in search.space else "default"
     if name not in search.space:
@@ -59,8 +60,8 @@ def draw(search: Search, model: str, task: str | None = None) -> list[Settings]:
 
 
 def _points(search: Search, model: str, space: Space) -> Iterator[Settings]:
-    """Yield the settings of one point of the sequence after another."""
-    from scipy.stats.qmc import Halton  # half a second to import, which no other verb has need of
+    """Yield the settings of each point of the sequence."""
+    from scipy.stats.qmc import Halton  # half a second to import, which no other command needs
 
     names = sorted(space, key=lambda name: FIRST_AXES.index(name) if name in FIRST_AXES else len(FIRST_AXES))
     seed = sha256(f"asrnn-bench/search/{search.seed}/{model}".encode()).digest()[:8]

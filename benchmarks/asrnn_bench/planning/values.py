@@ -1,11 +1,11 @@
-"""What may stand in a suite file: numbers that tables can hold, words that stay on one page, names that are safe."""
+"""Define the values of a suite file: numbers that tables can hold, texts that fit a page, and names that are safe."""
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, StringConstraints
 
 from asrnn_bench.files.plain_text import LONGEST, plain
-from asrnn_bench.records.fields import LARGEST_NUMBER
+from asrnn_bench.records.fields import LARGEST_NUMBER, Frozen
 
 CONSTANTS = {
     **dict.fromkeys(("True", "TRUE", "true"), "write true, without quotes"),
@@ -13,11 +13,17 @@ CONSTANTS = {
     **dict.fromkeys(("None", "null", "Null", "NULL"), "leave it out, and the model's own default is taken"),
     **dict.fromkeys(("nan", "NaN", "inf", "-inf", "Infinity"), "a number is finite"),
 }
-"""Words that mean a constant somewhere and would be handed on as words here, of which each is true."""
+"""Words that are constants in Python or JSON but would be texts here, and what to write instead."""
+
+
+class Strict(Frozen):
+    """A part of a suite file: values of other types are refused too, and never converted."""
+
+    model_config = ConfigDict(strict=True)
 
 
 def _no_constant(value: object) -> object:
-    """Refuse what no job can hold, and words that are constants in Python or JSON."""
+    """Refuse a value of another type, and a word that is a constant in Python or JSON."""
     if not isinstance(value, bool | int | float | str):
         raise ValueError(f"a hyper-parameter is a number, a word, true or false, and no {type(value).__name__}")
     if isinstance(value, str) and value in CONSTANTS:
@@ -46,7 +52,7 @@ Argument = Annotated[str, AfterValidator(_like_an_argument)]
 """The name of a hyper-parameter."""
 
 Words = Annotated[str, StringConstraints(max_length=LONGEST), AfterValidator(plain)]
-"""For people, on one line."""
+"""A text for people, on one line."""
 
 Reference = Annotated[
     str, StringConstraints(pattern=r"^([a-z0-9][a-z0-9._-]{0,63}|(torch\.nn|torchrecurrent):[A-Za-z][A-Za-z0-9]*)$")
