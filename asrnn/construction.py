@@ -1,4 +1,4 @@
-"""How a recurrent module is made from what a user called it: its class, its keywords, and one line when it fails."""
+"""Construct a recurrent module from the name or class that a user gave, and report a failure in one line."""
 
 import inspect
 import sys
@@ -17,15 +17,15 @@ from asrnn.shapes import positive_size
 from asrnn.sources.local_imports import TRAVELS_ALONE
 
 Model = str | type[nn.Module] | ModelSource
-"""A model as users name it: whatever ``find_model`` takes, a class, or what ``find_model`` returned."""
+"""A model as a user gives it: a reference that ``find_model`` takes, a class, or the result of ``find_model``."""
 
 
 def model_class_of(model: Model) -> type[nn.Module]:
     """Return the class that a model names.
 
     Raises:
-        ModelError: it cannot be imported, or is no class derived from torch.nn.Module.
-        UsageError: it is not to be found under this name.
+        ModelError: it cannot be imported, or is not a class derived from torch.nn.Module.
+        UsageError: no model has this name.
     """
     if isinstance(model, str):
         model = find_model(model)
@@ -37,12 +37,12 @@ def model_class_of(model: Model) -> type[nn.Module]:
 
 
 def names_keyword(model_class: type[nn.Module], keyword: str) -> bool:
-    """Say whether a class's own constructor names a keyword; an open ``**kwargs`` takes any and names none."""
+    """Return whether the constructor of a class names a keyword; an open ``**kwargs`` names none."""
     return keyword in _keywords(model_class)[0]
 
 
-def plain(hyper: Mapping[str, object]) -> dict[str, object]:
-    """Return hyper-parameters with numpy's scalars as Python's."""
+def as_python_scalars(hyper: Mapping[str, object]) -> dict[str, object]:
+    """Return hyper-parameters with numpy scalars turned into Python numbers."""
     return {name: value.item() if isinstance(value, np.generic) else value for name, value in hyper.items()}
 
 
@@ -51,19 +51,19 @@ def construct(
     input_size: int,
     hidden_size: int,
     hyper: Mapping[str, object],
-    around: Collection[str] = (),
+    of_a_stack: Collection[str] = (),
 ) -> nn.Module:
-    """Call a model's constructor, with its sizes by name where it has the names; its failures become one line.
+    """Call the constructor of a model, and pass the sizes by name if it has the names.
 
     Args:
         model_class: the model's class.
         input_size: the input size I.
         hidden_size: the hidden size H.
         hyper: hyper-parameters of the class.
-        around: names that a stack of the class would have taken; an unknown name may have been meant for one.
+        of_a_stack: the hyper-parameters of a stack of the class, among which an unknown name is looked for too.
 
     Raises:
-        ModelError: a size is not positive, a name is not there, or the constructor failed.
+        ModelError: a size is not positive, there is no hyper-parameter of a name, or the constructor failed.
     """
     sizes = {"input_size": positive_size("input_size", input_size)}
     sizes["hidden_size"] = positive_size("hidden_size", hidden_size)
@@ -71,12 +71,12 @@ def construct(
     own = sorted(accepted - {"input_size", "hidden_size", "batch_first"})
     for name in hyper:
         if name not in own and not takes_others:
-            near = get_close_matches(name, [*own, *around], n=1, cutoff=0.5)
+            near = get_close_matches(name, [*own, *of_a_stack], n=1, cutoff=0.5)
             hint = f"; did you mean '{near[0]}'?" if near else ";"
             there = ", ".join(own) or "none"
-            more = f"; a stack of it has: {', '.join(around)}" if around else ""
+            more = f"; a stack of it has: {', '.join(of_a_stack)}" if of_a_stack else ""
             raise ModelError(f"{model_class.__name__} has no hyper-parameter '{name}'{hint} it has: {there}{more}")
-    keywords = ({"batch_first": True} if "batch_first" in accepted else {}) | plain(hyper)
+    keywords = ({"batch_first": True} if "batch_first" in accepted else {}) | as_python_scalars(hyper)
     positional, named = _arguments(model_class, sizes, accepted)
     try:
         with _generator_kept():
@@ -91,7 +91,7 @@ def construct(
 
 @contextmanager
 def _generator_kept() -> Iterator[None]:
-    """Undo a seed that a constructor gives to torch's generator, which what is drawn next must not depend on."""
+    """Restore torch's generator if a constructor sets its seed, so that later draws do not depend on that seed."""
     seed, state = torch.initial_seed(), torch.random.get_rng_state()
     yield
     if torch.initial_seed() != seed:
@@ -101,9 +101,9 @@ def _generator_kept() -> Iterator[None]:
 def _arguments(
     model_class: type[nn.Module], sizes: dict[str, int], accepted: Collection[str]
 ) -> tuple[list[int], dict[str, int]]:
-    """Return the two sizes as a constructor takes them, by position and by name: by name where it has the name.
+    """Return the two sizes as positional and as keyword arguments: a size whose name the constructor has is a keyword.
 
-    Where it has one of the names only, the other size goes to the first parameter that is left.
+    If it has one of the two names only, the other size is passed to the first parameter that is left.
     """
     own = next((vars(base)["__init__"] for base in inspect.getmro(model_class) if "__init__" in vars(base)), None)
     parameters = list(inspect.signature(own).parameters.values())[1:] if own else []
@@ -126,7 +126,7 @@ def _arguments(
 
 
 def one_line(error: Exception | SystemExit, model_class: type[nn.Module]) -> str:
-    """Say what went wrong, and on which line of the model's own file it did."""
+    """Describe an error in one line, with the line of the model's own file at which it was raised."""
     own, line, trace = sys.modules[model_class.__module__].__dict__.get("__file__"), None, error.__traceback__
     while trace is not None:
         line = trace.tb_lineno if trace.tb_frame.f_code.co_filename == own else line
@@ -137,15 +137,15 @@ def one_line(error: Exception | SystemExit, model_class: type[nn.Module]) -> str
 
 
 def _keywords(model_class: type[nn.Module]) -> tuple[set[str], bool]:
-    """Collect the constructor's keywords, through the ``**kwargs`` that it hands on to its bases.
+    """Collect the keywords of a constructor, and those of its bases to which it passes its ``**kwargs``.
 
     Returns:
-        the names, and whether other names may be meant for ``**kwargs`` too.
+        the names, and whether ``**kwargs`` may take other names too.
     """
     names: set[str] = set()
     for base in inspect.getmro(model_class):
         if base is nn.Module:
-            return names, True  # the last **kwargs was not handed on to any named keyword
+            return names, True  # the last **kwargs was not passed on to named keywords
         if "__init__" not in vars(base):
             continue
         parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
@@ -156,7 +156,7 @@ def _keywords(model_class: type[nn.Module]) -> tuple[set[str], bool]:
 
 
 def _keywords_of_its_cell(layer: type[nn.Module]) -> set[str]:
-    """Collect the keywords of the cell that gets a layer's ``**kwargs``: torchrecurrent's ``X`` makes an ``XCell``."""
+    """Collect the keywords of the cell to which a layer passes its ``**kwargs``: a layer ``X`` builds an ``XCell``."""
     cell = getattr(sys.modules[layer.__module__], f"{layer.__name__}Cell", None)
     open_ended = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(layer.__init__).parameters.values())
     if not (isinstance(cell, type) and issubclass(cell, nn.Module) and open_ended):

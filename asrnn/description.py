@@ -1,4 +1,4 @@
-"""Describe a model in the few words and numbers that a list of models shows."""
+"""Describe a model in the words and numbers that a list of models shows."""
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,22 +13,22 @@ from asrnn.ops import scan_with
 from asrnn.ops.backends import BACKENDS
 from asrnn.registry import ModelSource, load_model
 
-_PROBE = (1, 2)  # B and T of a scan that only shows what would run it
+_PROBE = (1, 2)  # B and T of a scan that only shows which back end runs it
 
 
 @dataclass(frozen=True, slots=True)
 class ModelDescription:
-    """A model in a few words and numbers; what is not known is empty or None.
+    """The words and numbers that describe a model; an unknown one is empty or None.
 
     Args:
-        source: where it comes from, and what it is called.
-        family: what kind of recurrence it is, in a word or two.
-        paper: who published it where, in one line.
-        year: when it was published.
-        parameters: the degrees of freedom that are learnt, the readout's left out.
+        source: its name and the place of its code.
+        family: the kind of recurrence, in a word or two.
+        paper: authors, venue and arXiv number, in one line.
+        year: the year of publication.
+        parameters: the number of degrees of freedom that are learnt, without the readout.
         state_size: how many numbers a sample carries from step to step; None for a module that is no cell.
-        backends: what can run its scan on this machine, the fastest first, as records call it.
-        fault: why it cannot be used here, in one line; None where it can.
+        backends: the back ends that can run its scan on this machine, the fastest first, by their names in records.
+        fault: why it cannot be used here, in one line; None if it can.
     """
 
     source: ModelSource
@@ -42,7 +42,7 @@ class ModelDescription:
 
 
 def describe(source: ModelSource, *, input_size: int = 1, hidden_size: int = 128) -> ModelDescription:
-    """Describe a model by building it, with its hyper-parameters as they are by default.
+    """Describe a model by building it with its default hyper-parameters.
 
     >>> from asrnn import describe, find_model
     >>> found = describe(find_model("lstm"))
@@ -52,15 +52,15 @@ def describe(source: ModelSource, *, input_size: int = 1, hidden_size: int = 128
     Args:
         source: a model that was found.
         input_size: the input size I.
-        hidden_size: H, for the numbers of parameters and of the state.
+        hidden_size: H, on which the numbers of parameters and of the state depend.
 
     Returns:
-        what is known of it; where it cannot be imported or built, the ``fault`` says why, and nothing is raised.
+        the description; if the model cannot be imported or built, ``fault`` says why, and no error is raised.
     """
     known = ModelDescription(source)
     try:
-        known = _with_its_words(known, load_model(source))
-        with scan_with("loop"):  # no back end is made ready for what is only counted
+        known = _with_documentation(known, load_model(source))
+        with scan_with("loop"):  # building a model to count its parameters must not compile anything
             model = build_model(source, input_size=input_size, hidden_size=hidden_size, num_outputs=1, seed=0)
     except AsrnnError as error:
         return replace(known, fault=str(error))
@@ -72,8 +72,8 @@ def describe(source: ModelSource, *, input_size: int = 1, hidden_size: int = 128
     )
 
 
-def _with_its_words(known: ModelDescription, model_class: type[nn.Module]) -> ModelDescription:
-    """Add what a class says of itself; one that is no cell may say it too, or say something else by these names."""
+def _with_documentation(known: ModelDescription, model_class: type[nn.Module]) -> ModelDescription:
+    """Add the family, paper and year of a class; a module that is no cell may use these names for other things."""
     family, paper, year = (getattr(model_class, name, None) for name in ("family", "paper", "year"))
     return replace(
         known,
@@ -91,20 +91,20 @@ def _state_size(recurrence: nn.Module) -> int | None:
 
 @torch.no_grad()
 def _backends(model: RecurrentModel) -> tuple[str, ...]:
-    """Try every back end on every device there is, on a small scan, and return what ran, the fastest first."""
+    """Run a small scan by every back end on every device, and return those that ran, the fastest first."""
     model.eval()
     ran: list[str] = []
     for device in ("cuda", "cpu") if torch.cuda.is_available() else ("cpu",):
-        here = [_ran(model, device, name) for name in reversed(BACKENDS) if name != "auto"]
-        if "compiled" in here:  # what is the fastest beside it depends on cell and size
-            here.insert(0, _ran(model, device, "auto"))
+        here = [_backend_of_scan(model, device, name) for name in reversed(BACKENDS) if name != "auto"]
+        if "compiled" in here:  # whether another one is faster depends on cell and size
+            here.insert(0, _backend_of_scan(model, device, "auto"))
         ran += here
     return tuple(dict.fromkeys(filter(None, ran)))
 
 
-def _ran(model: RecurrentModel, device: str, name: str) -> str:
-    """Return what ran a scan that was asked for by a name, or nothing."""
-    # Whatever a back end or somebody's module stumbles over: it does not run it here.
+def _backend_of_scan(model: RecurrentModel, device: str, name: str) -> str:
+    """Return the back end that ran a scan when one was requested by name; empty if it failed."""
+    # Any error of a back end or of a user's module means that it does not run here.
     with suppress(Exception), scan_with(name):
         model.to(device)(torch.zeros(*_PROBE, model.input_size, device=device))
         return model.scan_backend

@@ -1,15 +1,15 @@
-"""Errors that a user can act on: one line that says what is wrong and what to do."""
+"""Define the errors that a user can act on; each message says in one line what is wrong and what to do."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
 class AsrnnError(Exception):
-    """A mistake or a lack that the reader of the message can mend; shown as one line, never as a traceback."""
+    """An error that the reader of the message can correct; it is shown as one line, without a traceback."""
 
 
 class UsageError(AsrnnError):
-    """Something that was asked for cannot be done as it was written."""
+    """A request is written in a way that cannot be done."""
 
 
 class ModelError(AsrnnError):
@@ -17,7 +17,7 @@ class ModelError(AsrnnError):
 
 
 class DeviceError(AsrnnError):
-    """A GPU that was named or promised cannot be computed on; the message says what torch sees."""
+    """A GPU that was requested cannot be used; the message says which GPUs torch sees."""
 
 
 class DataError(AsrnnError):
@@ -25,20 +25,20 @@ class DataError(AsrnnError):
 
 
 class MissingDataError(DataError):
-    """A data set is not on this machine; the message says what to put where."""
+    """A data set is not on this machine; the message says which file to put where."""
 
 
 class DamagedDataError(DataError):
-    """A file is not the published one; the message names it with the expected and the found digest."""
+    """A file differs from the published one; the message names it with the expected and the actual digest."""
 
 
 class UnknownNameError(UsageError):
-    """A name that nothing carries; the message offers the nearest one and lists what there is.
+    """A name is unknown; the message offers the nearest one and lists all of them.
 
     Args:
-        kind: what was looked for, as the message calls it (``"task"``).
-        name: what was asked for.
-        known: the names there are.
+        kind: the kind of thing that was asked for, for the message, such as ``"task"``.
+        name: the name that was asked for.
+        known: the known names.
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:

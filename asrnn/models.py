@@ -1,4 +1,4 @@
-"""Models as they are trained: a cell, any recurrent module, or a stack of these, with a linear readout."""
+"""Build models: a cell, another recurrent module or a stack of these, with a linear readout."""
 
 import copy
 from collections.abc import Iterator, Mapping
@@ -12,20 +12,20 @@ from torch.nn.parameter import is_lazy
 from asrnn.cells import RecurrentCell
 from asrnn.cells.parts.fast import FastCell
 from asrnn.construction import Model as Model
-from asrnn.construction import construct, model_class_of, names_keyword, one_line, plain
+from asrnn.construction import as_python_scalars, construct, model_class_of, names_keyword, one_line
 from asrnn.errors import ModelError, UnknownNameError
 from asrnn.layers import layer_num_parameters, layer_output_size, layer_scan_backend, num_elements, run_layer
 from asrnn.shapes import check_sequence, positive_size
-from asrnn.sources.signatures import AROUND
+from asrnn.sources.signatures import STACK_ARGUMENTS
 from asrnn.stack import Stack, StackOptions
 
 READOUTS = ("last", "mean")
 
 
 class RecurrentModel(nn.Module):
-    """A recurrent module and a linear readout of its last state or of the mean, ``[B, T, I]`` to ``[B, num_outputs]``.
+    """A recurrent module with a linear readout of its last state or of the mean, ``[B, T, I]`` to ``[B, num_outputs]``.
 
-    The readout starts as :class:`torch.nn.Linear` does; the paper does not say how its own did.
+    The readout is initialised as :class:`torch.nn.Linear` is; the paper does not say how its own was.
 
     Args:
         recurrence: a :class:`RecurrentCell`, a :class:`Stack`, or any module that maps ``[B, T, I]`` to the states
@@ -49,7 +49,7 @@ class RecurrentModel(nn.Module):
         self.hidden_size = positive_size("hidden_size", hidden_size)
         if readout not in READOUTS:
             raise UnknownNameError("readout", str(readout), READOUTS)
-        self.reads = readout
+        self.pooling = readout
         self.arguments: dict[str, object] | None = None
         """The arguments of :func:`asrnn.models.assemble`, if the model was a name."""
         self.recurrence = recurrence
@@ -72,7 +72,7 @@ class RecurrentModel(nn.Module):
             ModelError: the input, or what a recurrent module returns, has a wrong shape.
         """
         check_sequence(x, self.input_size)
-        whole = self.reads == "mean"
+        whole = self.pooling == "mean"
         if isinstance(self.recurrence, Stack):
             output = self.recurrence(x, return_sequence=whole)
         else:
@@ -81,11 +81,11 @@ class RecurrentModel(nn.Module):
         return readout
 
     def num_parameters(self) -> int:
-        """Count the degrees of freedom that are learnt, the readout's included."""
+        """Count the degrees of freedom that are learnt, with those of the readout."""
         return self.num_recurrent_parameters() + num_elements(self.readout)
 
     def num_recurrent_parameters(self) -> int:
-        """Count the degrees of freedom that are learnt, the readout's left out."""
+        """Count the degrees of freedom that are learnt, without those of the readout."""
         recurrence = self.recurrence
         return recurrence.num_parameters() if isinstance(recurrence, Stack) else layer_num_parameters(recurrence)
 
@@ -101,7 +101,7 @@ def build_cell(
     dtype: torch.dtype | None = None,
     **hyper: object,
 ) -> RecurrentCell:
-    """Build a cell by its registered name, with the hyper-parameters under the names of its paper.
+    """Build a cell from its registered name; its hyper-parameters have the names of its paper.
 
     Args:
         model: as :func:`build_model` takes it.
@@ -176,7 +176,7 @@ def assemble(
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
 ) -> RecurrentModel:
-    """Build a model as :func:`build_model` does, with its hyper-parameters in a mapping, in which any name may stand.
+    """Build a model as :func:`build_model` does, from a mapping of hyper-parameters, in which any name is allowed.
 
     >>> from asrnn.models import assemble
     >>> model = assemble("antisymmetric", {"gamma": 0.1, "num_layers": 2}, input_size=1, hidden_size=16, num_outputs=10)
@@ -187,13 +187,13 @@ def assemble(
     """
     model_class = model_class_of(model)
     own = own_hyper(model_class, hyper)
-    others = plain({name: value for name, value in hyper.items() if name not in own})
+    others = as_python_scalars({name: value for name, value in hyper.items() if name not in own})
     readout = str(others.pop("readout", "last"))
     options = StackOptions(**others)  # type: ignore[arg-type]
-    around = [name for name in AROUND if not names_keyword(model_class, name)]
+    of_a_stack = [name for name in STACK_ARGUMENTS if not names_keyword(model_class, name)]
 
     def build_layer(size: int) -> nn.Module:
-        return construct(model_class, size, hidden_size, own, around)
+        return construct(model_class, size, hidden_size, own, of_a_stack)
 
     with _initialization(seed):
         alone = options == StackOptions()
@@ -201,25 +201,27 @@ def assemble(
         built = RecurrentModel(
             recurrence, input_size=input_size, hidden_size=hidden_size, num_outputs=num_outputs, readout=readout
         )
-        if _is_lazy(built):  # it draws its weights at its first run
-            _try(built, model_class)
+        if _is_lazy(built):  # it draws its weights in its first run
+            _run_once(built, model_class)
     _move(built, device, dtype)  # before the trial: a model may compute on a GPU alone
     with torch.random.fork_rng(devices=[]):
-        _probe(built, model_class)
+        _try_copy(built, model_class)
     if isinstance(model, str):
         sizes = {"input_size": built.input_size, "hidden_size": built.hidden_size, "num_outputs": int(num_outputs)}
-        built.arguments = {"model": model, **sizes, "hyper": plain(hyper)}
+        built.arguments = {"model": model, **sizes, "hyper": as_python_scalars(hyper)}
     return built
 
 
 def own_hyper(model_class: type[nn.Module], hyper: Mapping[str, object]) -> dict[str, object]:
-    """Return those hyper-parameters that are a model's own, not those of a stack of it or of its readout."""
-    return {name: value for name, value in hyper.items() if name not in AROUND or names_keyword(model_class, name)}
+    """Return the hyper-parameters of the model itself, without those of a stack and of the readout."""
+    return {
+        name: value for name, value in hyper.items() if name not in STACK_ARGUMENTS or names_keyword(model_class, name)
+    }
 
 
 @contextmanager
 def _initialization(seed: int | None) -> Iterator[None]:
-    """Draw from a generator of its own where there is a seed, from the global one where there is none."""
+    """Draw from a generator with this seed; draw from the global generator if there is none."""
     if seed is None:
         yield
         return
@@ -248,16 +250,16 @@ def _is_lazy(module: nn.Module) -> bool:
     return any(is_lazy(tensor) for tensor in (*module.parameters(), *module.buffers()))
 
 
-def _probe(model: RecurrentModel, model_class: type[nn.Module]) -> None:
-    """Run a copy of a model, so that no trace of the run is left on the model, but for what ran its scans."""
+def _try_copy(model: RecurrentModel, model_class: type[nn.Module]) -> None:
+    """Run a copy of a model once, so that the model does not change, and note the back ends of its scans."""
     try:
         trial = copy.deepcopy(model)
-    except Exception:  # whatever a module holds that cannot be copied, such as a lock
+    except Exception:  # a module may hold an object that cannot be copied, such as a lock
         with _attributes_kept(model):
-            _try(model, model_class)
+            _run_once(model, model_class)
         return
-    _try(trial, model_class)
-    ran = dict(trial.named_modules())  # the trial may have made a module more
+    _run_once(trial, model_class)
+    ran = dict(trial.named_modules())  # the trial may have added a module
     for name, module in model.named_modules():
         tried = ran.get(name)
         if isinstance(module, FastCell) and isinstance(tried, FastCell):
@@ -266,7 +268,7 @@ def _probe(model: RecurrentModel, model_class: type[nn.Module]) -> None:
 
 @contextmanager
 def _attributes_kept(model: nn.Module) -> Iterator[None]:
-    """Put the attributes of all modules back, what dictionaries, sets and lists among them hold, and the buffers."""
+    """Restore the attributes and buffers of all modules afterwards, with the content of dictionaries, sets and lists."""
     kept: list[tuple[Any, Any]] = []
     for module in model.modules():
         kept += [(each, copy.copy(each)) for each in vars(module).values() if isinstance(each, dict | set | list)]
@@ -284,8 +286,8 @@ def _attributes_kept(model: nn.Module) -> Iterator[None]:
 
 
 @torch.no_grad()
-def _try(model: RecurrentModel, model_class: type[nn.Module]) -> None:
-    """Run a model in evaluation on a sequence [2, 3, I] of zeros.
+def _run_once(model: RecurrentModel, model_class: type[nn.Module]) -> None:
+    """Run a model once in evaluation mode on a sequence [2, 3, I] of zeros.
 
     Raises:
         ModelError: it fails, or returns a wrong shape.

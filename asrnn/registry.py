@@ -1,7 +1,7 @@
-"""Find models: built-in cells, a user's file, an importable module, an installed plug-in.
+"""Find models by name: built-in cells, classes in a user's file, classes in a module, and installed plug-ins.
 
-Finding a model reads source text and never runs it, so that planning needs neither torch nor trust;
-:func:`load_model` imports it, in the worker, and refuses code that is not the code that was found.
+:func:`find_model` reads source text and does not run it, so a plan neither imports torch nor runs a user's code.
+:func:`load_model` imports the model in the worker, and refuses it if its code has changed since it was found.
 """
 
 import ast
@@ -18,18 +18,18 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
 from asrnn.errors import AsrnnError, ModelError, UnknownNameError, UsageError
-from asrnn.sources.adapters import adapter_of, layer_called, layer_in
-from asrnn.sources.importing import failures_named, import_file
+from asrnn.sources.adapters import adapter_of, layer_at, layer_named
+from asrnn.sources.importing import explain_import_errors, import_file
 from asrnn.sources.local_imports import local_imports, refuse_relative_imports, refuse_unknown_modules
 from asrnn.sources.source_code import (
     class_names,
     code_files,
     digest_of,
     import_root,
-    may_hold,
+    may_define,
+    missing_class,
     module_code,
     module_file,
-    no_class,
     own_place,
     parse_source,
     read_source,
@@ -55,17 +55,17 @@ _WORD_BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_+
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """A model that was found, not yet imported: what it is called, where it is, and which code it is.
+    """The name, the place and the code of a model that was found and not yet imported.
 
     Args:
-        name: the slug it has in plans, records and leaderboards; a class ``MyCell`` is called ``my-cell``, and a
-            layer ``torch.nn:GRU`` ``torch-nn-gru``.
-        origin: how it was found.
+        name: its name in plans, records and leaderboards: ``my-cell`` for a class ``MyCell``, and ``torch-nn-gru`` for
+            the layer ``torch.nn:GRU``.
+        origin: the kind of place where it was found.
         target: ``package.module:Class``, or ``/absolute/file.py:Class`` where the origin is a file.
-        code: the identity of its code: ``version`` of a built-in cell; ``sha256`` of a file;
-            ``distribution`` and ``version`` of a plug-in, with ``sha256`` where the version alone
-            does not pin the source (an editable installation, a module of no distribution); and beside a ``sha256``
-            ``imports``, the digest of the local code that it imports, where it imports any.
+        code: the identity of its code: ``version`` of a built-in cell; ``sha256`` of a file; ``distribution`` and
+            ``version`` of a plug-in. ``sha256`` is added if the version does not fix the source (an editable
+            installation, a module of no distribution). ``imports``, the digest of the local code that the model
+            imports, is added to a ``sha256`` if there is such code.
     """
 
     name: str
@@ -84,12 +84,12 @@ class ModelSource:
 def find_model(ref: str) -> ModelSource:
     """Find a model by its registered name, ``FILE.py:Class`` or ``package.module:Class``.
 
-    A layer of ``torch.nn`` or torchrecurrent is found as ``torch.nn:GRU`` and by its name ``torch-nn-gru`` alike.
+    A layer of ``torch.nn`` or torchrecurrent may be given as ``torch.nn:GRU`` or by its name ``torch-nn-gru``.
 
     Raises:
-        UnknownNameError: nothing is registered under this name.
-        UsageError: the reference lacks its class, or the model would take a built-in cell's or a layer's name.
-        ModelError: the file or module is not there or not installed, cannot be parsed, or does not hold the class.
+        UnknownNameError: no model has this name.
+        UsageError: the reference names no class, or the model would have the name of a built-in cell or of a layer.
+        ModelError: the file or module does not exist, is not installed, cannot be parsed, or does not define the class.
     """
     ref = os.path.expanduser(ref)  # noqa: PTH111 - a module's name is no path
     place, colon, class_name = ref.rpartition(":")
@@ -101,7 +101,7 @@ def find_model(ref: str) -> ModelSource:
     source = _built_in(ref)
     if source is not None:
         return source
-    layer = layer_called(ref)
+    layer = layer_named(ref)
     if layer is not None:
         return _in_module(layer[0].package, layer[1])
     for entry in _entry_points():
@@ -111,7 +111,7 @@ def find_model(ref: str) -> ModelSource:
 
 
 def list_models() -> list[str]:
-    """List the names of the registered models, built-in cells and installed plug-ins, sorted.
+    """List the names of the built-in cells and of the installed plug-ins, sorted.
 
     >>> import asrnn
     >>> "antisymmetric" in asrnn.list_models()
@@ -121,9 +121,9 @@ def list_models() -> list[str]:
 
 
 def model_sources() -> list[ModelSource]:
-    """List the registered models, built-in cells and installed plug-ins, with where they come from, sorted by name.
+    """List the built-in cells and the installed plug-ins, sorted by name.
 
-    A plug-in that cannot be used is left out with a warning: it must not keep the others from running.
+    A plug-in that cannot be used is left out with a warning, so that it does not stop the others.
     """
     built_ins = (_built_in(path.stem.replace("_", "-")) for path in sorted(_CELLS.glob("*.py")))
     models = {source.name: source for source in built_ins if source is not None}
@@ -140,20 +140,22 @@ def model_sources() -> list[ModelSource]:
 
 
 def load_model(source: ModelSource) -> "type[torch.nn.Module]":
-    """Import the class that was found.
+    """Import the class of a model that was found.
 
     Raises:
-        ModelError: its code is not the code that was found, importing it fails, or it is not derived from
+        ModelError: its code has changed since it was found, the import fails, or the class is not derived from
             ``torch.nn.Module``.
     """
-    import torch  # only here: whoever finds models without loading them does not pay for torch
+    import torch  # here, so that finding a model does not import torch
 
     place, _, class_name = source.target.rpartition(":")
     before = set(sys.modules)
     module = _import_file(Path(place), source) if source.origin == "file" else _import_module(place, source)
     refuse_unknown_modules(set(sys.modules) - before, covered_places(source), source.name)
     if not hasattr(module, class_name):
-        raise no_class(place, class_name, (name for name, value in vars(module).items() if isinstance(value, type)))
+        raise missing_class(
+            place, class_name, (name for name, value in vars(module).items() if isinstance(value, type))
+        )
     model = getattr(module, class_name)
     if not (isinstance(model, type) and issubclass(model, torch.nn.Module)):
         found = f"class {model.__name__}" if isinstance(model, type) else f"of type {type(model).__name__}"
@@ -162,7 +164,7 @@ def load_model(source: ModelSource) -> "type[torch.nn.Module]":
 
 
 def _built_in(name: str) -> ModelSource | None:
-    """Read the cell that ``cells/<name>.py`` holds: its one class that carries a version."""
+    """Return the cell that ``cells/<name>.py`` defines: the one class in it that has a version."""
     path = _CELLS / f"{name.replace('-', '_')}.py"
     if not _SLUG.fullmatch(name) or "_" in name or not path.is_file():
         return None
@@ -182,7 +184,7 @@ def _version(class_def: ast.ClassDef) -> int | None:
 
 
 def covered_places(source: ModelSource) -> list[Path]:
-    """Return the files and folders of which a model's identity knows: its own, and those that it imports.
+    """Return the files and folders that the identity of a model covers: its own, and those that it imports.
 
     Raises:
         ModelError: one of them cannot be read or parsed.
@@ -193,10 +195,10 @@ def covered_places(source: ModelSource) -> list[Path]:
 
 
 def import_roots(source: ModelSource) -> list[Path]:
-    """Return the folders that a process needs on ``sys.path`` to import a model and its local imports.
+    """Return the folders that must be on ``sys.path`` to import a model and its local imports.
 
     Raises:
-        ModelError: a file cannot be read or parsed, or a module is not there.
+        ModelError: a file cannot be read or parsed, or a module does not exist.
     """
     roots = [import_root(source.target)] if source.origin == "module" else []
     if "sha256" in source.code:
@@ -206,7 +208,7 @@ def import_roots(source: ModelSource) -> list[Path]:
 
 
 def _own_place(source: ModelSource) -> Path:
-    """Return the file of a model, or the folder of its package."""
+    """Return the file of a model, or the folder of its package if it has one."""
     place, _, class_name = source.target.rpartition(":")
     return Path(place) if source.origin == "file" else own_place(place, module_file(place, class_name))
 
@@ -216,7 +218,7 @@ def _package_of(source: ModelSource) -> str | None:
 
 
 def _imports(own: Path, package: str | None) -> dict[str, str | int]:
-    """Identify the local code that a model imports; nothing where it imports none."""
+    """Return the digest of the local code that a model imports; nothing if it imports none."""
     found = local_imports(code_files(own), package)
     lines = [f"{module} {digest_of(place)}" for module, place in sorted(found.items())]
     return {"imports": sha256("\n".join(lines).encode())} if lines else {}
@@ -225,8 +227,8 @@ def _imports(own: Path, package: str | None) -> dict[str, str | int]:
 def _in_file(path: Path, class_name: str) -> ModelSource:
     source = read_source(path)
     tree = parse_source(source, path)
-    if not may_hold(tree, class_name):
-        raise no_class(str(path), class_name, class_names(tree))
+    if not may_define(tree, class_name):
+        raise missing_class(str(path), class_name, class_names(tree))
     refuse_relative_imports(tree, path)
     target = f"{path.resolve()}:{class_name}"
     return ModelSource(_name_of(class_name, target), "file", target, _file_code(path, source))
@@ -246,7 +248,7 @@ def _in_module(module: str, class_name: str) -> ModelSource:
     built_in = _built_in(module.removeprefix("asrnn.cells.").replace("_", "-"))
     if built_in is not None and built_in.target == target:
         return built_in
-    layer = layer_in(module, class_name)
+    layer = layer_at(module, class_name)
     if layer is not None:
         package = layer[0].package
         code = module_code(package, module_file(package, class_name))
@@ -282,7 +284,7 @@ def _entry_points() -> "list[EntryPoint]":
 
 
 def _name_of(class_name: str, target: str) -> str:
-    """Turn a class name into kebab-case, and keep it off the names of built-in cells and of layers."""
+    """Turn a class name into kebab-case, and refuse one that is the name of a built-in cell or of a layer."""
     name = _WORD_BOUNDARY.sub("-", class_name).strip("-").lower()
     adapter = adapter_of(name)
     if adapter is not None:
@@ -306,12 +308,12 @@ def _import_module(module: str, found: ModelSource) -> ModuleType:
     if (present.target, present.code) != (found.target, found.code):
         planned, here = (f"{source.target} ({dict(source.code)})" for source in (found, present))
         raise ModelError(f"model '{found.name}' was planned as {planned}, here is {here}: plan it anew")
-    with failures_named(module_file(module, found.target.rpartition(":")[2])):
+    with explain_import_errors(module_file(module, found.target.rpartition(":")[2])):
         return import_module(module)
 
 
 def _at_target(found: ModelSource) -> ModelSource:
-    """Find what stands now where a model was found; its name may be one that a suite gave it."""
+    """Find the model again at the place where it was found; its name may be one that a suite gave it."""
     if found.origin != "entry-point":
         return find_model(found.target)
     entries = [entry for entry in _entry_points() if entry.value == found.target or entry.name == found.name]

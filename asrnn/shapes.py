@@ -1,4 +1,4 @@
-"""The axes of every public tensor, and the checks that cells and models share.
+"""Define the axes of public tensors, and check the shapes and precisions of inputs and states.
 
 ======  =======
 letter  axis
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def positive_size(name: str, size: object) -> int:
-    """Return the size of an axis as a Python int; numpy's integers are sizes too.
+    """Return the size of an axis as a Python int; numpy integers are allowed.
 
     Raises:
         ModelError: it is not a positive integer.
@@ -56,16 +56,16 @@ def check_sequence(x: "Tensor", input_size: int) -> None:
 
 
 def check_state(state: object, like: "tuple[Tensor, ...]", names: tuple[str, ...], giver: str) -> None:
-    """Require a state with the tensors and shapes of another one.
+    """Require that a state has as many tensors as another one, of the same shapes.
 
     Args:
-        state: what was given.
-        like: a state as it should be.
-        names: what the state's tensors are called, for the message.
-        giver: where the state comes from, as the message calls it.
+        state: the state to check.
+        like: a state with the right tensors.
+        names: the names of the tensors, for the message.
+        giver: the source of the state, for the message.
 
     Raises:
-        ModelError: it is not a tuple of as many tensors of the same shapes.
+        ModelError: it is not such a tuple.
     """
     if not isinstance(state, tuple):
         found = f"a {type(state).__name__}"
@@ -80,10 +80,10 @@ def check_state(state: object, like: "tuple[Tensor, ...]", names: tuple[str, ...
 
 
 def check_precision(state: "tuple[Tensor, ...]", like: "tuple[Tensor, ...]") -> None:
-    """Require a state in the precision of another one, where both are floating point.
+    """Require that a state has the precision of another one, if both are floating point.
 
     Raises:
-        ModelError: it is in another one.
+        ModelError: it has another precision.
     """
     for part, other in zip(state, like, strict=True):
         if part.dtype != other.dtype and part.is_floating_point() and other.is_floating_point():
@@ -93,16 +93,16 @@ def check_precision(state: "tuple[Tensor, ...]", like: "tuple[Tensor, ...]") -> 
 
 
 @contextmanager
-def precision_named(x: "Tensor", like: "Tensor", cell: str) -> Iterator[None]:
-    """Turn what torch says of an input in another precision, or on another device, into one line that names both.
+def explain_precision_errors(x: "Tensor", like: "Tensor", cell: str) -> Iterator[None]:
+    """Turn torch's error about an input of another precision, or on another device, into one line that names both.
 
     Args:
         x: the input.
-        like: a tensor as the cell has them.
-        cell: what the cell is called.
+        like: a tensor of the cell.
+        cell: the name of the cell, for the message.
 
     Raises:
-        ModelError: something failed, and the input is in another precision or on another device.
+        ModelError: there was an error, and the input has another precision or is on another device.
     """
     try:
         yield

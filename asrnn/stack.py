@@ -1,4 +1,4 @@
-"""Stacks of recurrent layers, each with the norm, gate, dropout and skip connection that published models have."""
+"""Build stacks of recurrent layers with the norms, gates, dropout and skip connections of published models."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ NORMS = ("none", "layer", "batch", "rms")
 
 @dataclass(frozen=True)
 class StackOptions:
-    """What stands around the recurrent layers of a stack; the defaults are one layer with nothing around it.
+    """The parts of a stack other than its recurrent layers; the defaults give one layer alone.
 
     Args:
         num_layers: how many layers, each with weights of its own; all have the same hyper-parameters.
@@ -34,7 +34,7 @@ class StackOptions:
 
     Raises:
         ModelError: a value is out of its range.
-        UnknownNameError: there is no such norm.
+        UnknownNameError: there is no norm of this name.
     """
 
     num_layers: int = 1
@@ -59,10 +59,11 @@ class StackOptions:
 
 
 class TiedDropout(nn.Module):
-    """Dropout whose mask is one for all steps of a sample: y_t = m * x_t, m 0 with probability p, else 1 / (1 - p).
+    """Dropout with one mask for all steps of a sample: y_t = m * x_t, with m = 0 with probability p, else 1 / (1 - p).
 
-    Gal and Ghahramani, NeurIPS 2016, arXiv 1512.05287, drop recurrent networks so. It takes sequences ``[B, T, H]``
-    and single steps ``[B, H]``, and draws the same mask for either.
+    Source: Gal and Ghahramani, NeurIPS 2016, arXiv 1512.05287.
+
+    It takes sequences ``[B, T, H]`` and single steps ``[B, H]``, and draws the same mask for both.
 
     Args:
         p: the probability of 0, at least 0 and below 1.
@@ -73,7 +74,7 @@ class TiedDropout(nn.Module):
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
-        """Drop channels in training; return ``x`` itself in evaluation, or where p is 0."""
+        """Drop channels in training; return ``x`` itself in evaluation, or if p is 0."""
         if not self.training or self.p == 0:
             return x
         one_step = x[:, :1] if x.ndim == 3 else x
@@ -85,19 +86,19 @@ class TiedDropout(nn.Module):
 
 
 class Block(nn.Module):
-    """One layer of a stack and what stands around it, in the order of S4D's block and of the LRU's.
+    """One layer of a stack with its norm, gate, dropout and skip connection, in the order of the blocks of S4D and LRU.
 
     y = x + dropout(glu(layer(norm(x)))) with ``norm_first``, or y = norm(x + dropout(glu(layer(x)))),
-    glu(z) = a * sigmoid(b), (a, b) = W dropout(gelu(z)) + c, each part where the options ask for it.
+    glu(z) = a * sigmoid(b), (a, b) = W dropout(gelu(z)) + c, each part only if the options ask for it.
 
-    S4D: Gu et al., NeurIPS 2022, arXiv 2206.11893, with a layer norm; LRU: Orvieto et al., ICML 2023, arXiv
-    2303.06349, with a batch norm first.
+    Source: Gu et al., NeurIPS 2022, arXiv 2206.11893 (S4D, with a layer norm), and Orvieto et al., ICML 2023, arXiv
+    2303.06349 (LRU, with a batch norm first).
 
     Args:
         layer: a cell, or a module that returns its states ``[B, T, output_size]``.
         input_size: the input size I.
-        output_size: the size of what the layer gives out at a step; I too, where ``residual`` is asked for.
-        options: what stands around the layer; their ``num_layers`` is not read.
+        output_size: the size of the output of the layer at a step; equal to I if the stack is residual.
+        options: the parts around the layer; their ``num_layers`` is not read.
     """
 
     def __init__(self, layer: nn.Module, input_size: int, output_size: int, options: StackOptions) -> None:
@@ -113,7 +114,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, *, return_sequence: bool = True) -> Tensor:
         """Map ``[B, T, I]`` to ``[B, T, output_size]``, or to the last step of it, ``[B, output_size]``."""
-        # After the last step nothing depends on those before it, but for statistics over all of them.
+        # Behind the layer the last step depends on the others only through statistics over all of them.
         whole = return_sequence or (self.norm_over_time and not self.norm_first)
         before = self._normalized(x) if self.norm_first else x
         y = run_layer(self.layer, before, self.output_size, return_sequence=whole)
@@ -135,7 +136,7 @@ class Block(nn.Module):
 
 
 class Stack(nn.Module):
-    """Recurrent layers, each run over what the one before it gives out, ``[B, T, I]`` to ``[B, T, output_size]``.
+    """Recurrent layers, each of which takes the output of the one before it, ``[B, T, I]`` to ``[B, T, output_size]``.
 
     >>> import torch
     >>> from asrnn import build_cell
@@ -148,10 +149,10 @@ class Stack(nn.Module):
         build_layer: makes a layer for inputs of a given size: a cell, or a module whose states are ``[B, T, H]``.
         input_size: the input size I.
         hidden_size: the hidden size H.
-        options: how many layers, and what stands around each.
+        options: the number of layers and the parts around each.
 
     Raises:
-        ModelError: a skip connection or a norm cannot stand where it is asked for.
+        ModelError: a skip connection or a norm does not fit the sizes.
     """
 
     def __init__(
@@ -178,16 +179,16 @@ class Stack(nn.Module):
 
     @property
     def layers(self) -> list[nn.Module]:
-        """The recurrent layers alone, the first one first."""
+        """The recurrent layers without the parts around them, the first one first."""
         return [cast("Block", block).layer for block in self.blocks]
 
     @property
     def scan_backend(self) -> str:
-        """What runs the layers, each name once, as in ``compiled+loop``."""
+        """The back ends of the layers, each name once, as in ``compiled+loop``."""
         return "+".join(dict.fromkeys(layer_scan_backend(layer) for layer in self.layers))
 
     def forward(self, x: Tensor, *, return_sequence: bool = True) -> Tensor:
-        """Return the outputs of the last layer, or with ``return_sequence=False`` that of its last step alone."""
+        """Return the outputs of the last layer; with ``return_sequence=False`` only that of the last step."""
         if self.encoder is not None:
             x = self.encoder(x)
         *lower, top = self.blocks
@@ -197,7 +198,7 @@ class Stack(nn.Module):
         return output
 
     def num_parameters(self) -> int:
-        """Count the degrees of freedom that are learnt, each cell's as it counts them itself."""
+        """Count the degrees of freedom that are learnt; each cell counts its own."""
         return num_elements(self) + sum(layer_num_parameters(layer) - num_elements(layer) for layer in self.layers)
 
 

@@ -29,7 +29,7 @@ Batch = tuple[Tensor, Tensor]
 
 
 class SequenceClassifier(LightningModule):
-    """Learns to name the class of a sequence, by cross-entropy.
+    """Train a model to classify sequences, with cross-entropy as the loss.
 
     It logs ``train/loss`` of each step, and over each evaluation ``val/accuracy``, ``val/loss`` and
     ``val/samples``, likewise ``test/``: means over samples, whatever the batches, and the number of samples. Where
@@ -134,14 +134,14 @@ class SequenceClassifier(LightningModule):
         return loss
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Count a batch into ``val/accuracy``, ``val/loss`` and ``val/samples``."""
+        """Add a batch to ``val/accuracy``, ``val/loss`` and ``val/samples``."""
         self._evaluate("val", self.val_metrics, batch)
 
     def test_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
-        """Count a batch into ``test/accuracy``, ``test/loss`` and ``test/samples``.
+        """Add a batch to ``test/accuracy``, ``test/loss`` and ``test/samples``.
 
         Returns:
-            in ``correct``, ``[B]``, which samples were classified rightly, for callbacks.
+            ``correct``, ``[B]``, says which samples were classified correctly, for callbacks.
         """
         return {"correct": self._evaluate("test", self.test_metrics, batch)}
 
@@ -151,7 +151,7 @@ class SequenceClassifier(LightningModule):
         return self(x) if len(x) else x.new_empty(0, self.num_classes)  # another rank has the rest
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Make the optimiser, and the schedule where the rate is not constant.
+        """Build the optimiser, and the schedule if the learning rate is not constant.
 
         Raises:
             UsageError: there is nothing to train, or no parameter for ``structured_learning_rate``.
@@ -179,7 +179,7 @@ class SequenceClassifier(LightningModule):
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip to ``gradient_clip_norm`` where it is given, else as the Trainer was told to."""
+        """Clip gradients to ``gradient_clip_norm`` if it is given, else as the Trainer was told to."""
         if self.gradient_clip_norm is not None:
             gradient_clip_val, gradient_clip_algorithm = self.gradient_clip_norm, "norm"
         self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
@@ -192,11 +192,13 @@ class SequenceClassifier(LightningModule):
     def _evaluate(self, stage: str, metrics: "_Metrics", batch: Batch) -> Tensor:
         x, labels = batch
         correct = torch.zeros_like(labels, dtype=torch.bool)
-        if len(labels):  # or another rank has the rest, and this one only logs, as what is logged is gathered from all
+        if len(
+            labels
+        ):  # if none, another rank has the rest, and this one only logs, because metrics are gathered from all ranks
             logits = _widened(self(x))
             correct = logits.argmax(dim=1) == labels
             metrics.accuracy.update(logits, labels)
-            # A loss a sample: torchmetrics 1.9 forgets the weights of a MeanMetric that keeps NaN.
+            # One loss for each sample: torchmetrics 1.9 forgets the weights of a MeanMetric that keeps NaN.
             metrics.loss.update(F.cross_entropy(logits, labels, reduction="none"))
             metrics.samples.update(len(labels))
         self.log(f"{stage}/accuracy", metrics.accuracy, on_step=False, on_epoch=True, prog_bar=True)
@@ -206,7 +208,7 @@ class SequenceClassifier(LightningModule):
 
 
 class _Metrics(nn.Module):
-    """What one evaluation counts. A loss that is not a number stays one: it must not be averaged away."""
+    """The metrics of one evaluation. A loss that is not a number makes the mean one, so that it is seen."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
@@ -216,12 +218,12 @@ class _Metrics(nn.Module):
 
 
 def _widened(logits: Tensor) -> Tensor:
-    """Return logits as float32 where they are narrower: a loss in bfloat16 has two digits."""
+    """Return narrower logits as float32, because a loss in bfloat16 has two digits."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def _arguments_of(model: nn.Module) -> dict[str, Any] | None:
-    """Return what builds a model anew, if it is a registered one, as plain values; None for any other."""
+    """Return the arguments that build a model again, as plain values; None if the model is not a registered one."""
     arguments = model.arguments if isinstance(model, RecurrentModel) else None
     return dict(arguments) if arguments is not None and _is_plain(arguments) else None
 
@@ -235,7 +237,7 @@ def _is_plain(value: object) -> bool:
 
 
 def _build(arguments: Mapping[str, Any] | None) -> RecurrentModel:
-    """Build a model from what a checkpoint or a configuration says, which may come from others: built-in cells only."""
+    """Build a model from a checkpoint or a configuration; built-in cells only, because a file may come from others."""
     if arguments is None:
         raise UsageError("there is no model: give one, as in load_from_checkpoint(path, model=model)")
     name = str(arguments.get("model"))

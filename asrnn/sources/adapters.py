@@ -1,8 +1,8 @@
-"""Recurrent layers of other packages that are models by name: those of ``torch.nn`` and of torchrecurrent.
+"""Find the recurrent layers of ``torch.nn`` and of torchrecurrent, and give them names.
 
-``torch.nn:GRU`` is called ``torch-nn-gru`` and ``torchrecurrent:LEM`` ``torchrecurrent-lem``, so that no layer is taken
-for a cell of this package: they start from other weights, and may compute something else. Nothing here imports the
-packages: which layers there are is read from their source text.
+``torch.nn:GRU`` is named ``torch-nn-gru``, and ``torchrecurrent:LEM`` ``torchrecurrent-lem``. A layer does not have the
+name of a built-in cell, because it starts from other weights and may compute something else. The packages are not
+imported: the list of their layers is read from their source text.
 """
 
 from collections.abc import Iterable
@@ -18,9 +18,9 @@ class Adapter:
     """A package whose layers are models.
 
     Args:
-        package: what references to them begin with.
-        exports: the module whose text binds all of them.
-        advice: what to do where the package is not installed.
+        package: the part of a reference before the colon.
+        exports: the module whose source text names all layers.
+        advice: what to do if the package is not installed.
     """
 
     package: str
@@ -29,31 +29,31 @@ class Adapter:
 
     @property
     def prefix(self) -> str:
-        """What the names of its layers begin with."""
+        """The beginning of the names of its layers."""
         return f"{self.package.replace('.', '-')}-"
 
     def is_installed(self) -> bool:
-        """Return whether its layers can be found."""
+        """Return whether the package is installed."""
         return is_importable(self.package.partition(".")[0])
 
     def layers(self) -> list[str]:
-        """List its recurrent layers: every class ``X`` beside whose name there is an ``XCell``."""
+        """List its recurrent layers: every class ``X`` for which there is a class ``XCell``."""
         names = exported_names(self.exports)
         return sorted(name for name in names if f"{name}Cell" in names)
 
     def name_of(self, layer: str) -> str:
-        """Return what a layer is called: its own word in lower case, behind the package's."""
+        """Return the name of a layer: the prefix of the package and the class name in lower case."""
         return self.prefix + layer.lower()
 
     def require(self, layer: str, asked: str) -> None:
-        """Refuse a layer that is not there.
+        """Refuse a layer that the package does not have.
 
         Args:
-            layer: its class.
-            asked: how it was asked for, for the message.
+            layer: the name of its class.
+            asked: the reference that a user gave, for the message.
 
         Raises:
-            ModelError: it has no such recurrent layer, with the near match, or is not installed.
+            ModelError: the package has no such recurrent layer, or is not installed.
         """
         if not self.is_installed():
             raise ModelError(f"{asked} is of a package that is not installed: {self.advice}")
@@ -70,13 +70,13 @@ ADAPTERS = (
 )
 
 
-def layer_in(module: str, class_name: str) -> tuple[Adapter, str] | None:
-    """Return the adapter's layer that ``module:class_name`` is, if it is one.
+def layer_at(module: str, class_name: str) -> tuple[Adapter, str] | None:
+    """Return the adapter and the layer of ``module:class_name``; None if it is no layer of an adapter.
 
-    A module below a package leads to the package's layer too: a class says that it is from ``torch.nn.modules.rnn``.
+    A module below the package leads to the layer too: the classes of ``torch.nn`` say ``torch.nn.modules.rnn``.
 
     Raises:
-        ModelError: the module is the package itself, and has no such recurrent layer or is not installed.
+        ModelError: the module is the package itself, which has no such recurrent layer or is not installed.
     """
     for adapter in ADAPTERS:
         if module == adapter.package:
@@ -87,11 +87,11 @@ def layer_in(module: str, class_name: str) -> tuple[Adapter, str] | None:
     return None
 
 
-def layer_called(name: str) -> tuple[Adapter, str] | None:
-    """Return the adapter's layer that has this name, if names of this kind are an adapter's.
+def layer_named(name: str) -> tuple[Adapter, str] | None:
+    """Return the adapter and the layer of a name; None if the name does not begin as the names of an adapter do.
 
     Raises:
-        ModelError: they are, and it has no such recurrent layer or is not installed.
+        ModelError: the package has no such recurrent layer, or is not installed.
     """
     adapter = adapter_of(name)
     if adapter is None:
@@ -104,18 +104,18 @@ def layer_called(name: str) -> tuple[Adapter, str] | None:
 
 
 def name_of_layer(reference: str) -> str | None:
-    """Return what the layer of a reference such as ``torch.nn:GRU`` is called; None for a reference of another kind."""
+    """Return the name of the layer of a reference such as ``torch.nn:GRU``; None for another reference."""
     package, _, layer = reference.partition(":")
     return next((adapter.name_of(layer) for adapter in ADAPTERS if layer and adapter.package == package), None)
 
 
 def adapter_of(name: str) -> Adapter | None:
-    """Return the adapter whose layers' names begin as this one does: no other model may have such a name."""
+    """Return the adapter with whose prefix a name begins; no other model may have such a name."""
     return next((adapter for adapter in ADAPTERS if name.startswith(adapter.prefix)), None)
 
 
 def may_be_a_layer(name: str) -> bool:
-    """Return whether this is the name of a layer, or may be one where the package is not installed."""
+    """Return whether a name is that of a layer; if the package is not installed, whether it begins as one."""
     adapter = adapter_of(name)
     if adapter is None:
         return False

@@ -1,4 +1,4 @@
-"""Notice which files and modules a model reads while it is checked, and refuse what its identity does not cover."""
+"""Record the files and modules that a model reads, and refuse those that its identity does not cover."""
 
 import os
 import sys
@@ -10,15 +10,20 @@ from pathlib import Path
 from types import FrameType
 
 from asrnn.errors import ModelError
-from asrnn.sources.local_imports import TRAVELS_ALONE, can_be_made_again, is_fixed, refuse_unknown_modules
+from asrnn.sources.local_imports import (
+    TRAVELS_ALONE,
+    is_cache_or_system_file,
+    is_installed_file,
+    refuse_unknown_modules,
+)
 
 
 class FileReads:
-    """The files that the code of a model opened for reading.
+    """A record of the files that the code of a model opened for reading.
 
     Args:
-        covered: the files and folders that are part of the model's identity; calls that come from their code count.
-        model: what the model is called, for messages.
+        covered: the files and folders that are part of the model's identity; reads by their code are recorded.
+        model: the name of the model, for messages.
     """
 
     def __init__(self, covered: Iterable[Path], model: str) -> None:
@@ -30,7 +35,7 @@ class FileReads:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Watch what the model opens for reading and imports, in this process and as long as the context lasts."""
+        """Record what the model opens for reading and imports in this process, within the context."""
         global _watching
         _install_hook()
         before, _watching = _watching, self
@@ -42,7 +47,7 @@ class FileReads:
             self.modules |= set(sys.modules) - modules
 
     def refuse(self) -> None:
-        """Refuse the model if it read or imported what could change without its results becoming another model's.
+        """Refuse the model if it read or imported a file that its identity does not cover.
 
         Raises:
             ModelError: it did; the message names the file.
@@ -55,7 +60,7 @@ class FileReads:
             )
 
     def note(self, path: object, frame: FrameType | None) -> None:
-        """Remember a file that was opened, if it is one that matters and the model's code asked for it."""
+        """Record a file that was opened, if the code of the model opened it and its identity does not cover it."""
         if not isinstance(path, str | bytes) or not self.covered:
             return
         file = Path(os.fsdecode(path)).resolve()
@@ -63,9 +68,9 @@ class FileReads:
             self.files[file] = None
 
     def _matters(self, file: Path) -> bool:
-        if self._covers(file) or is_fixed(file) or can_be_made_again(file) or not file.is_file():
+        if self._covers(file) or is_installed_file(file) or is_cache_or_system_file(file) or not file.is_file():
             return False
-        return file.stat().st_mtime < self._began  # what it wrote itself, it may read
+        return file.stat().st_mtime < self._began  # a model may read what it wrote itself
 
     def _covers(self, file: Path) -> bool:
         return any(file == place or place in file.parents for place in self.covered)
@@ -83,7 +88,7 @@ _watching: FileReads | None = None
 
 @cache
 def _install_hook() -> None:
-    sys.addaudithook(_hook)  # it cannot be taken out again, so one serves all
+    sys.addaudithook(_hook)  # a hook cannot be removed, so there is one for all
 
 
 def _hook(event: str, arguments: tuple[object, ...]) -> None:
@@ -92,7 +97,7 @@ def _hook(event: str, arguments: tuple[object, ...]) -> None:
         return
     if event == "open" and not _is_reading(*arguments[1:3]):
         return
-    watching, _watching = _watching, None  # what this looks at is not the model's doing
+    watching, _watching = _watching, None  # the reads of this function are not those of the model
     try:
         watching.note(arguments[0], sys._getframe(1))
     finally:

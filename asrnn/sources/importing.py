@@ -1,4 +1,4 @@
-"""Running a model's source: the very bytes that were found, and failures that name the line of the user's file."""
+"""Import a model's file from the bytes that were digested, and report a failure with its line in the file."""
 
 import sys
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from asrnn.sources.source_code import read_source, sha256
 
 
 class _VerbatimLoader(SourceFileLoader):
-    """Runs the very bytes that were digested, without the bytecode cache: that one can miss a quick edit."""
+    """Run the bytes that were digested; the bytecode cache is not used, because it can miss a quick edit."""
 
     def __init__(self, fullname: str, path: str, source: bytes) -> None:
         super().__init__(fullname, path)
@@ -25,29 +25,29 @@ class _VerbatimLoader(SourceFileLoader):
 
 
 def import_file(path: Path, digest: object, model: str) -> ModuleType:
-    """Import a file that stands alone, once a process for each content.
+    """Import a single file, once in a process for each content.
 
     Args:
         path: the file.
-        digest: the sha256 that it had when it was found.
-        model: what the model in it is called, for the message.
+        digest: its sha256 when it was found.
+        model: the name of the model in it, for the message.
 
     Raises:
-        ModelError: it has changed since, or running it fails.
+        ModelError: it has changed since then, or running it fails.
     """
     source = read_source(path)
     found = sha256(source)
     if found != digest:
         raise ModelError(f"{path} was changed since model '{model}' was planned: plan it anew")
     name = f"asrnn_model_{found[:16]}"
-    if name in sys.modules:  # a second class object of the same code would not unpickle as the first
+    if name in sys.modules:  # a second class of the same code would not be unpickled as the first one
         return sys.modules[name]
     loader = _VerbatimLoader(name, str(path), source)
     spec = ModuleSpec(name, loader, origin=str(path))
     spec.has_location = True
     module = sys.modules[name] = module_from_spec(spec)
     try:
-        with failures_named(path):
+        with explain_import_errors(path):
             loader.exec_module(module)
     except ModelError:
         del sys.modules[name]
@@ -56,11 +56,11 @@ def import_file(path: Path, digest: object, model: str) -> ModuleType:
 
 
 @contextmanager
-def failures_named(path: Path) -> Iterator[None]:
-    """Turn whatever fails inside into one line that says what went wrong, and on which line of a file it did.
+def explain_import_errors(path: Path) -> Iterator[None]:
+    """Turn any error within the context into one line that describes it and names the line of a file.
 
     Raises:
-        ModelError: something failed; what it was is its cause.
+        ModelError: there was an error, which is its cause.
     """
     try:
         yield

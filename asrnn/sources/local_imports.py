@@ -1,7 +1,7 @@
-"""Find the local code that a model imports: what is neither the standard library nor an installed distribution.
+"""Find the local code that a model imports, which is neither standard library nor an installed distribution.
 
-A result belongs to the code that made it. An installed distribution is pinned by its name and version; a helper module
-on ``PYTHONPATH`` is pinned by nothing, so its files are digested with the model's own.
+A result belongs to the code that made it. Name and version identify an installed distribution. Nothing identifies a
+helper module on ``PYTHONPATH``, so its files are digested with those of the model.
 """
 
 import ast
@@ -17,13 +17,13 @@ from asrnn.errors import ModelError
 from asrnn.sources.source_code import code_files, module_specs, parse_source, read_source
 
 OWN_PACKAGES = frozenset({"asrnn", "asrnn_data", "asrnn_bench"})
-"""Their cells and tasks carry versions of their own; the files of a checkout are no part of a model."""
+"""Their cells and tasks have versions of their own; the files of a checkout are no part of a model."""
 
 TRAVELS_ALONE = (
     "a model's file travels alone into each job directory: install what it needs, put a helper's folder on PYTHONPATH, "
     "or make it a package and name package.module:Class"
 )
-"""What to do about a file that needs another one beside it."""
+"""The advice for a file that needs another file beside it."""
 
 _SITES = ("site-packages", "dist-packages")
 
@@ -33,16 +33,16 @@ _SYSTEM = ("/dev", "/etc", "/proc", "/sys", "/usr", "/run", "/var")
 
 
 def local_imports(files: Iterable[Path], package: str | None = None) -> dict[str, Path]:
-    """Return the local modules that some files import, directly or through each other.
+    """Return the local modules that some files import, directly or through other local modules.
 
-    Import statements anywhere in a file count, and ``import_module`` or ``__import__`` with a literal name.
+    It finds import statements anywhere in a file, and ``import_module`` and ``__import__`` with a literal name.
 
     Args:
         files: the source files to begin with.
         package: the top-level package that the files belong to, whose own files are not listed.
 
     Returns:
-        by module name, the file of a module or the folder of a package.
+        the file of each module, or the folder of each package, by module name.
 
     Raises:
         ModelError: a file cannot be read or parsed.
@@ -58,7 +58,7 @@ def local_imports(files: Iterable[Path], package: str | None = None) -> dict[str
         except ModelError:
             if file in own:
                 raise
-            continue  # a template in a helper's package; what cannot be parsed cannot be imported
+            continue  # such as a template in a package; a file that cannot be parsed cannot be imported
         for name in names:
             top = name.partition(".")[0]
             if name in seen or top in OWN_PACKAGES or top == package:
@@ -72,12 +72,12 @@ def local_imports(files: Iterable[Path], package: str | None = None) -> dict[str
 
 
 def refuse_relative_imports(tree: ast.Module, path: Path) -> None:
-    """Refuse a file that is to stand alone and imports from a package around it.
+    """Refuse a single file that has a relative import.
 
-    One within ``try`` may have another way below ``except``; running the file tells.
+    An import within ``try`` is allowed, because ``except`` may replace it.
 
     Raises:
-        ModelError: it does; the message names the line.
+        ModelError: it has one; the message names the line.
     """
     guarded = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.Try) for inner in ast.walk(node)}
     for node in ast.walk(tree):
@@ -86,12 +86,12 @@ def refuse_relative_imports(tree: ast.Module, path: Path) -> None:
 
 
 def refuse_unknown_modules(imported: Iterable[str], known: Iterable[Path], model: str) -> None:
-    """Refuse a model that imported local code of which its source text says nothing.
+    """Refuse a model that imported local code without an import statement.
 
     Args:
-        imported: the names in ``sys.modules`` that the model brought there.
+        imported: the names that the model added to ``sys.modules``.
         known: the files and folders that the model's identity covers.
-        model: what the model is called.
+        model: the name of the model, for the message.
 
     Raises:
         ModelError: it did; the message names the module and its file.
@@ -104,7 +104,7 @@ def refuse_unknown_modules(imported: Iterable[str], known: Iterable[Path], model
         if not isinstance(origin, str) or top in OWN_PACKAGES:
             continue
         file = Path(origin).resolve()
-        if any(file == place or place in file.parents for place in covered) or can_be_made_again(file):
+        if any(file == place or place in file.parents for place in covered) or is_cache_or_system_file(file):
             continue
         if not _is_local(file, name):
             continue
@@ -114,13 +114,13 @@ def refuse_unknown_modules(imported: Iterable[str], known: Iterable[Path], model
         )
 
 
-def is_fixed(file: Path) -> bool:
-    """Return whether a file lies in the standard library or among installed distributions."""
+def is_installed_file(file: Path) -> bool:
+    """Return whether a file belongs to the standard library or to an installed distribution."""
     return any(root in file.parents for root in _fixed_folders())
 
 
-def can_be_made_again(file: Path) -> bool:
-    """Return whether a file lies in a cache, or belongs to Python, this package or the operating system."""
+def is_cache_or_system_file(file: Path) -> bool:
+    """Return whether a file is in a cache, or belongs to Python, to this package or to the operating system."""
     caches = [Path(value) for name, value in os.environ.items() if name.endswith(("CACHE_HOME", "CACHE_DIR")) and value]
     home = Path(os.path.expanduser("~"))  # noqa: PTH111 - which raises nothing where there is no home
     places = [
@@ -151,7 +151,7 @@ def _imported_names(tree: ast.Module) -> Iterator[str]:
 
 
 def _local_places(name: str) -> Iterator[tuple[str, Path]]:
-    """Yield what a dotted name leads to that is local: one module or package, or those of a folder without a file."""
+    """Yield the local module or package of a dotted name, with its file or folder."""
     for module, spec in module_specs(name):
         if spec is None:
             return
@@ -163,7 +163,7 @@ def _local_places(name: str) -> Iterator[tuple[str, Path]]:
 
 
 def _is_local(file: Path, module: str) -> bool:
-    """Return whether a module's file is neither of the standard library nor of an installed distribution."""
+    """Return whether the file of a module belongs neither to the standard library nor to an installed distribution."""
     for root in _fixed_folders():
         if root in file.parents:
             if root.name not in _SITES:
@@ -175,7 +175,7 @@ def _is_local(file: Path, module: str) -> bool:
 
 @cache
 def _fixed_folders() -> tuple[Path, ...]:
-    """Return the folders of installed distributions, and behind them those of the standard library."""
+    """Return the folders of installed distributions, then those of the standard library."""
     sites = [Path(entry).resolve() for entry in sys.path if Path(entry).name in _SITES]
     standard = [Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "platstdlib")]
     return tuple(dict.fromkeys([*sites, *standard]))

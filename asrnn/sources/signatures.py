@@ -1,20 +1,20 @@
-"""Read from source text which hyper-parameters a built-in cell has, so that a plan can refuse others without torch."""
+"""Read the hyper-parameters of a built-in cell from its source text, so that a plan needs no torch to check them."""
 
 import ast
 from functools import cache
 from pathlib import Path
 
-AROUND = ("num_layers", "residual", "norm", "norm_first", "glu", "dropout", "readout")
-"""Hyper-parameters of what stands around a model's layers, where the model's constructor does not have the name."""
+STACK_ARGUMENTS = ("num_layers", "residual", "norm", "norm_first", "glu", "dropout", "readout")
+"""The hyper-parameters of a stack and of the readout, if the constructor of the model does not have the name itself."""
 
 _CELLS = Path(__file__).parents[1] / "cells"
 
 
 @cache
 def cell_arguments(target: str) -> frozenset[str]:
-    """Return the arguments of a built-in cell's constructor beside its two sizes.
+    """Return the arguments of the constructor of a built-in cell, without its two sizes.
 
-    A class without a constructor has one of its bases', and the arguments of all of them are returned.
+    For a class without a constructor, the arguments of the constructors of all its bases are returned.
 
     Args:
         target: ``asrnn.cells.MODULE:Class``.

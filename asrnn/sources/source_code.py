@@ -1,4 +1,4 @@
-"""What a model's source says without running it: the classes it holds, and the identity of its code."""
+"""Read the source text of a model without running it: find its classes, and digest its files."""
 
 import ast
 import hashlib
@@ -11,7 +11,7 @@ from pathlib import Path
 from asrnn.errors import ModelError
 
 MOST_FILES = 10_000
-"""Of a package whose code identifies a model: each is read whenever a run is planned."""
+"""The most files of a package whose digest identifies a model; all of them are read whenever a run is planned."""
 
 _NO_CODE = (".pyc", ".pyo", "~", ".swp", ".orig", ".rej")
 
@@ -20,7 +20,7 @@ def read_source(path: Path) -> bytes:
     """Read a source file.
 
     Raises:
-        ModelError: it is not there, with the near match among its neighbours, or cannot be read.
+        ModelError: it does not exist (the message offers a similar name) or cannot be read.
     """
     try:
         return path.read_bytes()
@@ -57,13 +57,13 @@ def class_names(tree: ast.Module) -> list[str]:
     return [node.name for node in _top_level(tree.body) if isinstance(node, ast.ClassDef)]
 
 
-def may_hold(tree: ast.Module, name: str) -> bool:
-    """Return whether a file's top level binds a name, as far as its text tells; ``import *`` may bind any."""
+def may_define(tree: ast.Module, name: str) -> bool:
+    """Return whether the top level of a file may define a name; ``import *`` may define any name."""
     return not {name, "*", "__getattr__"}.isdisjoint(_bound_names(tree))
 
 
-def no_class(place: str, class_name: str, names: Iterable[str]) -> ModelError:
-    """Make the error for a class that is not where it was looked for."""
+def missing_class(place: str, class_name: str, names: Iterable[str]) -> ModelError:
+    """Return the error for a class that a file or module does not define."""
     there = sorted(name for name in names if not name.startswith("_"))
     hint = _near(class_name, there) or ";"
     return ModelError(f"{place} has no class '{class_name}'{hint} it has: {', '.join(there) or 'none'}")
@@ -72,22 +72,22 @@ def no_class(place: str, class_name: str, names: Iterable[str]) -> ModelError:
 def module_file(module: str, class_name: str) -> Path:
     """Locate the file of a module that should hold a class.
 
-    ``importlib.util.find_spec`` of a dotted name imports the parents; this walks down the packages' search
-    paths instead and imports nothing.
+    ``importlib.util.find_spec`` imports the parents of a dotted name. This function follows the search paths of the
+    packages instead and imports nothing.
 
     Raises:
-        ModelError: there is no such module, it has no file, or it plainly binds no such name.
+        ModelError: there is no such module, it has no file, or it does not define the name.
     """
     path = _file_of(module, class_name)
     if path.suffix == ".py":
         tree = parse_source(read_source(path), path)
-        if not may_hold(tree, class_name):
-            raise no_class(f"module '{module}'", class_name, (n for n in _bound_names(tree) if n[:1].isupper()))
+        if not may_define(tree, class_name):
+            raise missing_class(f"module '{module}'", class_name, (n for n in _bound_names(tree) if n[:1].isupper()))
     return path
 
 
 def exported_names(module: str) -> set[str]:
-    """Return the names that a module's text binds at its top level, and ``*`` where only running it can tell.
+    """Return the names that the top level of a module defines, with ``*`` if the text does not show all of them.
 
     Raises:
         ModelError: there is no such module, or it has no file.
@@ -96,13 +96,13 @@ def exported_names(module: str) -> set[str]:
 
 
 def is_importable(package: str) -> bool:
-    """Return whether a package, one without dots, is installed or on the path."""
+    """Return whether a top-level package is installed or on the path."""
     return find_spec(package) is not None
 
 
 def module_code(module: str, path: Path) -> dict[str, str | int]:
-    """Identify the code of a module by the installed distribution that owns its file; else by its digest."""
-    from importlib.metadata import distributions  # costs more than all else here, and is rarely needed
+    """Return the identity of a module: the installed distribution that owns its file, else the digest of its source."""
+    from importlib.metadata import distributions  # slow to import, and rarely needed
 
     depth = module.count(".") + (path.stem == "__init__")
     root = path.parents[depth]
@@ -114,21 +114,21 @@ def module_code(module: str, path: Path) -> dict[str, str | int]:
 
 
 def source_digest(module: str, path: Path) -> str:
-    """Digest a module that stands alone, or all of its package: a class may be re-exported, and lean on others."""
+    """Digest a single module, or its whole package, because a class may come from another module of the package."""
     return digest_of(own_place(module, path))
 
 
 def own_place(module: str, path: Path) -> Path:
-    """Return the file of a module that stands alone, or the folder of its top-level package."""
+    """Return the file of a single module, or the folder of its top-level package."""
     depth = module.count(".") + (path.stem == "__init__")
     return path if depth == 0 else path.parents[depth - 1]
 
 
 def digest_of(place: Path) -> str:
-    """Digest a file, or a folder with all that is in it: kernels and tables are code as well as modules are.
+    """Digest a file, or all files of a folder, because kernels and tables are code as modules are.
 
     Raises:
-        ModelError: a file cannot be read, or there are more than a package has.
+        ModelError: a file cannot be read, or there are more than ``MOST_FILES``.
     """
     if not place.is_dir():
         return sha256(read_source(place))
@@ -138,10 +138,10 @@ def digest_of(place: Path) -> str:
 
 
 def code_files(place: Path) -> list[Path]:
-    """List the file itself, or the files of a package's folder: all but bytecode, hidden ones and editors' copies.
+    """List a file, or the files of a folder without bytecode, hidden files and copies that editors make.
 
     Raises:
-        ModelError: there are more than ``MOST_FILES``, which is no package but a folder of data.
+        ModelError: there are more than ``MOST_FILES``, as in a folder of data.
     """
     if not place.is_dir():
         return [place]
@@ -192,10 +192,9 @@ def _module_spec(module: str, class_name: str) -> ModuleSpec:
 
 
 def module_specs(module: str) -> Iterator[tuple[str, ModuleSpec | None]]:
-    """Yield each part of a dotted name with its spec, from the outermost on, and import none.
+    """Yield each part of a dotted name with its spec, the outermost first, without an import.
 
-    The last one is ``None`` where there is no such module. A folder without ``__init__.py`` has a spec without an
-    origin.
+    The last spec is ``None`` if there is no such module. The spec of a folder without ``__init__.py`` has no origin.
     """
     top, *inner = module.split(".")
     try:
@@ -208,14 +207,14 @@ def module_specs(module: str) -> Iterator[tuple[str, ModuleSpec | None]]:
         if spec is None:
             return
         name = f"{name}.{part}"
-        # By its last name: under its full name, a folder without __init__.py would look for its parent among imports.
+        # By its last name, because by its full name a folder without __init__.py would need its parent to be imported.
         spec = PathFinder.find_spec(part, folders) if folders else None
         folders = list((spec and spec.submodule_search_locations) or ())
         yield name, spec
 
 
 def _bound_names(tree: ast.Module) -> Iterator[str]:
-    """Yield the names that a module's top level binds, and ``*`` where only running it can tell."""
+    """Yield the names that the top level of a module defines, with ``*`` if the text does not show all of them."""
     for node in _top_level(tree.body):
         match node:
             case ast.ClassDef(name=name) | ast.FunctionDef(name=name):
@@ -227,7 +226,7 @@ def _bound_names(tree: ast.Module) -> Iterator[str]:
 
 
 def _assigned_names(statement: ast.stmt) -> Iterator[str]:
-    """Yield the names that a statement assigns, and ``*`` for a call that may bind any, as ``globals()`` may."""
+    """Yield the names that a statement assigns, with ``*`` for a call that may define any, as ``globals()`` may."""
     for part in ast.walk(statement):
         match part:
             case ast.Name(id=name, ctx=ast.Store()):
@@ -237,7 +236,7 @@ def _assigned_names(statement: ast.stmt) -> Iterator[str]:
 
 
 def _top_level(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield the statements that run when a module is imported, those below ``if``, ``try``, ``with`` and loops too."""
+    """Yield the statements that run when a module is imported, also those within ``if``, ``try``, ``with`` and loops."""
     for node in body:
         yield node
         if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):

@@ -181,7 +181,7 @@ def test_a_name_that_the_class_takes_is_the_classs() -> None:
     # An open **kwargs has no names: the stack's options stay the stack's, and the readout's its own.
     model = build_model(Open, **SIZES, num_layers=4, residual=True, norm="layer", readout="mean", batch_first=True)
     assert [layer.inner.num_layers for layer in model.recurrence.layers] == [1] * 4
-    assert model.reads == "mean"
+    assert model.pooling == "mean"
     assert model.recurrence.encoder is not None
     with pytest.raises(ModelError, match=r"^Open\(3, 6\) failed: TypeError: .*'glue'"):
         build_model(Open, **SIZES, glue=True)

@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from asrnn.cells.parts.recurrent_cell import RecurrentCell, State, out_of_graphs
+from asrnn.cells.parts.recurrent_cell import RecurrentCell, State, left_out_of_graphs
 from asrnn.cells.parts.replaced import attributes_of, replaced_attribute
 from asrnn.ops import require_loop
-from asrnn.shapes import precision_named
+from asrnn.shapes import explain_precision_errors
 
 
 class FastCell(RecurrentCell):
@@ -64,7 +64,7 @@ class FastCell(RecurrentCell):
             ModelError: :func:`asrnn.ops.scan_with` names a back end that cannot run this scan.
         """
 
-    @out_of_graphs
+    @left_out_of_graphs
     def scan(
         self, x: Tensor, state: State | list[Tensor] | Tensor | None = None, *, return_sequence: bool = False
     ) -> tuple[Tensor, State]:
@@ -75,7 +75,7 @@ class FastCell(RecurrentCell):
         """
         before = self._state_for(x, state)
         x, precision = self._in_precision(x)
-        with precision, precision_named(x, before[0], type(self).__name__):
+        with precision, explain_precision_errors(x, before[0], type(self).__name__):
             replaced = self._replaced()
             if replaced:
                 require_loop(f"{type(self).__name__} replaces {replaced} and brings no {self.fast_attribute}")

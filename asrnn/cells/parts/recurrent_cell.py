@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from asrnn.cells.parts.once_a_scan import scanning
 from asrnn.errors import ModelError
 from asrnn.ops import require_loop
-from asrnn.shapes import check_precision, check_sequence, check_state, positive_size, precision_named
+from asrnn.shapes import check_precision, check_sequence, check_state, explain_precision_errors, positive_size
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -20,7 +20,7 @@ State = tuple[Tensor, ...]
 """The tensors that a cell carries from step to step, each ``[B, H]`` unless the cell says otherwise."""
 
 
-def out_of_graphs(scan: Callable[P, R]) -> Callable[P, R]:
+def left_out_of_graphs(scan: Callable[P, R]) -> Callable[P, R]:
     """Decorate a scan so that ``torch.compile`` calls it and does not trace its steps or kernels."""
     # torch.compiler.disable does the same, but its import takes a second even if nothing is compiled.
     untraced: Callable[P, R] = torch._disable_dynamo(scan)  # type: ignore[attr-defined]
@@ -127,7 +127,7 @@ class RecurrentCell(nn.Module, ABC):
         """Return the part of a state that the readout sees, ``[B, output_size]``, by default its first tensor."""
         return state[0]
 
-    @out_of_graphs
+    @left_out_of_graphs
     def scan(
         self, x: Tensor, state: State | list[Tensor] | Tensor | None = None, *, return_sequence: bool = False
     ) -> tuple[Tensor, State]:
@@ -149,7 +149,7 @@ class RecurrentCell(nn.Module, ABC):
         """
         require_loop(f"{type(self).__name__} has the loop over step alone")
         before = self._state_for(x, state)
-        with precision_named(x, before[0], type(self).__name__):
+        with explain_precision_errors(x, before[0], type(self).__name__):
             return self._loop(x, before, return_sequence)
 
     def _loop(self, x: Tensor, state: State, return_sequence: bool) -> tuple[Tensor, State]:

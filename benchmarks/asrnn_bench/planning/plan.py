@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from asrnn.errors import UnknownNameError, UsageError
 from asrnn.registry import MODEL_VERSION, ModelSource, find_model, import_roots, list_models
 from asrnn.sources.adapters import may_be_a_layer
-from asrnn.sources.signatures import AROUND, cell_arguments
+from asrnn.sources.signatures import STACK_ARGUMENTS, cell_arguments
 from asrnn_bench.files.validation import first_fault
 from asrnn_bench.planning.settings import Scheduled, Settings
 from asrnn_bench.planning.spec import NOT_RECURRENT, Budget, SuiteSpec
@@ -203,7 +203,7 @@ def _model(suite: SuiteSpec, budget: Budget, task: str, source: ModelSource) -> 
 
 def _check_hyper(suite: SuiteSpec, source: ModelSource, hyper: Iterable[str]) -> None:
     """Refuse a hyper-parameter that a built-in cell does not have; other models are checked before their jobs start."""
-    known = {*cell_arguments(source.target), *AROUND}
+    known = {*cell_arguments(source.target), *STACK_ARGUMENTS}
     for name in hyper:
         if name not in known:
             raise UnknownNameError(f"hyper-parameter of {source.name} in suite {suite.name}", name, known)

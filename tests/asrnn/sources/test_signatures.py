@@ -7,7 +7,7 @@ import pytest
 import asrnn
 from asrnn.construction import _keywords, model_class_of
 from asrnn.registry import find_model
-from asrnn.sources.signatures import AROUND, cell_arguments
+from asrnn.sources.signatures import STACK_ARGUMENTS, cell_arguments
 from asrnn.stack import StackOptions
 
 
@@ -24,4 +24,4 @@ def test_no_other_names_are_read_where_a_cell_has_its_own_constructor() -> None:
 
 
 def test_the_names_around_a_cell_are_those_of_a_stack_and_its_readout() -> None:
-    assert (*(field.name for field in fields(StackOptions)), "readout") == AROUND
+    assert (*(field.name for field in fields(StackOptions)), "readout") == STACK_ARGUMENTS
