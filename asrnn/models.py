@@ -268,7 +268,7 @@ def _try_copy(model: RecurrentModel, model_class: type[nn.Module]) -> None:
 
 @contextmanager
 def _attributes_kept(model: nn.Module) -> Iterator[None]:
-    """Restore the attributes and buffers of all modules afterwards, with the content of dictionaries, sets and lists."""
+    """Restore the attributes and buffers of all modules afterwards, with the content of dicts, sets and lists."""
     kept: list[tuple[Any, Any]] = []
     for module in model.modules():
         kept += [(each, copy.copy(each)) for each in vars(module).values() if isinstance(each, dict | set | list)]

@@ -236,7 +236,7 @@ def _assigned_names(statement: ast.stmt) -> Iterator[str]:
 
 
 def _top_level(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield the statements that run when a module is imported, also those within ``if``, ``try``, ``with`` and loops."""
+    """Yield the statements that run when a module is imported, and those within ``if``, ``try``, ``with``, loops."""
     for node in body:
         yield node
         if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
