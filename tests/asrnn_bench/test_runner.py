@@ -30,7 +30,7 @@ from asrnn_bench.planning.plan import Plan, Request, make_plan
 from asrnn_bench.planning.suite_files import load_suite
 from asrnn_bench.records.record import SCHEMA_VERSION, Record
 from asrnn_bench.runner import Folders, LaunchSettings, execute, prepare, record_of, records_of, update_leaderboards
-from asrnn_bench.supervising import supervisor as supervision
+from asrnn_bench.supervising import commands
 from asrnn_bench.supervising.processes import Child
 
 
@@ -57,7 +57,7 @@ def _fake_worker(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     def words(directory: Path) -> list[str]:
         return [sys.executable, "-c", program, str(directory)]
 
-    monkeypatch.setattr(supervision, "worker_words", words)
+    monkeypatch.setattr(commands, "worker_words", words)
     monkeypatch.setattr(local.Template, "start", lambda self, *given: Child(*given))
 
 

@@ -1,13 +1,13 @@
-"""What a scheduler runs on a node: ``python -m asrnn_bench.supervising JOBDIR``, a job with all its attempts.
+"""Run a job with all its attempts, as a scheduler does on a node: ``python -m asrnn_bench.supervising JOBDIR``.
 
-Exit status: 0 the job is settled, as its directory says; 2 there is no such job; 75 asked to stop, to be started again.
+Exit status: 0 the job is settled; 2 there is no such job; 75 the job was asked to stop, and is to be started again.
 """
 
 import sys
 
 from asrnn.errors import UsageError
 from asrnn_bench.jobs.options import Options
-from asrnn_bench.supervising.supervisor import supervise
+from asrnn_bench.supervising.supervise import supervise
 
 
 def main(words: list[str]) -> int:
@@ -16,7 +16,10 @@ def main(words: list[str]) -> int:
         sys.stderr.write("usage: python -m asrnn_bench.supervising JOBDIR\n")
         return 2
     try:
-        return supervise(words[0], Options.from_environment())
+        options = Options.from_environment()
+        if options.nodes_per_job > 1:
+            raise UsageError("a job on several nodes runs in Slurm only: --launcher slurm")
+        return supervise(words[0], options)
     except (UsageError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 2

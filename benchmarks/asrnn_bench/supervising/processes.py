@@ -1,11 +1,8 @@
-"""The processes of an attempt, as their supervisor starts, sees and ends them."""
+"""Start, observe and kill the processes of an attempt."""
 
 import os
-import secrets
 import signal
-import socket
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -26,28 +23,28 @@ class Process(Protocol):
         """Send it a signal, unless it has ended."""
 
     def end(self) -> None:
-        """Kill it with all that it started, without waiting: :meth:`poll` tells when it is gone.
+        """Kill it with all processes that it started; :meth:`poll` says when it is gone.
 
-        A process that waits for a file server or a driver, or whose control group is frozen, is not gone until that
-        lets go of it.
+        A process that waits for a file server or a driver, or whose control group is frozen, goes only when that wait
+        is over.
         """
 
 
 @runtime_checkable
 class Numbered(Protocol):
-    """A process that this host knows by a number."""
+    """A process with a number on this host."""
 
     @property
     def host_pid(self) -> int | None:
-        """Its number, or that of the process that is about to start it."""
+        """Its number, or that of the process that will start it."""
 
 
 Start = Callable[[Sequence[str], Mapping[str, str], Path], Process]
-"""How a worker is started: its command, its environment, and the file that it prints into."""
+"""Starts a process, given the words of its command, its environment, and the file for its output."""
 
 
 class Child:
-    """A process of its own program, which ends with this one."""
+    """A process that runs its own program, and ends when this process ends."""
 
     def __init__(self, words: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         with log.open("ab") as output:
@@ -57,7 +54,7 @@ class Child:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**environment, RUNNER_VARIABLE: str(os.getpid())},
-                process_group=0,  # an interrupt from the keyboard is for the runner, which ends its workers in order
+                process_group=0,  # Ctrl-C is for the runner, which ends its workers in order
             )
 
     @property
@@ -75,21 +72,21 @@ class Child:
             self._process.send_signal(number)
 
     def end(self) -> None:
-        """Kill it with all that it started, without waiting."""
+        """Kill it with all processes that it started, and do not wait."""
         kill_tree(self._process.pid, ended=self._process.poll() is not None)
 
 
 def kill_tree(pid: int, *, ended: bool) -> None:
-    """Kill a process with all that it started, also what left its group.
+    """Kill a process with all processes that it started, also those that left its group.
 
     Args:
-        pid: its number, which is its group's too.
-        ended: it has ended, so that its number may be another's by now; only its group is left.
+        pid: its number, which is also the number of its group.
+        ended: it has ended, so another process may have its number by now; only its group is killed.
     """
     found: list[psutil.Process] = []
     with suppress(psutil.Error):
         found = [] if ended else psutil.Process(pid).children(recursive=True)
-    for kill in (os.killpg,) if ended else (os.killpg, os.kill):  # just forked, it leads no group yet
+    for kill in (os.killpg,) if ended else (os.killpg, os.kill):  # a process that was just forked leads no group yet
         with suppress(ProcessLookupError, PermissionError):
             kill(pid, signal.SIGKILL)
     for child in found:
@@ -98,7 +95,7 @@ def kill_tree(pid: int, *, ended: bool) -> None:
 
 
 def processor_seconds(process: Process) -> float:
-    """Return the processor time that a process has taken so far; 0 for one that this host cannot ask about."""
+    """Return the processor time of a process so far, in seconds; 0 if this host does not know it."""
     pid = process.host_pid if isinstance(process, Numbered) else None
     if pid is None:
         return 0.0
@@ -110,33 +107,10 @@ def processor_seconds(process: Process) -> float:
 
 
 def describe(process: Process) -> str:
-    """Return a process's number and what Linux says that it does, for people."""
+    """Return the number of a process and its state in Linux, for people."""
     pid = process.host_pid if isinstance(process, Numbered) else None
     if pid is None:
         return "a process without a number"
     with suppress(psutil.Error):
         return f"process {pid} (state: {psutil.Process(pid).status()})"
     return f"process {pid}"
-
-
-def worker_words(directory: Path) -> list[str]:
-    """Return the command of the worker."""
-    # -P: what happens to lie in the folder where the run was started is no part of a job.
-    return [sys.executable, "-P", "-m", "asrnn_bench.worker", str(directory)]
-
-
-def free_port() -> int:
-    """Return a port of this host that nobody listens on.
-
-    It lies below those that Linux hands out by itself (32768 and up): one of them would be free now and, in the seconds
-    before a rank listens there, go to the next process that asks for any, such as ``srun``.
-
-    Raises:
-        OSError: none was found.
-    """
-    for _ in range(100):
-        port = 20000 + secrets.randbelow(12768)
-        with socket.socket() as listener, suppress(OSError):
-            listener.bind(("", port))
-            return port
-    raise OSError("no free port between 20000 and 32767 was found for the ranks of a job")

@@ -1,80 +1,65 @@
-"""One job in one place: its worker is started, watched, ended where it hangs, and started again as the policy says.
+"""Supervise one job: start its worker, watch it, end it if it hangs, and start it again if the rules say so.
 
-Every launcher supervises with this, so a job fares the same on a laptop, on Ray and on Slurm. All that is known of a
-job stands in its directory: a supervisor that is killed leaves nothing behind that the next one would need.
+Every launcher uses this class, so a job is treated alike on a laptop, on Ray and on Slurm. The state of a job is in its
+directory alone: if a supervisor is killed, the next one needs nothing else.
 """
 
 import math
-import os
 import signal
-import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
-from types import FrameType
 from typing import Literal
 
 from asrnn.errors import UsageError
-from asrnn_bench.files.disk_errors import is_passing, wait_out
-from asrnn_bench.files.writing import is_there
+from asrnn_bench.files.disk_errors import is_passing
 from asrnn_bench.jobs.attempts import Attempt
 from asrnn_bench.jobs.directory import JobDirectory
-from asrnn_bench.jobs.ends import EX_PREEMPTED, End, EndKind, decide, pause_after
-from asrnn_bench.jobs.handover import ATTEMPT_VARIABLE, KEEP_BUFFERS, LONGEST_START_SECONDS, STOP_SIGNALS, Rank
+from asrnn_bench.jobs.ends import End, EndKind, decide, pause_after
+from asrnn_bench.jobs.handover import LONGEST_START_SECONDS
 from asrnn_bench.jobs.options import Options
-from asrnn_bench.launching.slurm.ranks import ASK_SIGNAL, end_ranks, rank_command
+from asrnn_bench.supervising.commands import worker_commands
 from asrnn_bench.supervising.exit_status import explain
 from asrnn_bench.supervising.heartbeat import AWAKE, Heartbeat
 from asrnn_bench.supervising.out_of_memory import OomWatch
-from asrnn_bench.supervising.processes import (
-    Child,
-    Process,
-    Start,
-    describe,
-    free_port,
-    processor_seconds,
-    worker_words,
-)
+from asrnn_bench.supervising.processes import Child, Process, Start, describe, processor_seconds
 
 Started = Literal["started", "held", "over"]
 
-POLL_SECONDS = 0.1
 LOOK_SECONDS = 1.0
 RANK_GRACE_SECONDS = 10.0
-"""What the other ranks have, once one has ended, to end by themselves and say why."""
+"""How long the other ranks have, after one has ended, to end by themselves and say why."""
 
 LONGEST_DEATH_SECONDS = 30.0
 """How long a process may take to be gone after it was killed; freeing much memory or a GPU takes seconds."""
 
 
 class Supervisor:
-    """Keeps one job going, without waiting for it: whoever owns it calls :meth:`watch` a few times a second.
+    """Keep one job going without waiting for it: its owner calls :meth:`watch` a few times a second.
 
-    What cannot be read of the directory just now is looked at again; no error of a file system leaves this class.
+    A directory that cannot be read for a moment is read again later. No error of a file system leaves this class.
 
     Args:
-        directory: the job's.
-        options: how it is run.
-        start: how its worker is started; by default as a program of its own.
+        directory: the job directory.
+        options: how the job is run.
+        start: starts each process of an attempt; by default as a program of its own.
     """
 
     def __init__(self, directory: JobDirectory, options: Options, start: Start = Child) -> None:
         self.directory, self.options, self._start = directory, options, start
         self._place: Mapping[str, str] = {}
-        self.last_words = ""  # where the directory itself could not be written to
-        self.stuck: list[str] = []  # processes that cannot be killed: what they run on is lost
-        self._pulse = Heartbeat(directory)  # of whoever has the job in hand
+        self.last_words = ""  # if they could not be written to the directory
+        self.stuck: list[str] = []  # processes that cannot be killed: their device is lost
+        self._pulse = Heartbeat(directory)  # of the process that has the job now
         self._stopping = False
         self._attempt: Attempt | None = None
         self._processes: list[Process] = []
         self._ended_for: tuple[EndKind, str] | None = None  # why this supervisor ended the worker
-        self._first_code: int | None = None  # of the first process that ended; the others end because of it
+        self._first_code: int | None = None  # of the process that ended first; the others end because of it
         self._deadline: float | None = None
         self._killed_at: float | None = None
-        self._swept = False  # what the processes of the attempt left behind was killed
+        self._swept = False  # processes that the attempt left behind were killed
         self._next_start: float | None = None  # of an attempt that is due after a pause
-        self._in_trouble: float | None = None  # since when the directory cannot be read
+        self._in_trouble: float | None = None  # the time since which the directory cannot be read
         self._oom = OomWatch()
         self._processor_seconds: list[float] = []
         self._began = self._looked = AWAKE()
@@ -84,11 +69,11 @@ class Supervisor:
         """Start the next attempt.
 
         Args:
-            place: the variables that keep its worker where it is to run, beside this process's own environment.
+            place: environment variables that keep the worker on its device or cores.
 
         Returns:
-            ``started``; ``held`` where another process has the job in hand, or the directory cannot be read just now;
-            ``over`` where there is nothing to do.
+            ``started``; ``held`` if another process has the job, or if the directory cannot be read now; ``over`` if
+            there is nothing to do.
         """
         self._place = place
         try:
@@ -117,28 +102,28 @@ class Supervisor:
         self._oom.look(self._began)
         self._pulse = Heartbeat(self.directory, attempt=attempt)
         try:
-            for words, environment, log in self._commands(attempt):
-                self._processes.append(self._start(words, environment, log))
+            for command in worker_commands(self.directory.path, attempt, self.options, place=self._place):
+                self._processes.append(self._start(*command))
         except (OSError, UsageError) as error:
             return self._could_not_start(attempt, error)
         return "started"
 
     def _is_held(self) -> bool:
-        """Return whether another process has the job; one on another host that shows no life for long has not."""
+        """Return whether another process has the job. One on another host loses it after a time without progress."""
         holder = self.directory.holder()
         if holder is None or holder.is_own() or holder.was_requeued():
             return False
         return self._pulse.still_for() <= self.options.hang_seconds
 
     def is_held(self) -> bool:
-        """Return whether the job, which is not this process's, may yet be: another process has it, or may have it."""
+        """Return whether another process has the job, or may have it, so that this one may still get it."""
         try:
             return not self._stopping and not self.directory.is_done() and self._is_held()
         except OSError as error:
             return self._can_be_waited_out(error)
 
     def _can_be_waited_out(self, error: OSError) -> bool:
-        """Return whether to look again at a directory that could not be read; if not, note why as the last words."""
+        """Return whether to read the directory again later; if not, keep the reason as the last words."""
         if self._in_trouble is None:
             self._in_trouble = AWAKE()
         if is_passing(error) and not self._stopping and AWAKE() - self._in_trouble <= self.options.hang_seconds:
@@ -146,26 +131,8 @@ class Supervisor:
         self.last_words = f"its directory cannot be used: {error}"
         return False
 
-    def _commands(self, attempt: Attempt) -> list[tuple[list[str], dict[str, str], Path]]:
-        """Return command, environment and log of each process of an attempt."""
-        words = worker_words(self.directory.path)
-        shared = {**KEEP_BUFFERS, **os.environ, **self.options.environment(), **self._place}
-        shared[ATTEMPT_VARIABLE] = str(attempt.number)
-        count, port = self.options.devices_per_job, str(free_port())
-        if self.options.nodes_per_job > 1:
-            address = {"MASTER_ADDR": os.uname().nodename, "MASTER_PORT": port}
-            return [(rank_command(self.options) + words, shared | address, attempt.log)]
-        if count == 1:
-            return [(words, shared, attempt.log)]
-        ranks = [Rank(number, number, 0, count) for number in range(count)]
-        logs = [attempt.log, *(attempt.path / f"worker.rank-{number}.log" for number in range(1, count))]
-        return [
-            (words, shared | rank.environment("127.0.0.1", int(port)), log)
-            for rank, log in zip(ranks, logs, strict=True)
-        ]
-
     def watch(self) -> bool:
-        """Look after the attempt; return whether there is still something to watch."""
+        """Watch the attempt, and return whether there is still something to watch."""
         if self._next_start is not None:
             return self._start_again()
         codes = [process.poll() for process in self._processes]
@@ -191,7 +158,7 @@ class Supervisor:
         if self._killed_at is not None:
             if is_time:
                 self._looked = now
-                self._kill()  # what it started meanwhile, too
+                self._kill()  # again: it may have started processes since
         elif self._deadline is not None and now >= self._deadline:
             self._kill()
         elif self._ended_for is None and is_time:
@@ -202,13 +169,13 @@ class Supervisor:
         return True
 
     def _has_result(self) -> bool:
-        """Return whether there is a result, as far as that can be seen just now."""
+        """Return whether there is a result, as far as the directory can be read now."""
         with suppress(OSError):
             return self.directory.is_done()
         return False
 
     def _look(self) -> None:
-        """End an attempt that does not move, or that has had its time."""
+        """End an attempt that makes no progress, or whose time is over."""
         limit = self.options.time_limit_seconds
         still = self._still_for()
         if still > self.options.hang_seconds:
@@ -220,7 +187,7 @@ class Supervisor:
             )
 
     def _still_for(self) -> float:
-        """Return how long nothing moved; before a worker's first word, processor time that it takes is a movement."""
+        """Return the seconds without progress. Before a worker's first report, processor time counts as progress."""
         if not self._pulse.has_moved and AWAKE() - self._began < LONGEST_START_SECONDS:
             taken = [processor_seconds(process) for process in self._processes]
             if taken != self._processor_seconds:
@@ -238,10 +205,10 @@ class Supervisor:
         self._ended_for = (kind, reason)
         self._deadline = AWAKE() + self.options.grace_seconds
         for process in self._processes:
-            process.ask(ASK_SIGNAL if self.options.nodes_per_job > 1 else signal.SIGTERM)
+            process.ask(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End everything at once, without waiting: :meth:`is_gone` tells when it has ended."""
+        """Kill all processes at once and do not wait; :meth:`is_gone` says when they are gone."""
         self._stopping = True
         self._kill()
 
@@ -252,14 +219,11 @@ class Supervisor:
     def _kill(self) -> None:
         if self._killed_at is None:
             self._killed_at = AWAKE()
-            if self.options.nodes_per_job > 1:
-                for process in self._processes:
-                    end_ranks(process)
         for process in self._processes:
             process.end()
 
     def _give_up_on(self, left: list[Process]) -> None:
-        """Leave processes alone that cannot be killed, and say so as the end of the attempt."""
+        """Leave processes that cannot be killed, and record that as the end of the attempt."""
         self._stopping = True
         self.stuck = [describe(process) for process in left]
         kind, reason = self._ended_for or ("killed", "another process of the job ended")
@@ -270,11 +234,11 @@ class Supervisor:
                 self._attempt.write_end(self._new_end(-signal.SIGKILL, kind, reason), insist=True)
 
     def _finish(self, codes: list[int]) -> bool:
-        """Write down how the attempt ended, and go on as the policy says."""
+        """Record how the attempt ended, and do what follows from it."""
         if not self._swept:
             self._swept = True
             for process in self._processes:
-                process.end()  # what a model's code started and left behind
+                process.end()  # processes that a model's code started and left behind
         if self._attempt is None:
             return False
         if self.directory.is_done():
@@ -290,13 +254,13 @@ class Supervisor:
         return not self._stopping and self._go_on_after(self._attempt, end)
 
     def _go_on_after(self, attempt: Attempt, end: End) -> bool:
-        """Do what the policy says after an attempt's end; return whether there is something to watch."""
+        """Do what follows from the end of an attempt, and return whether there is something to watch."""
         ends = self.directory.ends() or [end]
         verdict, reason = decide(ends, self.options.retries), ends[-1].reason
         with suppress(OSError):
             if verdict == "again":
                 self.directory.wait(f"again, as attempt {attempt.number} ended so: {reason}")
-            elif ends[-1].kind == "preempted":  # which by itself means that it waits
+            elif ends[-1].kind == "preempted":  # without this line it would count as waiting
                 self.directory.skip("failed", f"preempted again and again without getting any further: {reason}")
         if verdict != "again":
             return False
@@ -304,7 +268,7 @@ class Supervisor:
         return self._start_again()
 
     def _start_again(self) -> bool:
-        """Start the attempt that is due, when its pause is over; return whether there is something to watch."""
+        """Start the next attempt when its pause is over, and return whether there is something to watch."""
         if self._stopping:
             return False
         if self._next_start is not None and AWAKE() < self._next_start:
@@ -322,7 +286,7 @@ class Supervisor:
         end = self._new_end(code, kind, reason)
         said = self.directory.progress([attempt])
         details = {name: said.get(name) for name in ("step", "memory_mib")}
-        # Where a rank was killed, the others only saw their connection break.
+        # If a rank was killed, the other ranks know only that their connection broke.
         killed_rank = self.options.world_size > 1 and (code < 0 or code > 128) and self._ended_for is None
         attempt.write_end(end, details, insist=kind in ("hang", "time-limit") or killed_rank)
         return end
@@ -331,7 +295,7 @@ class Supervisor:
         return End(code, kind, reason, self.directory.saved_step(), AWAKE() - self._began)
 
     def _could_not_start(self, attempt: Attempt, error: Exception) -> Started:
-        """Write down why no worker could be started; where that passes, the next attempt is due after a pause."""
+        """Record why no worker could be started; if the cause may pass, schedule the next attempt after a pause."""
         self._kill()
         reason = f"the worker could not be started: {error}"
         self.last_words = reason
@@ -344,65 +308,3 @@ class Supervisor:
                 self._next_start = AWAKE() + pause_after(ends)
                 return "started"
         return "over"
-
-
-def _say_in_log(line: str) -> None:
-    sys.stderr.write(line + "\n")
-
-
-def supervise(
-    path: str,
-    options: Options,
-    environment: Mapping[str, str] | None = None,
-    say: Callable[[str], None] = _say_in_log,
-) -> int:
-    """Run one job until it is settled or this process is asked to stop; return 0 or 75.
-
-    Settled means that it has a result, or failed for good: its directory says which.
-
-    Args:
-        path: the job directory.
-        options: how to run it.
-        environment: what the worker gets beside this process's own environment.
-        say: takes what the job directory could not be made to say; written to the standard error output by default.
-
-    Raises:
-        UsageError: there is no job in ``path``.
-    """
-    directory = JobDirectory(Path(path))
-    if not wait_out(lambda: is_there(directory.path / "job.json")):
-        raise UsageError(f"{path} is no job directory on this host: jobs and workers need a shared file system")
-    supervisor = Supervisor(directory, options)
-    asked: list[int] = []
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        asked.append(number)
-
-    before = {number: signal.signal(number, stop) for number in (*STOP_SIGNALS, signal.SIGINT)}
-    try:
-        _keep_going(supervisor, environment or {}, asked)
-    except BaseException:
-        supervisor.kill()
-        raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-    if supervisor.last_words:
-        say(supervisor.last_words)
-    if not asked:
-        return 0
-    settled = wait_out(lambda: directory.is_done() or directory.is_given_up(options.retries))
-    return 0 if settled else EX_PREEMPTED
-
-
-def _keep_going(supervisor: Supervisor, place: Mapping[str, str], asked: list[int]) -> None:
-    """Run a job to its end, or until a signal came and its worker has ended."""
-    while (started := supervisor.start(place)) != "over" and not (started == "held" and asked):
-        while started == "started" and supervisor.watch():
-            if asked:
-                supervisor.stop()
-            time.sleep(POLL_SECONDS)
-        if started == "held":
-            time.sleep(LOOK_SECONDS)
-        elif not supervisor.is_held():
-            break

@@ -20,7 +20,7 @@ from asrnn_bench.launching.local import run_local
 from asrnn_bench.launching.slots import Slot, describe_slots, find_slots
 from asrnn_bench.machine.capacity import JOB_BYTES, Capacity, allocated, available_cores, find_capacity, tightest
 from asrnn_bench.machine.control_groups import Limits
-from asrnn_bench.supervising.processes import worker_words
+from asrnn_bench.supervising.commands import worker_words
 from asrnn_bench.worker import gpus as torch_gpus
 from asrnn_bench.worker import main as worker
 from asrnn_bench.worker.gpus import TorchGpus

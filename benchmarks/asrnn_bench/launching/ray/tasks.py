@@ -24,7 +24,7 @@ from asrnn_bench.jobs.options import Options
 from asrnn_bench.launching.ray.cluster import RayRequest, connected, first_line
 from asrnn_bench.launching.ray.nodes import Share, check_nodes, room_for
 from asrnn_bench.launching.watch import Watch, saving, unwatched
-from asrnn_bench.supervising.supervisor import supervise
+from asrnn_bench.supervising.supervise import supervise
 
 POLL_SECONDS = 0.2
 LOOK_SECONDS = 10.0

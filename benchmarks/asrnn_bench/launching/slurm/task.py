@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from asrnn_bench.jobs.ends import EX_PREEMPTED
@@ -10,8 +11,10 @@ from asrnn_bench.jobs.handover import DEVICES_VARIABLE
 from asrnn_bench.jobs.options import Options
 from asrnn_bench.launching.slurm.commands import own_number, requeue, state_of
 from asrnn_bench.launching.slurm.folder import jobs_of
+from asrnn_bench.launching.slurm.ranks import SrunRanks
 from asrnn_bench.machine.gpus import VISIBLE_VARIABLE
-from asrnn_bench.supervising.supervisor import supervise
+from asrnn_bench.supervising.processes import Child
+from asrnn_bench.supervising.supervise import supervise
 
 
 def run_task(folder: str, options: str, environment: Mapping[str, str], promised: bool) -> None:
@@ -28,7 +31,8 @@ def run_task(folder: str, options: str, environment: Mapping[str, str], promised
     """
     asked = Options.model_validate_json(options)
     place = gpu_place(os.environ, asked.devices_per_job, promised=promised)
-    status = supervise(str(own_job(Path(folder))), asked, {**environment, **place})
+    start = partial(SrunRanks, asked) if asked.nodes_per_job > 1 else Child
+    status = supervise(str(own_job(Path(folder))), asked, {**environment, **place}, start=start)
     number = own_number()
     if status == EX_PREEMPTED and number is not None and state_of(number) == "RUNNING":
         requeue(number)  # where that fails, the run's next look at the queue submits the job again

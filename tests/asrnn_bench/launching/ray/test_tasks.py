@@ -26,7 +26,7 @@ from asrnn_bench.launching.ray.cluster import RayRequest
 from asrnn_bench.launching.ray.nodes import Share
 from asrnn_bench.launching.ray.tasks import MOST_LOSSES, run_ray, supervise_job
 from asrnn_bench.launching.watch import Watch, unwatched
-from asrnn_bench.supervising.supervisor import supervise
+from asrnn_bench.supervising.supervise import supervise
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from asrnn_bench.launching.slurm.commands import Seen, look, outside_of_slurm
 from asrnn_bench.launching.slurm.description import describe_slurm, sbatch_lines
 from asrnn_bench.launching.slurm.folder import name_tasks, write_jobs
 from asrnn_bench.launching.slurm.launcher import run_slurm
-from asrnn_bench.launching.slurm.ranks import rank_command
 from asrnn_bench.launching.slurm.request import SlurmRequest
 from asrnn_bench.launching.slurm.submission import RefusedError, Submissions, UnansweredError, script_parameters
 from asrnn_bench.records.job import Job
@@ -400,7 +399,7 @@ def test_a_job_that_was_told_to_stop_is_queued_again_unless_slurm_ends_it(
     write_jobs(tmp_path / "runs" / ".slurm" / "name", [tmp_path / "runs" / str(index) for index in range(4)])
     started: list[tuple[str, dict[str, str]]] = []
     monkeypatch.setattr(
-        slurm_task, "supervise", lambda path, options, environment: started.append((path, environment)) or status
+        slurm_task, "supervise", lambda path, options, environment, start: started.append((path, environment)) or status
     )
     monkeypatch.setattr(slurm_task, "state_of", lambda number: state)
     monkeypatch.setattr(slurm_task, "requeue", lambda number: requeued.append(number) or True)
@@ -413,17 +412,6 @@ def test_a_job_that_was_told_to_stop_is_queued_again_unless_slurm_ends_it(
     assert started == [(str(tmp_path / "runs" / "3"), place)]
     assert caught.value.code == status
     assert requeued == (["7_3"] if again else [])
-
-
-def test_ranks_on_several_nodes_are_started_within_the_job_s_own_allocation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    options = Options(devices_per_job=2, nodes_per_job=3)
-    with pytest.raises(UsageError, match="runs in Slurm only"):
-        rank_command(options)
-    monkeypatch.setenv("SLURM_JOB_ID", "9")
-    words = rank_command(options)
-    assert {"--jobid=9", "--overlap", "--nodes=3", "--ntasks=6", "--ntasks-per-node=2"} <= set(words)
-    assert words[-4:] == ["env", "-u", "ASRNN_BENCH_RUNNER", "ASRNN_BENCH_SLURM_RANKS=1"]
 
 
 def test_a_job_around_the_runner_is_hidden_from_what_it_submits(monkeypatch: pytest.MonkeyPatch) -> None:
