@@ -199,7 +199,7 @@ def test_a_run_that_cannot_publish_keeps_its_records_and_says_how_to_publish_lat
     )
 
 
-@pytest.mark.parametrize("writer", ["store", "tables"])
+@pytest.mark.parametrize("writer", ["store", "publishing"])
 @pytest.mark.parametrize("lasts", [False, True], ids=["passes", "lasts"])
 def test_an_error_that_passes_while_the_run_is_published_does_not_end_it(
     writer: str, lasts: bool, plan: Plan, places: Folders, monkeypatch: pytest.MonkeyPatch
