@@ -19,9 +19,10 @@ from asrnn_bench.files.plain_text import plain
 from asrnn_bench.jobs.handover import ENDING_SIGNALS, WORKER_VARIABLE
 from asrnn_bench.jobs.options import make_options
 from asrnn_bench.launching.choice import known_launcher
+from asrnn_bench.launching.launcher import LaunchSettings
 from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.suite_files import load_suite
-from asrnn_bench.runner import Folders, LaunchSettings, execute
+from asrnn_bench.runner import Folders, execute
 from asrnn_data.image_sets import resolve_data_dir
 
 if TYPE_CHECKING:

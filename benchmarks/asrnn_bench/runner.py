@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,8 +18,8 @@ from asrnn_bench.files.writing import is_there, sync_file_system
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.options import Options, missing_loggers
 from asrnn_bench.launching.admission import admit
-from asrnn_bench.launching.choice import Launch, choose_launch
-from asrnn_bench.launching.watch import Launcher
+from asrnn_bench.launching.choice import choose_launcher
+from asrnn_bench.launching.launcher import Launcher, LaunchSettings
 from asrnn_bench.planning.plan import Plan
 from asrnn_bench.records.job import Job
 from asrnn_bench.records.record import Loss, Record, Status, without_result
@@ -40,44 +40,6 @@ class Folders:
     output: Path = Path("runs")
     leaderboards: Path = Path("leaderboards")
     data_dir: Path | None = None
-
-
-@dataclass(frozen=True)
-class LaunchSettings:
-    """Where and how a run's jobs run; by default on every GPU of this machine, or every physical core.
-
-    ``join`` lets a second runner work in the same folder; ``retry_failed`` gives jobs that failed another chance.
-    """
-
-    devices: int | None = None
-    jobs_per_device: int = 1
-    launcher: Launcher = "local"
-    options: Options = field(default_factory=Options)
-    slurm_options: tuple[str, ...] = ()
-    ray_address: str | None = None
-    join: bool = False
-    retry_failed: bool = False
-
-    def launch(self, plan: Plan) -> Launch:
-        """Return the launcher, ready to run the jobs of a plan.
-
-        Raises:
-            UsageError: it cannot do what is asked for.
-        """
-        _can_be_shared_out(plan, self.options.world_size)
-        lacking = missing_loggers(self.options.loggers)
-        if lacking is not None:
-            raise UsageError(lacking)
-        return choose_launch(
-            self.launcher,
-            threads=plan.jobs[0].threads,
-            devices=self.devices,
-            jobs_per_device=self.jobs_per_device,
-            devices_per_job=self.options.devices_per_job,
-            nodes_per_job=self.options.nodes_per_job,
-            slurm_options=self.slurm_options,
-            ray_address=self.ray_address,
-        )
 
 
 @dataclass(frozen=True)
@@ -142,24 +104,39 @@ def run_jobs(plan: Plan, places: Folders, machine: LaunchSettings, console: Cons
         UsageError: the output folder cannot be written or is in use, or more devices are asked for than there are.
         DeviceError: torch cannot compute on the GPUs that are named.
     """
-    launch = machine.launch(plan)
+    launcher = launcher_of(plan, machine)
     directories = [JobDirectory.of(places.output, job) for job in plan.jobs]
     if not all(map(is_known_to_be_done, directories)):
-        launch.check()
+        launcher.check()
     make_writable(places.output, "--output")
     with alone(places.output, console, join=machine.join):
         waiting = prepare(plan, directories, places, machine)
         options = _options(plan, places, machine.options)
-        if machine.launcher != "local":
+        if launcher.on_cluster:
             options = options.on_a_cluster()
-        todo = admit(waiting, plan.files, places.output, {**options.environment(), **launch.check_environment}, console)
+        todo = admit(
+            waiting, plan.files, places.output, {**options.environment(), **launcher.check_environment}, console
+        )
         if todo:
-            console.print(f"{len(todo)} job{'s' * (len(todo) != 1)} to run, {launch.pace}", soft_wrap=True)
-            say_if_scans_are_slow(launch.check_environment, console)
-        display = Display(Observer(directories, plan.jobs), console, launch.at_a_time)
+            console.print(f"{len(todo)} job{'s' * (len(todo) != 1)} to run, {launcher.pace}", soft_wrap=True)
+            say_if_scans_are_slow(launcher.check_environment, console)
+        display = Display(Observer(directories, plan.jobs), console, launcher.at_a_time)
         with display.open():
-            last_words = launch.run(todo, options, display.refresh, partial(console.print, soft_wrap=True))
+            last_words = launcher.run(todo, options, display.refresh, partial(console.print, soft_wrap=True))
     return Outcome(plan, list(records_of(directories, plan.jobs, last_words)), len(todo), [])
+
+
+def launcher_of(plan: Plan, settings: LaunchSettings) -> Launcher:
+    """Return the launcher for the jobs of a plan.
+
+    Raises:
+        UsageError: it cannot do what the settings ask for.
+    """
+    _can_be_shared_out(plan, settings.options.world_size)
+    lacking = missing_loggers(settings.options.loggers)
+    if lacking is not None:
+        raise UsageError(lacking)
+    return choose_launcher(settings, plan.jobs[0].threads)
 
 
 def say_if_scans_are_slow(environment: Mapping[str, str], console: Console) -> None:

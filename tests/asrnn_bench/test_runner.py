@@ -26,10 +26,11 @@ from asrnn_bench.jobs import ends as policy
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.options import Options
 from asrnn_bench.launching import local
+from asrnn_bench.launching.launcher import LaunchSettings
 from asrnn_bench.planning.plan import Plan, Request, make_plan
 from asrnn_bench.planning.suite_files import load_suite
 from asrnn_bench.records.record import SCHEMA_VERSION, Record
-from asrnn_bench.runner import Folders, LaunchSettings, execute, prepare, record_of, records_of, update_leaderboards
+from asrnn_bench.runner import Folders, execute, prepare, record_of, records_of, update_leaderboards
 from asrnn_bench.supervising import commands
 from asrnn_bench.supervising.processes import Child
 

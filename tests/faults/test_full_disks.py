@@ -11,9 +11,10 @@ from rich.console import Console
 
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.options import Options
+from asrnn_bench.launching.launcher import LaunchSettings
 from asrnn_bench.planning.plan import Plan, Request, make_plan
 from asrnn_bench.planning.suite_files import load_suite
-from asrnn_bench.runner import Folders, LaunchSettings, execute
+from asrnn_bench.runner import Folders, execute
 from asrnn_bench.worker.checkpoints import Checkpoints
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]

@@ -10,7 +10,7 @@ from asrnn_bench.cli.quantities import interval, names, seconds
 from asrnn_bench.files.paths import expanded
 from asrnn_bench.jobs.options import Options, chosen_loggers
 from asrnn_bench.launching.choice import known_launcher
-from asrnn_bench.runner import LaunchSettings
+from asrnn_bench.launching.launcher import LaunchSettings
 
 WHAT, WHERE, CARE, FOLDERS = "What runs", "Where it runs", "While it runs", "Folders"
 

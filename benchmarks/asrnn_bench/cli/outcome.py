@@ -9,10 +9,11 @@ from rich.console import Console
 
 from asrnn_bench.files.plain_text import plain
 from asrnn_bench.jobs.directory import JobDirectory
+from asrnn_bench.launching.launcher import LaunchSettings
 from asrnn_bench.planning.plan import Plan
 from asrnn_bench.records.record import Record
 from asrnn_bench.results.terminal import terminal_table
-from asrnn_bench.runner import Folders, LaunchSettings, Outcome, is_known_to_be_done
+from asrnn_bench.runner import Folders, Outcome, is_known_to_be_done, launcher_of
 from asrnn_bench.watching.display import dry_run_table
 from asrnn_bench.watching.estimates import known_paces, plan_seconds
 from asrnn_bench.watching.words import duration
@@ -24,7 +25,7 @@ MOST_SHOWN = 10
 
 def print_plan(plan: Plan, places: Folders, machine: LaunchSettings, console: Console) -> None:
     """Print the jobs of a plan, what is known of their times, and what would be submitted where."""
-    launch = machine.launch(plan)
+    launcher = launcher_of(plan, machine)
     paces = known_paces(places.output, plan.jobs)
     here = {name for name in IMAGE_SETS if images_present(name, places.data_dir)}
     directories = [JobDirectory.of(places.output, job) for job in plan.jobs]
@@ -37,15 +38,15 @@ def print_plan(plan: Plan, places: Folders, machine: LaunchSettings, console: Co
     ]
     lacking = {job.task.images for job, is_done in zip(plan.jobs, done, strict=True) if not is_done} - here
     when = (
-        _when(plan_seconds([job for _, job in todo], paces, launch.at_a_time or 1)) if todo else "nothing to wait for"
+        _when(plan_seconds([job for _, job in todo], paces, launcher.at_a_time or 1)) if todo else "nothing to wait for"
     )
-    one_by_one = ", were it one job after another" if launch.at_a_time is None and when.startswith("about") else ""
-    console.print(f"{len(plan.jobs)} jobs, {len(todo)} to run, {launch.pace}; time: {when}{one_by_one}")
+    one_by_one = ", were it one job after another" if launcher.at_a_time is None and when.startswith("about") else ""
+    console.print(f"{len(plan.jobs)} jobs, {len(todo)} to run, {launcher.pace}; time: {when}{one_by_one}")
     for name in sorted(lacking):
         without = sum(job.task.images == name for job in plan.jobs)
         console.print(f"{without} jobs have no data, {name}: asrnn-bench prepare fetches it", soft_wrap=True)
-    if launch.describe is not None and todo:
-        console.print(launch.describe([directory for directory, _ in todo], machine.options), soft_wrap=True)
+    if todo and (description := launcher.describe([directory for directory, _ in todo], machine.options)):
+        console.print(description, soft_wrap=True)
 
 
 def _when(seconds: float | None) -> str:

@@ -5,13 +5,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from typing import ClassVar
 
 from asrnn.errors import DeviceError
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.ends import EX_NOT_STARTED
 from asrnn_bench.jobs.handover import KEEP_BUFFERS
 from asrnn_bench.jobs.options import Options
-from asrnn_bench.launching.slots import Slot
+from asrnn_bench.launching.launcher import Launcher, LaunchSettings
+from asrnn_bench.launching.slots import Slot, describe_slots, find_slots, require_gpus_of
 from asrnn_bench.launching.watch import Watch, saving, unwatched
 from asrnn_bench.supervising.forked import Template
 from asrnn_bench.supervising.heartbeat import AWAKE
@@ -21,6 +23,40 @@ from asrnn_bench.supervising.supervisor import LOOK_SECONDS, Supervisor
 POLL_SECONDS = 0.05
 LONGEST_KILL_SECONDS = 5.0
 """How long the end of a run waits for workers that it killed."""
+
+
+class LocalLauncher(Launcher):
+    """Runs jobs on this machine, one on each slot: a GPU, several of them, or a group of cores."""
+
+    on_cluster: ClassVar[bool] = False
+
+    def __init__(self, settings: LaunchSettings, threads: int) -> None:
+        self._slots = find_slots(
+            devices=settings.devices,
+            jobs_per_device=settings.jobs_per_device,
+            devices_per_job=settings.options.devices_per_job,
+            threads=threads,
+        )
+        self.at_a_time, self.pace = len(self._slots), describe_slots(self._slots)
+        self.check_environment = dict(self._slots[0].environment)
+
+    def check(self) -> None:
+        """Check that torch can compute on the GPUs of all slots.
+
+        Raises:
+            DeviceError: it cannot.
+        """
+        require_gpus_of(self._slots)
+
+    def run(
+        self,
+        directories: Sequence[JobDirectory],
+        options: Options,
+        watch: Watch = unwatched,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> dict[JobDirectory, str]:
+        """Run every job on this machine, and return when all are settled."""
+        return run_local(directories, self._slots, options, watch, say)
 
 
 def run_local(

@@ -1,11 +1,13 @@
 """The places of this machine where one job can run at a time: a device, or a few cores."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from asrnn.errors import UsageError
 from asrnn_bench.jobs.handover import CORES_VARIABLE, DEVICES_VARIABLE, JOBS_PER_DEVICE_VARIABLE, SLOTS_VARIABLE
 from asrnn_bench.machine.capacity import Capacity, find_capacity
 from asrnn_bench.machine.gpus import VISIBLE_VARIABLE, count_gpus, named_gpus
+from asrnn_bench.worker.gpus import require_named
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -89,3 +91,12 @@ def describe_slots(slots: list[Slot]) -> str:
     if gpus:
         return f"{count} on {count_gpus(len(gpus))}"
     return f"{count} on {find_capacity().words()}"
+
+
+def require_gpus_of(slots: Sequence[Slot]) -> None:
+    """Check that torch can compute on the GPUs of all slots.
+
+    Raises:
+        DeviceError: it cannot.
+    """
+    require_named(list(dict.fromkeys(name for slot in slots for name in slot.gpus)), named_gpus())

@@ -1,19 +1,17 @@
-"""Where jobs run: a launcher starts supervisors on job directories and knows nothing else of a job."""
+"""Define what a launcher calls while it waits, so that people see how its jobs stand."""
 
 import math
-from typing import Literal, Protocol
-
-Launcher = Literal["local", "ray", "slurm"]
+from typing import Protocol
 
 
 class Watch(Protocol):
     """What a launcher calls a few times a second, so that people see how its jobs stand."""
 
     def __call__(self, stopping: str = "", /) -> None:
-        """Show it.
+        """Show how the jobs stand.
 
         Args:
-            stopping: what the launcher waits for before it ends, once it was asked to.
+            stopping: what the launcher waits for after an interrupt.
         """
 
 
@@ -22,6 +20,11 @@ def unwatched(stopping: str = "") -> None:
 
 
 def saving(jobs: int, seconds: float) -> str:
-    """Say what a launcher waits for that was asked to end: jobs that have so many seconds to save."""
+    """Return the line that says what a launcher waits for after an interrupt.
+
+    Args:
+        jobs: how many jobs still save.
+        seconds: how long they may take.
+    """
     many = f"{jobs} job{'s' if jobs > 1 else ''}"
     return f"saving {many}, up to {max(0, math.ceil(seconds))} s; interrupt again to end at once"

@@ -13,9 +13,10 @@ from rich.console import Console
 
 from asrnn_bench.files.folders import alone, make_writable
 from asrnn_bench.jobs.directory import JobDirectory
+from asrnn_bench.launching.launcher import LaunchSettings
 from asrnn_bench.records.job import Job
 from asrnn_bench.records.record import Record
-from asrnn_bench.runner import Folders, LaunchSettings, record_of, run_jobs
+from asrnn_bench.runner import Folders, record_of, run_jobs
 from asrnn_bench.search.halving import Group, SearchPlan, Trial
 
 

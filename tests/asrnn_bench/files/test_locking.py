@@ -5,7 +5,7 @@ import fcntl
 import os
 import stat
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import filelock
 import pytest
@@ -15,6 +15,8 @@ from rich.console import Console
 from asrnn_bench import runner
 from asrnn_bench.files import folders, locking
 from asrnn_bench.jobs.options import Options
+from asrnn_bench.launching.choice import LAUNCHERS
+from asrnn_bench.launching.launcher import LaunchSettings
 from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.suite_files import load_suite
 from asrnn_bench.records.job import Job
@@ -48,27 +50,16 @@ def test_a_file_system_without_flock_costs_a_run_one_warning(
     error: Exception, tmp_path: Path, tiny_suite: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     _refuse(monkeypatch, error)
-    monkeypatch.setattr(runner.LaunchSettings, "launch", lambda self, plan: _Launch())
+    monkeypatch.setitem(LAUNCHERS, "idle", "fake_launchers:IdleLauncher")
     monkeypatch.setattr(runner, "admit", lambda waiting, *_: [directory for directory, _ in waiting])
     places = runner.Folders(tmp_path / "runs", tmp_path / "leaderboards")
     plan = make_plan(load_suite(str(tiny_suite)), Request())
-    outcome = runner.execute(plan, places, runner.LaunchSettings(options=Options(loggers=())), Console(highlight=False))
+    outcome = runner.execute(
+        plan, places, LaunchSettings("idle", options=Options(loggers=())), Console(highlight=False)
+    )
     assert len(outcome.records) == len(plan.jobs)
     assert capsys.readouterr().out.count("cannot be locked") == 1
     assert not (places.output / ".holder").exists()
-
-
-class _Launch:
-    """A launcher that starts nothing."""
-
-    at_a_time, pace = 1, "one at a time"
-    check_environment: ClassVar[dict[str, str]] = {}
-
-    def check(self) -> None:
-        pass
-
-    def run(self, *_: Any) -> dict[Any, str]:
-        return {}
 
 
 def test_a_marker_keeps_a_second_process_out_until_it_is_gone(tmp_path: Path) -> None:

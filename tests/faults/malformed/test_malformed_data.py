@@ -10,17 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bench_support import TINY, done
+from bench_support import TINY
 from malformed import NO_FILES, OF_BYTES, malform_path, malformed, normalised, tell
 from rich.console import Console
 
 from asrnn.errors import DamagedDataError, DataError, MissingDataError
-from asrnn_bench import runner
 from asrnn_bench.jobs.directory import JobDirectory
-from asrnn_bench.launching.choice import Launch
+from asrnn_bench.launching.choice import LAUNCHERS
+from asrnn_bench.launching.launcher import LaunchSettings
 from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.suite_files import load_suite
-from asrnn_bench.runner import Folders, LaunchSettings, execute
+from asrnn_bench.runner import Folders, execute
 from asrnn_data import archives, image_sets, prepare, sources
 from asrnn_data.image_sets import IMAGE_SETS, ImageSet, check_images, images_present
 from asrnn_data.sources import load_images
@@ -112,13 +112,6 @@ def test_every_damage_of_the_published_files_is_found(data_dir: Path, tmp_path: 
                 check_images(name, tmp_path)
 
 
-def publish_everything(directories: list[JobDirectory], *_: object) -> dict[JobDirectory, str]:
-    """Stand in for a launcher, whose workers all come to a result."""
-    for directory in directories:
-        directory.publish(done(directory.job(), 0.5), directory.claim())
-    return {}
-
-
 @pytest.mark.parametrize(
     "damage", [lambda content: content[:-1], lambda content: bytes([content[0] ^ 1]) + content[1:]]
 )
@@ -134,9 +127,10 @@ def test_the_jobs_of_damaged_data_fail_at_once_and_the_others_run(
         target = tmp_path / "data" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(damage(b"what was published") if name == file else b"right")
-    monkeypatch.setattr(runner, "choose_launch", lambda *_, **__: Launch(publish_everything, 1, "one at a time"))
+    monkeypatch.setitem(LAUNCHERS, "publishing", "fake_launchers:PublishingLauncher")
+    settings = LaunchSettings("publishing")
     places = Folders(tmp_path / "runs", tmp_path / "leaderboards", tmp_path / "data")
-    outcome = execute(make_plan(load_suite(str(path)), Request()), places, LaunchSettings(), Console(quiet=True))
+    outcome = execute(make_plan(load_suite(str(path)), Request()), places, settings, Console(quiet=True))
     by_task = {(record.job.task.name, record.status) for record in outcome.records}
     assert by_task == {("permuted-mnist", "done"), ("pixel-cifar10", "failed")}
     assert outcome.started == 3

@@ -5,7 +5,6 @@ import pickletools
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from bench_support import one_line
@@ -13,7 +12,8 @@ from bench_support import one_line
 from asrnn.errors import UsageError
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.options import Options
-from asrnn_bench.launching.choice import choose_launch
+from asrnn_bench.launching.choice import choose_launcher
+from asrnn_bench.launching.launcher import LaunchSettings
 from asrnn_bench.launching.slurm import commands as slurm_commands
 from asrnn_bench.launching.slurm import task as slurm_task
 from asrnn_bench.launching.slurm.commands import Seen, look, outside_of_slurm
@@ -145,19 +145,13 @@ def test_what_a_job_uses_and_what_it_is_given_agree_or_the_run_is_refused(
     words: list[str], devices: int, nodes: int, message: str
 ) -> None:
     with pytest.raises(UsageError, match=message) as caught:
-        choose_launch("slurm", **_LAUNCH | {"devices_per_job": devices, "nodes_per_job": nodes, "slurm_options": words})
+        choose_launcher(_settings(words, devices, nodes), threads=1)
     one_line(str(caught.value))
 
 
-_LAUNCH: dict[str, Any] = {
-    "threads": 1,
-    "devices": None,
-    "jobs_per_device": 1,
-    "devices_per_job": 1,
-    "nodes_per_job": 1,
-    "slurm_options": [],
-    "ray_address": None,
-}
+def _settings(words: list[str], devices: int, nodes: int = 1) -> LaunchSettings:
+    options = Options(devices_per_job=devices, nodes_per_job=nodes)
+    return LaunchSettings("slurm", options=options, slurm_options=tuple(words))
 
 
 @pytest.mark.parametrize(
@@ -175,9 +169,9 @@ _LAUNCH: dict[str, Any] = {
     ],
 )
 def test_where_jobs_run_is_said_and_no_number_is_invented(words: list[str], devices: int, pace: str) -> None:
-    launch = choose_launch("slurm", **_LAUNCH | {"devices_per_job": devices, "slurm_options": words})
-    assert launch.pace.startswith(pace)
-    assert launch.at_a_time == (5 if "array_parallelism=5" in words else None)
+    launcher = choose_launcher(_settings(words, devices), threads=1)
+    assert launcher.pace.startswith(pace)
+    assert launcher.at_a_time == (5 if "array_parallelism=5" in words else None)
 
 
 def test_a_step_is_handed_the_gpus_that_a_job_was_given_unasked() -> None:

@@ -1,0 +1,59 @@
+"""Run jobs in Slurm: the launcher ``slurm``."""
+
+import os
+from collections.abc import Callable, Sequence
+
+from asrnn.errors import UsageError
+from asrnn_bench.jobs.directory import JobDirectory
+from asrnn_bench.jobs.options import Options
+from asrnn_bench.launching.launcher import Launcher, LaunchSettings
+from asrnn_bench.launching.slurm.description import describe_slurm
+from asrnn_bench.launching.slurm.launcher import check_slurm, run_slurm
+from asrnn_bench.launching.slurm.request import SlurmRequest
+from asrnn_bench.launching.watch import Watch, unwatched
+from asrnn_bench.machine.gpus import VISIBLE_VARIABLE, count_gpus
+
+
+class SlurmLauncher(Launcher):
+    """Submits jobs to Slurm as arrays, with the user's options of sbatch."""
+
+    def __init__(self, settings: LaunchSettings, threads: int) -> None:
+        if settings.devices is not None or settings.jobs_per_device > 1:
+            raise UsageError(
+                "Slurm shares out the devices: --slurm-option array_parallelism=N says how many jobs at a time"
+            )
+        nodes = settings.options.nodes_per_job
+        self._request = SlurmRequest.parse(settings.slurm_options).with_defaults(os.environ)
+        self._request.check_gpus(settings.options.devices_per_job, nodes)
+        self._threads = threads
+        self.check_environment = {VISIBLE_VARIABLE: ""}
+        most = self._request.options.get("array_parallelism")
+        self.at_a_time = int(most) if most else None
+        self.pace = f"as many at a time as Slurm starts{f', {most} of an array at most' if most else ''}"
+        given = self._request.gpus_per_node(nodes)
+        where = (
+            "on the GPUs of its nodes, if they have any" if given is None else f"on {count_gpus(given)} of each node"
+        )
+        self.pace += f", each {where if given != 0 else 'on the CPU unless Slurm gives it GPUs unasked'}"
+
+    def check(self) -> None:
+        """Check that jobs can be submitted from this machine.
+
+        Raises:
+            UsageError: Slurm's commands or submitit are missing.
+        """
+        check_slurm()
+
+    def describe(self, directories: Sequence[JobDirectory], options: Options) -> str:
+        """Return the batch scripts that a run would submit."""
+        return describe_slurm(directories, options, self._request, self._threads)
+
+    def run(
+        self,
+        directories: Sequence[JobDirectory],
+        options: Options,
+        watch: Watch = unwatched,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> dict[JobDirectory, str]:
+        """Run every job in Slurm, and return when all are settled; an interrupt leaves them in Slurm."""
+        return run_slurm(directories, options, self._request, watch, say)

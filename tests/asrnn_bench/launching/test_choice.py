@@ -1,0 +1,32 @@
+"""Launchers are found by name, and refuse the flags of others."""
+
+import pytest
+
+from asrnn.errors import UnknownNameError, UsageError
+from asrnn_bench.jobs.options import Options
+from asrnn_bench.launching.choice import LAUNCHERS, choose_launcher, known_launcher
+from asrnn_bench.launching.launcher import LaunchSettings
+
+
+def test_a_launcher_needs_one_class_and_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LAUNCHERS, "own", "fake_launchers:IdleLauncher")
+    assert type(choose_launcher(LaunchSettings(known_launcher("own")), threads=1)).__name__ == "IdleLauncher"
+
+
+def test_an_unknown_launcher_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="slurm"):
+        choose_launcher(LaunchSettings("slum"), threads=1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (LaunchSettings("ray", slurm_options=("time=1",)), "--slurm-option is for --launcher slurm, not for ray"),
+        (LaunchSettings(ray_address="node1:6379"), "--ray-address is for --launcher ray, not for local"),
+        (LaunchSettings(options=Options(nodes_per_job=2)), "--nodes-per-job is for --launcher slurm; local runs"),
+        (LaunchSettings("slurm", devices=2), "Slurm shares out the devices"),
+    ],
+)
+def test_a_launcher_refuses_what_it_cannot_do(settings: LaunchSettings, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        choose_launcher(settings, threads=1)
