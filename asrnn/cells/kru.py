@@ -52,15 +52,15 @@ class KRU(ComplexCell):
     @once_a_scan
     def recurrent_weight(self) -> Tensor:
         """The matrix W, complex, ``[N, N]``, the first factor being the most significant."""
-        # In float64, as every step would repeat the roundings of a product.
+        # In float64, because every step would repeat the rounding errors of the product.
         exact = (torch.view_as_complex(factor.double()) for factor in self.factors)
         return reduce(torch.kron, exact).to(self.weight_ih.dtype.to_complex())
 
     def recur(self, h: Tensor) -> Tensor:
         """Compute W h, complex, ``[B, N]`` to ``[B, N]``, factor by factor."""
         for factor in map(torch.view_as_complex, self.factors):
-            # The units are a grid with an axis for each factor. Each product takes the first axis and puts its result
-            # last, so that after all of them the axes are in their order again.
+            # The units form a grid with an axis for each factor. Each product contracts the first axis and appends its
+            # result as the last one, so that the axes are in their order again after all products.
             grid = h.view(len(h), len(factor), h.shape[1] // len(factor))
             h = (grid.transpose(1, 2) @ factor.T).flatten(1)
         return h

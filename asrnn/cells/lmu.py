@@ -129,7 +129,7 @@ class LMU(FusedCell):
         """Return the input, what it and (h, m) are multiplied by, (h, m), and where tanh squashes."""
         A, B = self.memory
         with torch.autocast(x.device.type, enabled=False):
-            # Rows of m, of x_t and of (h, m); and those of h, which sees the new m.
+            # The rows of m, for x_t and for (h, m); then those of h, which sees the new m.
             of_x = torch.outer(B, self.e_x)
             of_state = torch.cat([torch.outer(B, self.e_h), A + torch.outer(B, self.e_m)], dim=1)
             W_x = torch.cat([self.weight_ih + self.weight_mh @ of_x, of_x])

@@ -73,7 +73,7 @@ class LRU(StateSpaceCell, ElementwiseCell):
         nu = torch.log(-torch.log(squares) / 2)
         self.nu = real_parameter(nu)
         self.theta = real_parameter(torch.log(positive("max_phase", max_phase) * torch.rand(N, dtype=torch.float64)))
-        # 1 - |lambda|^2 by its own function, which does not cancel where |lambda| is near 1.
+        # 1 - |lambda|^2 by a function that does not cancel where |lambda| is near 1.
         self.gl = real_parameter(torch.log(-torch.expm1(-2 * torch.exp(nu))) / 2)
         self.B = complex_parameter(torch.randn(N, hidden_size, dtype=torch.complex128) / math.sqrt(hidden_size))
         self.C = complex_parameter(torch.randn(hidden_size, N, dtype=torch.complex128) * math.sqrt(2 / N))
@@ -95,7 +95,7 @@ class LRU(StateSpaceCell, ElementwiseCell):
     def read(self, x: Tensor) -> Tensor:
         """Compute Re(C x), ``[..., N]``, complex, to ``[..., H]``."""
         C = torch.view_as_complex(self.C)
-        # Half of a complex product, that of (Re x, Im x) with (Re C, -Im C).
+        # The real part of the complex product: that of (Re x, Im x) with (Re C, -Im C).
         return F.linear(torch.view_as_real(x).flatten(-2), torch.view_as_real(C.conj_physical()).flatten(-2))
 
     def project(self, x: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ class MinGRU(LinearGatedCell):
     num_rows: ClassVar[int] = 2
     recurrence_class: ClassVar[type[Recurrence]] = MinGRUPositive
     without_g: ClassVar[type[Recurrence]] = MinGRURecurrence
-    scan_in_parallel = LinearGatedCell.scan_in_parallel  # named again: it gives the numbers of this file's step
+    scan_in_parallel = LinearGatedCell.scan_in_parallel  # named again, because it computes the step below
 
     def coefficients(self, *u: Tensor) -> tuple[Tensor, Tensor]:
         """Compute 1 - z and z * g(V_h x + b_h), each ``[..., H]``."""

@@ -42,7 +42,7 @@ class MinLSTM(LinearGatedCell):
     num_rows: ClassVar[int] = 3
     recurrence_class: ClassVar[type[Recurrence]] = MinLSTMPositive
     without_g: ClassVar[type[Recurrence]] = MinLSTMRecurrence
-    scan_in_parallel = LinearGatedCell.scan_in_parallel  # named again: it gives the numbers of this file's step
+    scan_in_parallel = LinearGatedCell.scan_in_parallel  # named again, because it computes the step below
 
     def coefficients(self, *u: Tensor) -> tuple[Tensor, Tensor]:
         """Compute f / (f + i) and i / (f + i) * g(V_h x + b_h), each ``[..., H]``."""

@@ -79,7 +79,7 @@ class S4D(StateSpaceCell):
         self.A_imag = real_parameter(starts[one_of("init", init, starts)].repeat(hidden_size, 1))
         self.C = complex_parameter(torch.randn(hidden_size, pairs, dtype=torch.complex128))
 
-    # In float64, as what dt does to the transition and to the drive cancels but for a hundredth in its gradient.
+    # In float64, because in the gradient of dt all but a hundredth cancels between the transition and the drive.
     @once_a_scan
     def eigenvalues(self) -> Tensor:
         """The eigenvalues of the ODE, complex, in float64, ``[H, N/2]``."""

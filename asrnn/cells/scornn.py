@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from asrnn.cells.antisymmetric import antisymmetric_matrix
-from asrnn.cells.parts.hyperparameters import share
+from asrnn.cells.parts.hyperparameters import unit_interval
 from asrnn.cells.parts.initialization import uniform, zero_bias
 from asrnn.cells.parts.modrelu import ModReLUCell, mod_relu
 from asrnn.cells.parts.once_a_scan import once_a_scan
@@ -55,7 +55,7 @@ class ScoRNN(ModReLUCell):
             weight_hh=block_rotations(hidden_size, "cayley"),
             bias=zero_bias(hidden_size),
         )
-        self.num_negative = round(share("rho", rho) * hidden_size)
+        self.num_negative = round(unit_interval("rho", rho) * hidden_size)
 
     @once_a_scan
     def recurrent_weight(self) -> Tensor:

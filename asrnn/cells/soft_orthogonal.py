@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from asrnn.cells.antisymmetric import antisymmetric_matrix
 from asrnn.cells.parts.fused import FusedCell
-from asrnn.cells.parts.hyperparameters import one_of, share
+from asrnn.cells.parts.hyperparameters import one_of, unit_interval
 from asrnn.cells.parts.initialization import uniform, zero_bias
 from asrnn.cells.parts.once_a_scan import once_a_scan
 from asrnn.cells.parts.orthogonal import exponential, random_orthogonal
@@ -75,7 +75,7 @@ class SoftOrthogonal(FusedCell):
         learn_initial: bool = True,
     ) -> None:
         super().__init__(input_size, hidden_size)
-        self.margin = share("margin", margin)
+        self.margin = unit_interval("margin", margin)
         self.activation = one_of("activation", activation, _ACTIVATIONS)
         self.weight_ih = uniform(hidden_size, input_size, bound=0.05)
         self.weight_hh = nn.Parameter(torch.zeros(2, hidden_size * (hidden_size - 1) // 2))
@@ -96,7 +96,7 @@ class SoftOrthogonal(FusedCell):
 
     def singular_values(self, p: Tensor) -> Tensor:
         """Map free numbers ``[H]`` to S, between 1 - margin and 1 + margin, ``[H]``."""
-        # tanh(p / 2) is 2 sigmoid(p) - 1, without its cancellation.
+        # tanh(p / 2) is 2 sigmoid(p) - 1 without cancellation.
         return 1 + self.margin * torch.tanh(p / 2)
 
     def initial_state(self, batch_size: int) -> State:

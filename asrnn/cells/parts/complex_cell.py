@@ -18,14 +18,14 @@ from asrnn.ops.recurrences.modrelu import ComplexModReLU
 class ComplexCell(FusedCell):
     """h_t = modReLU(W h_{t-1} + V x_t; b), with h, W and V complex, b real, and W the cell's ``recurrent_weight``.
 
-    A readout sees the real parts of h and then its imaginary parts, ``[B, 2 N]``. V, b and h_0 start as those of
+    The readout sees the real parts of h and then its imaginary parts, ``[B, 2 N]``. The initialisation is that of
     Arjovsky, Shah and Bengio, ICML 2016, arXiv 1511.06464: V from U(-sqrt(6/(I + 2N)), sqrt(6/(I + 2N))), b from
-    U(-0.01, 0.01), and h_0, where it is learnt, from U(-sqrt(3/(2N)), sqrt(3/(2N))).
+    U(-0.01, 0.01), and a learnt h_0 from U(-sqrt(3/(2N)), sqrt(3/(2N))).
 
     Args:
         input_size: the input size I.
         hidden_size: N, the number of complex units.
-        learn_initial: learn h_0; it is 0 otherwise.
+        learn_initial: learn h_0; otherwise it is 0.
 
     Shapes: ``weight_ih`` the real rows of V and then the imaginary ones ``[2 N, I]``, ``bias`` b ``[N]``, ``initial_h``
     the real parts of h_0 and then the imaginary ones ``[2 N]``.

@@ -43,5 +43,5 @@ def draw_angles(size: int) -> nn.Parameter:
 
 
 def draw_reflections(size: int) -> nn.Parameter:
-    """Draw v_1 and v_2 from U(-sqrt(6/(2 + 2N)), sqrt(6/(2 + 2N))), real and imaginary parts alike, ``[2, N, 2]``."""
+    """Draw v_1 and v_2 from U(-sqrt(6/(2 + 2N)), sqrt(6/(2 + 2N))), real and imaginary parts, ``[2, N, 2]``."""
     return uniform(2, size, 2, bound=math.sqrt(6 / (2 + 2 * size)))

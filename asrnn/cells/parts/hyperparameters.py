@@ -1,4 +1,4 @@
-"""Check that a cell's hyper-parameters are in their range."""
+"""Check that the hyper-parameters of a cell are in their ranges."""
 
 import math
 from collections.abc import Iterable
@@ -13,9 +13,7 @@ def finite(name: str, value: float) -> float:
     Raises:
         ModelError: it is not one.
     """
-    if not _is_finite(value):
-        raise ModelError(f"{name} must be a finite number, not {value!r}")
-    return float(value)
+    return _checked(name, value, True, "a finite number")
 
 
 def positive(name: str, value: float) -> float:
@@ -24,9 +22,7 @@ def positive(name: str, value: float) -> float:
     Raises:
         ModelError: it is not.
     """
-    if not _is_finite(value) or value <= 0:
-        raise ModelError(f"{name} must be a finite number above 0, not {value!r}")
-    return float(value)
+    return _checked(name, value, _is_finite(value) and value > 0, "a finite number above 0")
 
 
 def non_negative(name: str, value: float) -> float:
@@ -35,20 +31,16 @@ def non_negative(name: str, value: float) -> float:
     Raises:
         ModelError: it is not.
     """
-    if not _is_finite(value) or value < 0:
-        raise ModelError(f"{name} must be a finite number, 0 or above, not {value!r}")
-    return float(value)
+    return _checked(name, value, _is_finite(value) and value >= 0, "a finite number, 0 or above")
 
 
-def share(name: str, value: float) -> float:
+def unit_interval(name: str, value: float) -> float:
     """Return a hyper-parameter that must be a number from 0 to 1.
 
     Raises:
         ModelError: it is not.
     """
-    if not _is_finite(value) or not 0 <= value <= 1:
-        raise ModelError(f"{name} must be a number from 0 to 1, not {value!r}")
-    return float(value)
+    return _checked(name, value, _is_finite(value) and 0 <= value <= 1, "a number from 0 to 1")
 
 
 def one_of(name: str, value: str, choices: Iterable[str]) -> str:
@@ -61,6 +53,12 @@ def one_of(name: str, value: str, choices: Iterable[str]) -> str:
     if value not in words:
         raise ModelError(f"{name} must be {' or '.join(words)}, not {value!r}")
     return value
+
+
+def _checked(name: str, value: float, in_range: bool, needed: str) -> float:
+    if not (_is_finite(value) and in_range):
+        raise ModelError(f"{name} must be {needed}, not {value!r}")
+    return float(value)
 
 
 def _is_finite(value: object) -> bool:

@@ -18,19 +18,19 @@ def input_weight(rows: int, input_size: int) -> nn.Parameter:
 
 
 def hidden_weight(*shape: int, hidden_size: int, sigma_w: float) -> nn.Parameter:
-    """Draw W, or the entries it is made of, N(0, sigma_w^2/n), in any shape."""
+    """Draw W, or the entries that W is built from, N(0, sigma_w^2/n), in any shape."""
     deviation = non_negative("sigma_w", sigma_w) / math.sqrt(hidden_size)
     return nn.Parameter(deviation * torch.randn(*shape))
 
 
 def zero_bias(rows: int) -> nn.Parameter:
-    """Make a bias of zeros, ``[rows]``."""
+    """Return a bias of zeros, ``[rows]``."""
     return nn.Parameter(torch.zeros(rows))
 
 
 @torch.no_grad()
 def initialize_torch_layer(layer: nn.RNNBase, sigma_w: float) -> None:
-    """Redraw the first layer of ``torch.nn.RNN``, ``LSTM`` or ``GRU`` in place, as the other cells start."""
+    """Initialise the first layer of ``torch.nn.RNN``, ``LSTM`` or ``GRU`` in place, in the way of the other cells."""
     V, W, b_ih, b_hh = layer.all_weights[0]
     V.copy_(input_weight(*V.shape))
     W.copy_(hidden_weight(*W.shape, hidden_size=layer.hidden_size, sigma_w=sigma_w))
@@ -39,13 +39,13 @@ def initialize_torch_layer(layer: nn.RNNBase, sigma_w: float) -> None:
 
 
 def uniform(*shape: int, bound: float) -> nn.Parameter:
-    """Draw entries U(-bound, bound), in any shape; a linear layer of torch starts so, with bound 1/sqrt(fan-in)."""
+    """Draw entries U(-bound, bound), in any shape; torch's linear layers use the bound 1/sqrt(fan-in)."""
     return nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
 
 
 def narrow_input_weight(rows: int, input_size: int) -> nn.Parameter:
     """Draw V with entries U(-sqrt(6/(65 m)), sqrt(6/(65 m))), ``[rows, m]``.
 
-    It is Kaiming's rule for a leaky ReLU of slope 8, with which IndRNN and UnICORNN were released.
+    It is Kaiming's rule for a leaky ReLU of slope 8, which the code of IndRNN and UnICORNN uses.
     """
     return uniform(rows, input_size, bound=math.sqrt(6 / (65 * input_size)))

@@ -1,4 +1,4 @@
-"""modReLU, a threshold on the modulus of a unit that keeps its sign or phase, and the real cells that use it."""
+"""Compute modReLU, a threshold on the modulus of a unit that keeps its sign or phase; define real cells with it."""
 
 from abc import abstractmethod
 from typing import ClassVar
@@ -22,7 +22,7 @@ def mod_relu(z: Tensor, bias: Tensor) -> Tensor:
     there whatever its bias is, and passes no gradient on.
 
     Args:
-        z: what goes into the units, ``[..., H]``.
+        z: the input of the units, ``[..., H]``.
         bias: b, ``[H]``; below 0 it makes a dead zone, above 0 a jump at 0.
     """
     return torch.sgn(z) * F.relu(z.abs() + bias)
@@ -44,10 +44,10 @@ def complex_mod_relu(re: Tensor, im: Tensor, bias: Tensor) -> tuple[Tensor, Tens
     Returns:
         the real and the imaginary part, ``[..., N]`` each.
     """
-    # By the squares: a modulus whose square is 0 in this precision is too small to divide by.
+    # The squares decide, because a modulus whose square is 0 in this precision is too small to divide by.
     away_from_zero = re * re + im * im > 0
-    # hypot has no derivative at 0, hence the 1. That of a square root would grow with 1/|z| and overflow, as would that
-    # of relu(|z| + b) / |z|.
+    # hypot has no derivative at 0, hence the 1. The derivatives of a square root and of relu(|z| + b) / |z| would grow
+    # with 1/|z| and overflow.
     modulus = torch.hypot(torch.where(away_from_zero, re, 1.0), im)
     size = torch.where(away_from_zero, F.relu(modulus + bias), 0.0)
     return size * (re / modulus), size * (im / modulus)
@@ -56,14 +56,14 @@ def complex_mod_relu(re: Tensor, im: Tensor, bias: Tensor) -> tuple[Tensor, Tens
 class ModReLUCell(FusedCell):
     """h_t = modReLU(M h_{t-1} + V x_t; b), with M the cell's ``recurrent_weight``.
 
-    The bias b is inside of modReLU and nowhere else: from h_0 = 0, the state stays 0 until the first input that is not.
+    The bias b is inside modReLU only. From h_0 = 0, the state stays 0 until the first input that is not 0.
 
     Args:
         input_size: the input size I.
         hidden_size: the hidden size H.
-        weight_ih: V, ``[H, I]``, as it starts.
-        weight_hh: what M is made of, as it starts.
-        bias: b, ``[H]``, as it starts.
+        weight_ih: the initial V, ``[H, I]``.
+        weight_hh: the initial values of the entries that M is built from.
+        bias: the initial b, ``[H]``.
     """
 
     recurrence_class: ClassVar[type[Recurrence]] = ModReLU

@@ -10,14 +10,14 @@ import torch
 Cell = TypeVar("Cell", contravariant=True)
 Value = TypeVar("Value")
 
-# A context variable, so that scans in other threads and scans inside scans each have their own; on no cell,
-# so that nothing stale outlives its scan, meets a changed parameter, or is pickled.
+# It is a context variable, so that each thread and each scan inside a scan has its own values. It is no attribute of a
+# cell, so that a value neither outlives its scan, nor meets a changed parameter, nor is pickled.
 _built: ContextVar[dict[tuple[int, int, bool], object] | None] = ContextVar("_built", default=None)
 
 
 @contextmanager
 def scanning() -> Iterator[None]:
-    """Open the span in which each :class:`once_a_scan` value of each cell is built at most once."""
+    """Enter a context in which each :class:`once_a_scan` value of each cell is built at most once."""
     token = _built.set({})
     try:
         yield
@@ -26,7 +26,7 @@ def scanning() -> Iterator[None]:
 
 
 class once_a_scan(Generic[Cell, Value]):  # noqa: N801 - used as a decorator, as functools.cached_property is
-    """Decorate a method of a cell into an attribute that is built once a scan, and afresh outside of one.
+    """Turn a method of a cell into an attribute that is built once in a scan, and at each access outside of a scan.
 
     It keeps ``step(u, state)`` as short as the paper's equation where the recurrent weight is a function of
     the parameters, such as W - W^T - gamma I.
@@ -46,9 +46,9 @@ class once_a_scan(Generic[Cell, Value]):  # noqa: N801 - used as a decorator, as
         built = _built.get()
         if built is None:
             return self.build(cell)
-        # Not the name: a subclass may use it for another value, and read super()'s beside its own.
-        # A value that was built under no_grad has no history, and must not serve a step that needs a gradient.
+        # The key is not the name, because a subclass may have another value of this name and read super()'s too.
+        # A value that was built under no_grad has no graph, so a step that needs a gradient must not use it.
         key = (id(cell), id(self), torch.is_grad_enabled())
         if key not in built:
             built[key] = self.build(cell)
-        return built[key]  # type: ignore[return-value]  # the key leads to this descriptor's own values only
+        return built[key]  # type: ignore[return-value]  # the key is that of this descriptor's own values

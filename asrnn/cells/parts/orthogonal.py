@@ -14,8 +14,8 @@ from torch import Tensor
 
 def exponential(A: Tensor) -> Tensor:
     """Compute the orthogonal or unitary exp(A), ``[n, n]``, of a skew-symmetric or skew-Hermitian A, ``[n, n]``."""
-    # In float32 torch's own is off by up to 4e-5 where |A| is near 0.5, and its backward by more where gradients are
-    # large. Both count: a scan multiplies by this matrix hundreds of times.
+    # In float32 torch's result is off by up to 4e-5 where |A| is near 0.5, and its gradient by more where gradients are
+    # large. Both errors matter, because a scan multiplies by this matrix hundreds of times.
     return torch.matrix_exp(A.to(torch.promote_types(A.dtype, torch.float64))).to(A.dtype)
 
 
@@ -32,17 +32,17 @@ def cayley(A: Tensor) -> Tensor:
 def skew_hermitian(weight: Tensor) -> Tensor:
     """Build the complex A = -A^H, ``[N, N]``, from as many real numbers as it has degrees of freedom, ``[N, N]``.
 
-    Those above the diagonal are the real parts of A above its own; those on and below the diagonal are the imaginary
-    parts of A there.
+    The numbers above the diagonal are the real parts of A there. The numbers on and below the diagonal are the
+    imaginary parts of A there.
     """
     re, im = weight.triu(1), weight.tril()
     return torch.complex(re - re.T, im + im.tril(-1).T)
 
 
 def block_rotations(size: int, init: str) -> Tensor:
-    """Draw entries, ``[n (n - 1) / 2]``, of an A that turns units (0, 1), (2, 3), ... against each other and no others.
+    """Draw entries, ``[n (n - 1) / 2]``, of an A that rotates the pairs of units (0, 1), (2, 3), ... and nothing else.
 
-    The blocks of A are [[0, d], [-d, 0]]; an odd unit is left over, and stands still.
+    The blocks of A are [[0, d], [-d, 0]]. If n is odd, the last unit has no pair and is not rotated.
 
     Args:
         size: n.
@@ -60,12 +60,12 @@ def block_rotations(size: int, init: str) -> Tensor:
 
 
 def random_orthogonal(size: int) -> Tensor:
-    """Draw an orthogonal matrix, ``[n, n]``, all of them being equally likely."""
+    """Draw an orthogonal matrix, ``[n, n]``, from the uniform distribution."""
     return torch.nn.init.orthogonal_(torch.empty(size, size))
 
 
 def random_unitary(size: int) -> Tensor:
-    """Draw a unitary matrix as real and imaginary parts, ``[n, n, 2]``, all matrices being equally likely."""
+    """Draw a unitary matrix from the uniform distribution, as real and imaginary parts, ``[n, n, 2]``."""
     Q, R = torch.linalg.qr(torch.view_as_complex(torch.randn(size, size, 2)))
-    # Gram-Schmidt's R has a positive diagonal. LAPACK's has not, and its Q prefers some matrices.
+    # Gram-Schmidt gives an R with a positive diagonal. LAPACK does not, so its Q is not uniformly distributed.
     return torch.view_as_real(Q * torch.sgn(R.diagonal()))

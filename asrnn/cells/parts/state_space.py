@@ -19,16 +19,16 @@ def complex_parameter(values: Tensor) -> nn.Parameter:
 
 
 def real_parameter(values: Tensor) -> nn.Parameter:
-    """Store values, which may be drawn and mapped in float64, in the default precision."""
+    """Store values in the default precision; they may have been computed in float64."""
     return nn.Parameter(values.to(torch.get_default_dtype()))
 
 
 class StateSpaceCell(ParallelCell):
     """x_t = lambda * x_{t-1} + B u_t,   y_t = Re(C x_t) + D * u_t, with x_t complex and H features u_t.
 
-    The features are the input itself where it has H numbers, as within a deep network, and V x + b elsewhere. The
-    output sees the present features past the state, so the state holds them too, as the paper's equations do not; a
-    step overwrites them unread.
+    The features are the input itself if it has H numbers, as within a deep network, and V x + b otherwise. The output
+    depends on the present features directly. So the state holds them too, other than in the papers' equations; a step
+    overwrites them and does not read them.
 
     Args:
         input_size: the input size I.

@@ -1,4 +1,4 @@
-"""Scan the cells that ``torch.nn`` has a layer for, by torch's kernels or by a fused recurrence."""
+"""Scan the cells for which ``torch.nn`` has a layer, by torch's kernels or by a fused recurrence."""
 
 from collections.abc import Callable
 from typing import ClassVar
@@ -16,13 +16,13 @@ from asrnn.ops.derivatives import under_a_transform
 class TorchLayerCell(FusedCell):
     """One layer of ``torch.nn.RNN``, ``GRU`` or ``LSTM``, whose ``step`` the subclass writes out.
 
-    On the CPU in float32 the fused recurrence runs, in C, unless :meth:`layer_is_faster`; elsewhere torch's kernels do,
-    and where there is no compiler. They also run where the layer has hooks, which only calling it runs. The fused
-    recurrence takes a layer whose weights are parametrized, as torch's kernels would read the old ones.
+    On the CPU in float32 the fused recurrence runs in C, unless :meth:`layer_is_faster`. Torch's kernels run elsewhere,
+    without a compiler, and if the layer has hooks, which run only when the layer is called. If a weight of the layer is
+    parametrized, the fused recurrence runs, because torch's kernels would read the old weight.
 
-    A subclass that replaces what ``step`` computes without a ``layer_class`` of its own, to which its
-    ``recurrence_class`` belongs, is scanned by the loop; see :class:`asrnn.cells.parts.fast.FastCell`. So are
-    transforms of ``torch.func`` and forward-mode derivatives.
+    A subclass that changes what ``step`` computes must name its own ``layer_class`` and ``recurrence_class``; otherwise
+    the loop scans it. See :class:`asrnn.cells.parts.fast.FastCell`. The loop also runs under transforms of
+    ``torch.func`` and forward-mode differentiation.
 
     Args:
         input_size: the input size I.
@@ -55,7 +55,7 @@ class TorchLayerCell(FusedCell):
         return self.recurrence_class()
 
     def layer_is_faster(self) -> bool:
-        """Return whether torch's kernels are faster on this CPU than steps in C are, as was measured once."""
+        """Return whether torch's kernels are faster than steps in C on this CPU, by an earlier measurement."""
         return False
 
     def scan_fast(self, x: Tensor, state: State, *, return_sequence: bool) -> tuple[str, Tensor, State] | None:
@@ -70,12 +70,12 @@ class TorchLayerCell(FusedCell):
         return "torch", sequence if return_sequence else final[0], final
 
     def _is_hooked(self) -> bool:
-        """Whether something is to happen when the layer is called, such as the pruning of a weight."""
+        """Return whether the layer has hooks, such as the pruning of a weight, which run when it is called."""
         layer = self.layer
         return any((layer._forward_pre_hooks, layer._forward_hooks, layer._backward_pre_hooks, layer._backward_hooks))
 
     def _why_not(self) -> str | None:
-        """Say in a sentence why torch's kernels cannot run a scan, if so."""
+        """Return the reason why torch's kernels cannot run a scan; None if they can."""
         if under_a_transform():
             return "it is under a transform of torch.func, or forward-mode differentiation"
         weights = [weight for each in self.layer.all_weights for weight in each]
