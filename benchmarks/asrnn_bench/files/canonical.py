@@ -2,16 +2,12 @@
 
 import hashlib
 import json
-import math
-from json.encoder import encode_basestring_ascii
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from asrnn_bench.files.reading import UnreadableError, parse_json
 from asrnn_bench.files.validation import first_fault
-
-_compact = json.JSONEncoder(allow_nan=False).encode
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
@@ -29,33 +25,7 @@ def digest(value: Any) -> str:
 def file_text(value: dict[str, Any], *, with_digest: bool) -> str:
     """Return the text of an object's file: indented JSON with sorted keys, and its own digest as one of them."""
     whole = {**value, "digest": digest(value)} if with_digest else value
-    return indented(whole) + "\n"
-
-
-def indented(value: Any, margin: str = "\n") -> str:
-    """Return what ``json.dumps`` returns with ``indent=1, sort_keys=True``, in a quarter of the time.
-
-    >>> print(indented({"b": [1, 0.5, {}], "a": {"c": None}}))
-    {
-     "a": {
-      "c": null
-     },
-     "b": [
-      1,
-      0.5,
-      {}
-     ]
-    }
-    """
-    inner = margin + " "
-    if isinstance(value, dict) and value:
-        parts = [f"{encode_basestring_ascii(name)}: {indented(part, inner)}" for name, part in sorted(value.items())]
-        return f"{{{inner}{f',{inner}'.join(parts)}{margin}}}"
-    if isinstance(value, list) and value:
-        return f"[{inner}{f',{inner}'.join([indented(part, inner) for part in value])}{margin}]"
-    if type(value) is int or (type(value) is float and math.isfinite(value)):
-        return repr(value)
-    return encode_basestring_ascii(value) if type(value) is str else _compact(value)
+    return json.dumps(whole, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
 def read_object(text: str | bytes) -> dict[str, Any]:
