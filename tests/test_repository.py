@@ -13,7 +13,7 @@ from packaging.version import Version
 from asrnn_bench.cli.app import app
 from asrnn_bench.results.boards import boards
 from asrnn_bench.results.publishing import board_files
-from asrnn_bench.results.store import read_records
+from asrnn_bench.results.record_files import read_records
 
 ROOT = Path(__file__).parents[1]
 

@@ -20,8 +20,10 @@ from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.records.record import Record, without_result
 from asrnn_bench.results.boards import Board, boards
 from asrnn_bench.results.comparison import difference
+from asrnn_bench.results.merging import merge
 from asrnn_bench.results.publishing import Published, board_files, bring_up_to_date, update_command
-from asrnn_bench.results.store import Source, StoredRecord, by_short_key, merge, read_records, without_curve
+from asrnn_bench.results.record_files import read_records, without_curve
+from asrnn_bench.results.store import Source, StoredRecord, by_short_key
 from asrnn_bench.results.terminal import board_table
 from asrnn_bench.runner import found_in, how_it_was_lost
 

@@ -1,1 +1,1 @@
-"""From records to what people read."""
+"""Keep records, and turn them into leaderboards."""

@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 
 GAP = 1
-"""Between two columns."""
+"""The number of spaces between two columns."""
 
 
 def column_blocks(widths: Mapping[str, int], first: int, width: int) -> list[list[str]]:
-    """Return the names of the columns in as few blocks as the width allows; each begins with the same first column.
+    """Return the names of the columns in as few blocks as possible; every block begins with the same first column.
 
     Args:
-        widths: the letters that each column takes, in order.
-        first: those of the first column.
-        width: the letters of a line; a block has one column at least.
+        widths: the width of each column in letters, in order.
+        first: the width of the first column.
+        width: the number of letters in a line. A column that is wider is a block of its own.
     """
     blocks: list[list[str]] = []
     used = 0

@@ -1,4 +1,4 @@
-"""Say how a file of a leaderboard differs from what the records give: in its content, or in how it is written."""
+"""Say how the file of a leaderboard differs from what it should hold: in its content, or in its line ends only."""
 
 from itertools import zip_longest
 from pathlib import Path
@@ -10,7 +10,7 @@ BYTE_ORDER_MARK = "\ufeff"
 
 
 def difference(path: Path, text: str) -> str | None:
-    """Return in words how a file differs from ``text``; ``None`` where it holds exactly that."""
+    """Return in words how a file differs from ``text``; ``None`` where it holds exactly ``text``."""
     try:
         content = read_file(path)
     except FileNotFoundError:

@@ -8,24 +8,25 @@ from asrnn_bench.files.plain_text import plain
 from asrnn_bench.records.record import Record
 
 OF_THE_MACHINE = ("cpu", "accelerator", "slots", "jobs_per_device")
-"""What a record's environment says of the machine, and for how many jobs the runner had places on it.
+"""The parts of a record's environment that change how long a step takes: the machine, and how many jobs share it.
 
-It changes how long a step takes. How many of the places were taken meanwhile does so too, and is not recorded.
+``slots`` is the number of jobs that the runner could run at a time. How many did run is not recorded.
 """
 
 TOLD_SINCE = 4
-"""The schema since which a record says for how many jobs the runner had places, where the runner knows."""
+"""The schema since which a record has ``slots``, where the runner knows them."""
 
 
 def costs(group: Sequence[Record]) -> dict[str, Any]:
     """Return the cost columns of a row: medians over its seeds, the largest memory, and where they were measured.
 
-    The numbers are there only where all seeds ran on one kind of machine and device, by one scan back end, in as many
-    processes and with places for as many jobs; else they are ``None``, and the columns that say where list what
-    differs. What is unknown is not taken for equal: on a cluster the numbers of several seeds are ``None``.
+    Costs can be compared only where all seeds ran on one kind of machine and device, with one scan back end, the same
+    number of processes, and a runner with the same number of slots. Otherwise the costs are ``None``, and the columns
+    that say where list all values. Unknown values do not count as equal: on a cluster, where the slots are unknown, the
+    costs of several seeds are ``None``.
 
     Args:
-        group: the records of the row, those without a cost too.
+        group: the records of the row, including those without a cost.
     """
     counted = [record for record in group if record.cost is not None]
     found = [record.cost for record in counted if record.cost is not None]
@@ -52,7 +53,7 @@ def _where(record: Record) -> tuple[object, ...]:
 
 
 def _processes(record: Record) -> object:
-    """Return how many processes trained the job; a record says so only where they were several."""
+    """Return how many processes trained the job. A record holds the number only where there were several."""
     return record.environment.get("processes", 1)
 
 

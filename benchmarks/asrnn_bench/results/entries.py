@@ -1,4 +1,4 @@
-"""Name the rows and columns of a leaderboard: a model's configurations and a task's protocols, told apart in words."""
+"""Name the rows and columns of a leaderboard, so that configurations of a model and protocols of a task differ."""
 
 import re
 from collections import Counter, defaultdict
@@ -11,13 +11,13 @@ from asrnn_bench.records.job import Job, TrainingConfig
 from asrnn_data.tasks import TASKS
 
 OF_THE_BUDGET = frozenset({"batch_size", "max_steps", "validate_every"})
-"""The fields of a training that belong to the budget, and are equal where models are compared."""
+"""The fields of a training that come from the budget. They must be equal where models are compared."""
 
 DIGEST_DIGITS = 6
-"""The fewest hexadecimal digits that stand for a digest in a label."""
+"""The least number of hexadecimal digits to which a digest is cut in a label."""
 
 Words = dict[str, object]
-"""What something is made of, by name."""
+"""Values by name, which a label writes as ``name=value``."""
 
 _TAKEN = {*TrainingConfig.model_fields, "threads", "origin", "target", "assembly", "hidden_size"}
 _DIGEST = re.compile(r"[0-9a-f]{40,}")
@@ -25,11 +25,12 @@ _DIGEST = re.compile(r"[0-9a-f]{40,}")
 
 @dataclass(frozen=True)
 class Place:
-    """Where a configuration stands in a leaderboard: no two configurations stand in one place.
+    """The cell of a configuration in a leaderboard; no two configurations share a cell.
 
-    ``task`` is the column: the task's name, with what differs where it has several protocols. ``entry`` is the row: a
-    model in one configuration a task. It is the model's name, with what differs where the model has several codes or
-    threads, or several configurations on one task.
+    Args:
+        task: the column. The name of the task, and in brackets what differs where the task has several protocols.
+        entry: the row, which holds one configuration of a model for each task. The name of the model, and in brackets
+            what differs where the model has several codes or threads, or several configurations on one task.
     """
 
     task: str
@@ -42,13 +43,14 @@ def places(jobs: Iterable[Job]) -> dict[str, Place]:
     tasks, entries = _tasks(configurations), _entries(configurations)
     found = {job.config: Place(tasks[job.task.name, protocol(job)], entries[job.config]) for job in configurations}
     count = Counter(found.values())
-    # Words can be equal where what they stand for is not: characters that cannot be seen are escaped.
+    # Two labels can be equal though the values differ, as invisible characters are escaped.
     return {c: Place(p.task, _numbered(p.entry, c, count[p])) for c, p in found.items()}
 
 
 def protocol(job: Job) -> str:
-    """Return a digest of all that must be equal where two models are compared: task, assets, steps, batches."""
-    # As jobs of older schemas have it, which are compared with later ones: the scaling is among the assets.
+    """Return a digest of everything that must be equal where models are compared: task, assets, steps, batches."""
+    # The digest of a job is the same in all schemas, so that old jobs can be compared with new ones. The scaling, which
+    # old jobs lack, is among the assets too.
     task = job.task.model_dump(mode="json", exclude={"scaling", "sequence_length"})
     if _sequence_length(job) != _registered_length(job):
         task["sequence_length"] = _sequence_length(job)
@@ -56,15 +58,15 @@ def protocol(job: Job) -> str:
 
 
 def making(job: Job) -> tuple[str, ...]:
-    """Return what is equal in all entries of one model: its name, its code and its threads."""
+    """Return the values that all entries of one model share: its name, its code and its threads."""
     return job.model.name, *_written(_making_words(job))
 
 
 def hyperparameters(job: Job) -> str:
-    """Return the job's hyper-parameters as ``name=value`` words: those of its training, then the model's own.
+    """Return the job's hyper-parameters as ``name=value`` words: first those of its training, then the model's own.
 
-    Of the training all are there that differ from their defaults; optimiser and learning rate always, and the momentum
-    of ``sgd``.
+    Those of the training are shown where they differ from their defaults. The optimiser, the learning rate and the
+    momentum of ``sgd`` are always shown.
     """
     if job.model.name == "chance":
         return ""
@@ -75,12 +77,12 @@ def hyperparameters(job: Job) -> str:
 
 
 def code(job: Job) -> str:
-    """Return what identifies the code of a job's model, as ``name=value`` words."""
+    """Return the identity of the code of a job's model (its version or digest), as ``name=value`` words."""
     return " ".join(_written(dict(sorted(job.model.code.items()))))
 
 
 def _tasks(jobs: Sequence[Job]) -> dict[tuple[str, str], str]:
-    """Return what each task is called, by its name and the digest of its protocol."""
+    """Return the label of each task, by its name and the digest of its protocol."""
     by_task: dict[str, dict[str, Job]] = defaultdict(dict)
     for job in jobs:
         by_task[job.task.name].setdefault(protocol(job), job)
@@ -96,7 +98,7 @@ def _tasks(jobs: Sequence[Job]) -> dict[tuple[str, str], str]:
 
 
 def _entries(jobs: Sequence[Job]) -> dict[str, str]:
-    """Return what the entry of each configuration is called, by its ``config``."""
+    """Return the label of the entry of each configuration, by its ``config``."""
     by_model: dict[str, dict[tuple[str, ...], list[Job]]] = defaultdict(lambda: defaultdict(list))
     for job in jobs:
         by_model[job.model.name][tuple(_written(_making_words(job)))].append(job)
@@ -109,10 +111,10 @@ def _entries(jobs: Sequence[Job]) -> dict[str, str]:
 
 
 def _settings(jobs: Sequence[Job]) -> dict[str, Words]:
-    """Return in which settings each configuration of one code differs from others of the same task and protocol.
+    """Return the settings in which each configuration of one code differs from others of the same task and protocol.
 
-    Where a task has one alone, it goes with what is set alike on another task, and else has no words: models are tuned
-    task by task, so that settings that differ between tasks say nothing.
+    Models are tuned task by task, so settings that differ between tasks only are not shown. Where a task has one
+    configuration only, it joins the entry that has the same settings on another task, if there is one.
     """
     by_task: dict[tuple[str, str], list[Job]] = defaultdict(list)
     for job in jobs:
@@ -125,7 +127,7 @@ def _settings(jobs: Sequence[Job]) -> dict[str, Words]:
 
 
 def _making_words(job: Job) -> Words:
-    """Return what a model is made of on every task."""
+    """Return the values that a model has on every task."""
     model = job.model
     words = {f"code {name}": value for name, value in sorted(model.code.items())}
     words |= {"origin": model.origin, "target": model.target, "assembly": model.assembly}
@@ -133,7 +135,7 @@ def _making_words(job: Job) -> Words:
 
 
 def _setting_words(job: Job) -> Words:
-    """Return what is chosen for a model task by task."""
+    """Return the values that are chosen for a model task by task."""
     return {"hidden_size": job.model.hidden_size} | _training_words(job) | _own_words(job)
 
 
@@ -143,7 +145,7 @@ def _training_words(job: Job) -> Words:
 
 
 def _own_words(job: Job) -> Words:
-    """Return the hyper-parameters of the model itself; one that is called as one of its training keeps apart."""
+    """Return the hyper-parameters of the model; a name that the training also has gets the prefix ``hyper.``."""
     return {f"hyper.{n}" if n in _TAKEN else n: value for n, value in sorted(job.model.hyper.items())}
 
 
@@ -159,7 +161,7 @@ def _protocol_words(job: Job) -> Words:
 
 
 def _sequence_length(job: Job) -> int | None:
-    """Return T: the job's own, or that of its task where its schema says none."""
+    """Return T: the job's own, or the registered one of its task where an old job has none."""
     return job.task.sequence_length or _registered_length(job)
 
 
@@ -172,7 +174,7 @@ def _asset_words(job: Job) -> Words:
 
 
 def _differences(each: Sequence[Words]) -> list[Words]:
-    """Return of several things the words in which they differ; a digest with as few digits as tell them apart."""
+    """Return for each of several things the words in which they differ; digests are cut to as few digits as differ."""
     names = dict.fromkeys(name for words in each for name in words)
     found: list[Words] = [{} for _ in each]
     for name in names:

@@ -1,10 +1,10 @@
-"""Remember what the records of a leaderboards folder say, so that a file that did not change is not read again.
+"""Cache the records of a leaderboards folder, so that a file that did not change is not read again.
 
-The index is a cache: it can be deleted at any time and is made again by the next publication. It is left out where it
-is damaged or of another version. Of a file it is believed only while the file's size, times and inode are those that
-it had when it was read, and its times are so much older than the index that a change since then would show in them. One
-change in place does not show: of the same size, in the same tick of the clock as the change before, after the file was
-read. Publications never change a file in place; they replace it, which gives it another inode.
+The index can be deleted at any time; the next publication makes it again. An index that is damaged or of another
+version is ignored. A file is taken from the index only if its size, times and inode are still the same, and if its
+times are so much older than the index that a later change would show in them. One change does not show: a change in
+place to the same size, after the file was read, in the same tick of the clock as the change before. Publications never
+change a file in place; they replace it, which gives it another inode.
 """
 
 import os
@@ -23,23 +23,23 @@ NAME = ".index"
 FORMAT = f"records of schema {SCHEMA_VERSION}, index 1\n".encode()
 
 LARGEST = 2 << 30
-"""Bytes of an index, which takes 2 to 4 KiB a record."""
+"""The most bytes of an index, which takes 2 to 4 KiB a record."""
 
 FINE_NS, COARSE_NS = 50_000_000, 2_000_000_000
-"""How far the times of two changes of a file may be apart and look the same: Linux counts in ticks of up to 10 ms, and
-some file systems in whole seconds or pairs of them."""
+"""How far apart two changes may be and still get the same time: Linux counts in ticks of up to 10 ms, with a margin
+here, and some file systems count in steps of one or two seconds."""
 
 Stamp = tuple[int, int, int, int]
 """A file's size, times of its last modification and of its last change in nanoseconds, and inode."""
 
 Kept = tuple[Stamp, str, Record]
-"""What is kept of a file: its stamp, the ``config`` of its job, which takes long to compute, and its record."""
+"""The entry of a file: its stamp, the ``config`` of its job, which takes long to compute, and its record."""
 
 _KEPT = TypeAdapter(dict[str, Kept])
 
 
 class Index:
-    """What is known of the records of one folder, by the paths of their files below it."""
+    """The index of one folder: its records, by the paths of their files below it."""
 
     def __init__(self, leaderboards: Path) -> None:
         self.path = leaderboards / NAME
@@ -53,7 +53,7 @@ class Index:
                 self._kept, self._time = _KEPT.validate_json(body, strict=True), self.path.stat().st_mtime_ns
 
     def record(self, name: str, stamp: Stamp) -> Record | None:
-        """Return the record of a file, without its curve, if the file is known to be as it was when it was read."""
+        """Return the record of a file, without its curve; ``None`` if the file may have changed since it was read."""
         known = self._kept.get(name)
         if known is None or known[0] != stamp or not _is_older(stamp, self._time):
             return None
@@ -63,21 +63,21 @@ class Index:
         return record
 
     def note(self, name: str, stamp: Stamp, record: Record) -> None:
-        """Take note of a file's record, without its curve.
+        """Add the record of a file, without its curve.
 
         Args:
             name: the file's path below the folder.
-            stamp: its stamp from before it was read, or from after it was written.
-            record: what it holds.
+            stamp: the file's stamp before it was read, or after it was written.
+            record: its record.
         """
         self._noted[name] = stamp, record.job.config, record
 
     def forget(self, name: str) -> None:
-        """Take note that a file was removed."""
+        """Remove a file that was deleted."""
         self._noted.pop(name, None)
 
     def save(self) -> None:
-        """Write what was noted or asked for, unless it stands already; a folder that cannot be written has no index."""
+        """Write the records that were asked for or added, unless nothing changed or the folder cannot be written."""
         if len(self._noted) == len(self._kept) and all(self._kept.get(n) is kept for n, kept in self._noted.items()):
             return
         body = _KEPT.dump_json(dict(sorted(self._noted.items())))
@@ -91,7 +91,7 @@ def stamp_of(found: os.stat_result) -> Stamp:
 
 
 def _is_older(stamp: Stamp, time: int) -> bool:
-    """Return whether a file whose index was written at ``time`` would look otherwise had it changed since."""
+    """Return whether a change of the file after ``time``, when the index was written, would change its stamp."""
     latest = max(stamp[1], stamp[2])
     return latest + (FINE_NS if latest % 1_000_000_000 else COARSE_NS) < time
 

@@ -1,4 +1,4 @@
-"""Rank the entries of a leaderboard: by their mean accuracy on each task, then by the mean of these ranks."""
+"""Rank the entries of a leaderboard by mean accuracy on each task, and by the mean of these ranks over the tasks."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -6,21 +6,22 @@ from statistics import fmean
 from typing import Any
 
 Row = dict[str, Any]
-"""A row of the leaderboard, by its columns; ``is_ranked`` says whether it takes part, ``making`` whose entry it is."""
+"""A row of the leaderboard: its values by column. ``is_ranked`` says whether the row is ranked, and rows of one model
+have the same ``making``."""
 
 DIGITS = 12
-"""Of an accuracy: what is equal to so many is a tie, whatever the order in which seeds were added up."""
+"""The digits to which accuracies are compared, so that the order in which seeds are added up makes no difference."""
 
 
 def rank(table: Sequence[Row]) -> None:
     """Write ``rank`` and ``mean_rank`` into the rows of a leaderboard.
 
     On each task the best mean accuracy has rank 1, and equals share a rank. A seed that diverged or failed counts as 0.
-    An entry without a score on a task counts as the last of all entries, whether it diverged, failed or is missing, so
-    that no entry gains by a task that it did not do. A model that has several configurations on one task is not thereby
-    missing on the others: there each of its entries is ranked by the one score that the model has, and the entry that
-    holds none but such scores has no mean rank of its own. A task that nobody had the data for does not count. Models
-    that train nothing recurrent are not ranked.
+    An entry without a score on a task gets the last rank of all entries, whether it diverged, failed or is missing, so
+    that no entry gains by a task that it did not do. A model with several configurations on one task may have only one
+    on another task. There each of its entries is ranked by that one score (it is lent to them), and an entry with no
+    other scores has no mean rank. A task for which no entry had the data does not count. Models that train nothing
+    recurrent are not ranked.
     """
     ranked = [row for row in table if row["is_ranked"]]
     tasks, made = counting_tasks(table), {row["entry"]: row["making"] for row in ranked}
@@ -41,9 +42,9 @@ def rank(table: Sequence[Row]) -> None:
 
 
 def lenders(table: Sequence[Row]) -> dict[tuple[str, tuple[str, ...]], str]:
-    """Return the entry whose score on a task counts for all entries of its model, by task and model.
+    """Return the entries whose score on a task counts for all entries of their model, by task and model.
 
-    These are the tasks on which a model of several entries has one only.
+    They are the only entries of their model on the task, while the model has several entries on another task.
     """
     of_model: dict[tuple[str, ...], set[str]] = defaultdict(set)
     there: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
@@ -55,13 +56,13 @@ def lenders(table: Sequence[Row]) -> dict[tuple[str, tuple[str, ...]], str]:
 
 
 def counting_tasks(table: Sequence[Row]) -> list[str]:
-    """Return the tasks that count: those that somebody who is ranked had the data for."""
+    """Return the tasks that count: those for which a ranked entry had the data."""
     there = {row["task"] for row in table if row["is_ranked"] and row["n_seeds"] + _lost(row)}
     return [task for task in dict.fromkeys(row["task"] for row in table) if task in there]
 
 
 def score(row: Row) -> float | None:
-    """Return the accuracy that a row is ranked by: its mean, in which a seed that was lost counts as 0."""
+    """Return the accuracy that a row is ranked by: its mean over all seeds, where a lost seed counts as 0."""
     if not row["n_seeds"]:
         return None
     return float(round(row["mean"] * row["n_seeds"] / (row["n_seeds"] + _lost(row)), DIGITS))

@@ -9,9 +9,10 @@ from bench_support import done
 
 from asrnn_bench.records.job import Job
 from asrnn_bench.records.record import Record, without_result
-from asrnn_bench.results import index, store
+from asrnn_bench.results import index, record_files, store
 from asrnn_bench.results.index import NAME
-from asrnn_bench.results.store import add_records, path_of, read_records
+from asrnn_bench.results.record_files import path_of, read_records
+from asrnn_bench.results.store import add_records
 
 
 @pytest.fixture
@@ -37,8 +38,8 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append(record.key)
         return record
 
-    original = store.read_record
-    monkeypatch.setattr(store, "read_record", look)
+    original = record_files.read_record
+    monkeypatch.setattr(record_files, "read_record", look)
     return found
 
 

@@ -10,7 +10,8 @@ from asrnn_bench.records.job import Job
 from asrnn_bench.results import publishing
 from asrnn_bench.results.comparison import difference
 from asrnn_bench.results.publishing import BusyError, bring_up_to_date, update_command
-from asrnn_bench.results.store import StoredRecord, path_of
+from asrnn_bench.results.record_files import path_of
+from asrnn_bench.results.store import StoredRecord
 
 
 def test_a_folder_that_stays_held_is_said_with_the_command_for_later(

@@ -9,7 +9,7 @@ from asrnn_bench.records.job import Job
 from asrnn_bench.records.record import Record, without_result
 from asrnn_bench.results.boards import boards
 from asrnn_bench.results.leaderboard import frame
-from asrnn_bench.results.store import read_records
+from asrnn_bench.results.record_files import read_records
 
 MODELS = ("lstm", "gru", "exprnn")
 

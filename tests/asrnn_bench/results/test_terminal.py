@@ -14,7 +14,7 @@ from asrnn_bench.results.boards import boards
 from asrnn_bench.results.leaderboard import csv_of
 from asrnn_bench.results.markdown import board_markdown
 from asrnn_bench.results.publishing import board_files
-from asrnn_bench.results.store import read_records
+from asrnn_bench.results.record_files import read_records
 from asrnn_bench.results.terminal import _broken, terminal_table
 
 COMMITTED = Path(__file__).parents[3] / "leaderboards"

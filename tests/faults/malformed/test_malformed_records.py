@@ -21,8 +21,10 @@ from asrnn_bench.records.texts import read_record
 from asrnn_bench.results.boards import boards
 from asrnn_bench.results.leaderboard import csv_text
 from asrnn_bench.results.markdown import board_markdown
+from asrnn_bench.results.merging import merge
 from asrnn_bench.results.publishing import write_leaderboards
-from asrnn_bench.results.store import merge, path_of, read_records, write_records
+from asrnn_bench.results.record_files import path_of, read_records
+from asrnn_bench.results.store import write_records
 
 REASONS_OF_BYTES = 17
 REASONS_OF_STRUCTURE = 100
