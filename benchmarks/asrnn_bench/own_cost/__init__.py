@@ -1,1 +1,1 @@
-"""Measure what the benchmark itself costs, beside the recurrences that it runs."""
+"""Measure what the benchmark itself costs, in addition to the recurrences that it runs."""

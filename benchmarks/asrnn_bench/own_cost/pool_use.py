@@ -1,4 +1,4 @@
-"""How busy the local pool keeps its places: short jobs, two at a time, and what of the time two workers lived."""
+"""Measure how busy the local pool keeps its places while it runs short jobs, two at a time."""
 
 import os
 import threading
@@ -20,9 +20,10 @@ SAMPLE_SECONDS = 0.01
 
 
 class Sampler(threading.Thread):
-    """Counts the workers of this process again and again, until it is stopped.
+    """Count the workers of this process repeatedly until :meth:`stop`.
 
-    Workers are what the process that has torch forked: the children of this process's children.
+    The workers are the children of this process's children, because a child of this process imports torch and forks
+    them.
     """
 
     def __init__(self) -> None:
@@ -31,34 +32,34 @@ class Sampler(threading.Thread):
         self._stopped = threading.Event()
 
     def run(self) -> None:
-        """Count until :meth:`stop`."""
+        """Count until :meth:`stop`; a thread calls it."""
         while not self._stopped.wait(SAMPLE_SECONDS):
             workers = sum(len(_children(child)) for child in _children(os.getpid()))
             self.samples.append((time.monotonic(), min(workers, PLACES)))
 
     def stop(self) -> None:
-        """Stop counting."""
+        """Stop counting, and wait for the thread to end."""
         self._stopped.set()
         self.join()
 
     def busy(self, *, from_first: bool) -> float:
-        """Return the mean share of the places in which a worker lived, each sample for the time since the one before.
+        """Return the mean fraction of the places that have a worker. A sample counts for the time since the one before.
 
         Args:
-            from_first: leave out what came before the first worker and after the last.
+            from_first: leave out the time before the first worker and after the last.
         """
-        found = self.samples
+        samples = self.samples
         if from_first:
-            lived = [index for index, (_, count) in enumerate(found) if count]
-            found = found[max(0, lived[0] - 1) : lived[-1] + 1] if lived else []
-        if len(found) < 2:
+            occupied = [index for index, (_, count) in enumerate(samples) if count]
+            samples = samples[max(0, occupied[0] - 1) : occupied[-1] + 1] if occupied else []
+        if len(samples) < 2:
             return 0.0
-        spans = [(later[0] - earlier[0], later[1]) for earlier, later in pairwise(found)]
-        return sum(span * count for span, count in spans) / (PLACES * (found[-1][0] - found[0][0]))
+        spans = [(later[0] - earlier[0], later[1]) for earlier, later in pairwise(samples)]
+        return sum(span * count for span, count in spans) / (PLACES * (samples[-1][0] - samples[0][0]))
 
 
 def measure_pool(folder: Path, jobs: int) -> str:
-    """Run so many short jobs in two places, and return how busy these were, in words."""
+    """Run short jobs in two places, and return in words how busy the places were."""
     plan = make_plan(_suite(jobs), Request(models=["rnn"]))
     short = [job for job in plan.jobs if job.model.name == "rnn"]
     directories = [JobDirectory.of(folder, job) for job in short]
@@ -78,7 +79,7 @@ def measure_pool(folder: Path, jobs: int) -> str:
 
 
 def _children(pid: int) -> list[int]:
-    """Return the children of a process, of all its threads."""
+    """Return the child processes of all threads of a process."""
     found: list[int] = []
     with suppress(OSError):
         for file in Path(f"/proc/{pid}/task").glob("*/children"):
@@ -89,7 +90,7 @@ def _children(pid: int) -> list[int]:
 
 def _suite(jobs: int) -> SuiteSpec:
     budget = Budget(
-        summary="a moment",
+        summary="a few steps",
         max_steps=4,
         validate_every=2,
         batch_size=8,
@@ -100,10 +101,10 @@ def _suite(jobs: int) -> SuiteSpec:
     return SuiteSpec(
         name="short",
         version=1,
-        summary="jobs of a moment",
+        summary="short jobs",
         tasks=["permuted-mnist"],
         models=["rnn"],
-        budgets={"moment": budget},
-        default_budget="moment",
-        full_budget="moment",
+        budgets={"short": budget},
+        default_budget="short",
+        full_budget="short",
     )

@@ -1,6 +1,6 @@
-"""The processes that ``asrnn_bench.own_cost.scale`` measures: ``python -m asrnn_bench.own_cost.scale_child VERB ...``.
+"""Run a process that ``own_cost.scale`` measures: ``python -m asrnn_bench.own_cost.scale_child VERB ...``.
 
-What a verb has to say beside its cost is the last line of its standard error.
+The last line of standard error is a remark for the table.
 """
 
 import os
@@ -20,11 +20,11 @@ from asrnn_bench.watching.display import Display
 from asrnn_bench.watching.observer import Observer
 
 REFRESH_SECONDS = 0.05
-"""As often as the pool has the display look."""
+"""The interval at which the pool refreshes the display."""
 
 
 def write(folder: str, jobs: str) -> None:
-    """Write a suite of so many jobs and a run of it, say so, and live on as the process that some of them run in."""
+    """Write a suite and a run of it, say so, and stay alive, because this process claims the running jobs."""
     suite = Path(folder) / "suite.toml"
     count = write_suite(suite, int(jobs))
     start = time.perf_counter()
@@ -35,7 +35,7 @@ def write(folder: str, jobs: str) -> None:
 
 
 def plan(suite: str, output: str) -> None:
-    """Do all that a run does before its first job."""
+    """Do everything that a run does before its first job."""
     planned = plan_of(Path(suite))
     directories = [JobDirectory.of(Path(output), job) for job in planned.jobs]
     waiting = prepare(planned, directories, Folders(Path(output)), LaunchSettings())
@@ -43,9 +43,9 @@ def plan(suite: str, output: str) -> None:
 
 
 def watch(output: str, seconds: str) -> None:
-    """Keep the live table up to date for a while, and say how much of the time that took."""
+    """Keep the live table up to date for some seconds, and report the processor time that it took."""
     observer, _ = Observer.below(Path(output))
-    with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123 - no path of ours
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123 - not a path of ours
         console = Console(file=nowhere, force_terminal=True, width=120, height=50)
         with Display(observer, console, slots=2).open() as display:
             start, before = time.monotonic(), time.process_time()
@@ -57,7 +57,7 @@ def watch(output: str, seconds: str) -> None:
 
 
 def pool(folder: str, jobs: str) -> None:
-    """Run short jobs two at a time, and say how busy the two places were."""
+    """Run short jobs two at a time, and report how busy the two places were."""
     sys.stderr.write(measure_pool(Path(folder), int(jobs)) + "\n")
 
 

@@ -1,8 +1,8 @@
-"""A run that nobody trained: job directories in every state, as workers leave them, to measure what reads them."""
+"""Write a synthetic run: job directories in every state, without training, to measure the commands that read them."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from unittest.mock import patch
 
 from asrnn.registry import list_models
 from asrnn_bench.jobs.attempts import Attempt
@@ -16,15 +16,18 @@ from asrnn_bench.records.record import Cost, CurvePoint, Record, Scores, Weights
 from asrnn_data.tasks import TASKS
 
 STEPS, CURVE_POINTS = 5000, 20
+THREADS = 16
+"""The threads that write directories. Each waits mostly for the disk, which can sync many files at once."""
+
 CHECKPOINT_BYTES, WEIGHTS_BYTES = 64 << 10, 16 << 10
 
 STATES = ("done",) * 11 + ("diverged", "failed", "killed", "running", "running", *("waiting",) * 4)
-"""The states of twenty jobs; ``killed`` is one that failed for good at its third attempt."""
+"""The states of twenty jobs. A ``killed`` job has failed at its third attempt and is not retried."""
 
 _ENVIRONMENT: dict[str, str | int | float | bool | None] = {
     **dict.fromkeys(("asrnn-bench", "torch", "torchvision", "lightning", "torchmetrics", "numpy", "python"), "2.0.0"),
     "platform": "Linux x86_64",
-    "cpu": "a processor of no make",
+    "cpu": "a synthetic processor",
     "cpu_capability": "AVX2",
     "c_compiler": "gcc (Debian 12.2.0-14) 12.2.0",
     "threads": 1,
@@ -35,7 +38,7 @@ _ENVIRONMENT: dict[str, str | int | float | bool | None] = {
 
 
 def write_suite(path: Path, jobs: int) -> int:
-    """Write a suite of about so many jobs, of all tasks and all registered models, and return how many they are."""
+    """Write a suite of all tasks and registered models with about ``jobs`` jobs, and return their exact number."""
     models = list_models()
     seeds = max(1, round(jobs / (len(TASKS) * (len(models) + len(NOT_RECURRENT)))))
     lines = [
@@ -45,7 +48,7 @@ def write_suite(path: Path, jobs: int) -> int:
         f"tasks = {json.dumps(list(TASKS), allow_nan=False)}",
         f"models = {json.dumps(models, allow_nan=False)}",
         "[budgets.scale]",
-        'summary = "as many seeds as it takes"',
+        'summary = "as many seeds as needed"',
         f"max_steps = {STEPS}",
         f"validate_every = {STEPS // CURVE_POINTS}",
         "batch_size = 128",
@@ -58,20 +61,24 @@ def write_suite(path: Path, jobs: int) -> int:
 
 
 def plan_of(suite: Path) -> Plan:
-    """Return the plan of all jobs of a suite's file."""
+    """Return the plan of all jobs of a suite file."""
     return make_plan(load_suite(str(suite)), Request())
 
 
 def write_run(suite: Path, output: Path) -> None:
-    """Write the directories of a suite's jobs, about a twentieth of them in each of ``STATES``, by their keys.
+    """Write the directories of a suite's jobs. The key of a job chooses its state from ``STATES``.
 
-    What runs is claimed by this process, and runs for as long as this process lives.
+    This process claims the running jobs, and they run as long as it lives.
     """
-    with patch("os.fsync"):  # it need not survive a power cut
-        for job in plan_of(suite).jobs:
-            directory, number = JobDirectory.of(output, job), int(job.key[:12], 16)
-            directory.write_job(job)
-            _bring_to(directory, job, STATES[number % len(STATES)], is_second_try=number % 3 == 0)
+
+    def write(job: Job) -> None:
+        directory, number = JobDirectory.of(output, job), int(job.key[:12], 16)
+        directory.write_job(job)
+        _bring_to(directory, job, STATES[number % len(STATES)], is_second_try=number % 3 == 0)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        for _ in pool.map(write, plan_of(suite).jobs):
+            pass
 
 
 def _bring_to(directory: JobDirectory, job: Job, state: str, *, is_second_try: bool) -> None:

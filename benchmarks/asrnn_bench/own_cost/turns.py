@@ -1,4 +1,4 @@
-"""A job's training and a bare loop that take turns, a few steps each."""
+"""Time a job's training and a bare loop over the same model, in turns of a few steps each."""
 
 import copy
 from collections.abc import Callable
@@ -19,14 +19,14 @@ from asrnn_data.base import SequenceDataModule
 
 
 class BareLoop:
-    """A user's own training loop, stripped to what learning needs: Adam, and one batch for ever."""
+    """A minimal training loop: Adam, and always the same batch."""
 
     def __init__(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
         self.model, self.batch = model, batch
         self.optimizer = torch.optim.Adam(model.parameters())
 
     def take(self, steps: int) -> None:
-        """Take training steps, and wait for their end."""
+        """Take training steps, and wait for them to end."""
         x, labels = self.batch
         for _ in range(steps):
             self.optimizer.zero_grad()
@@ -37,16 +37,16 @@ class BareLoop:
 
 
 class Turns(Callback):
-    """Times a few steps of the job, then as many of a bare loop over a copy of its model.
+    """Time some steps of the job, then as many steps of a bare loop over a copy of its model, and so on.
 
-    ``job_seconds`` and ``bare_seconds`` are seconds a step, one number a turn. The bare loop runs without the settings
-    that make a job deterministic: whoever writes one does not have them.
+    ``job_seconds`` and ``bare_seconds`` hold the seconds per step of each turn. The bare loop runs without the settings
+    that make a job deterministic, because a user's own loop does not have them.
 
     Args:
-        data: what the job trains on.
-        threads: of the job.
-        steps: how many are a turn.
-        clock: seconds, increasing.
+        data: the data of the job.
+        threads: the number of threads of the job.
+        steps: the number of steps of a turn.
+        clock: returns the time in seconds.
     """
 
     def __init__(self, data: SequenceDataModule, threads: int, steps: int, clock: Callable[[], float]) -> None:
@@ -59,28 +59,34 @@ class Turns(Callback):
         """Build the bare loop, and start the clock."""
         model = copy.deepcopy(cast("SequenceClassifier", pl_module).model)
         self.bare_loop = BareLoop(model, self.data.train_batch(0))
-        self._mark = self.clock()
+        self._turn_start = self.clock()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """End the job's turn after its last step, and take the bare loop's."""
+        """After the last step of the job's turn, take the turn of the bare loop."""
         if trainer.global_step % self.steps:
             return
         now = self.clock()
-        self.job_seconds.append((now - self._mark) / self.steps)
+        self.job_seconds.append((now - self._turn_start) / self.steps)
         torch.use_deterministic_algorithms(False)
         self.bare_loop.take(self.steps)
-        self._mark = self.clock()
-        self.bare_seconds.append((self._mark - now) / self.steps)
+        self._turn_start = self.clock()
+        self.bare_seconds.append((self._turn_start - now) / self.steps)
         prepare_torch(self.threads)
 
 
 def take_turns(directory: JobDirectory, data_dir: Path | None, steps: int, clock: Callable[[], float]) -> Turns:
-    """Train the job of ``directory`` as a worker does, and return what its turns took.
+    """Train the job in ``directory`` as a worker does, and return the times of the turns.
+
+    Args:
+        directory: the directory of the job.
+        data_dir: the folder of the image sets.
+        steps: the number of steps of a turn.
+        clock: returns the time in seconds.
 
     Raises:
-        AsrnnError: the model or the data cannot be had.
+        AsrnnError: the model or the data cannot be loaded.
     """
     job = directory.job()
     prepare_torch(job.threads)
@@ -88,7 +94,7 @@ def take_turns(directory: JobDirectory, data_dir: Path | None, steps: int, clock
     data.setup()
     turns = Turns(data, job.threads, steps, clock)
     model = build(job, directory, data)
-    watching = [Selection(attempt.path / "metrics.jsonl"), Progress(directory, attempt.number, job.training.max_steps)]
-    build_trainer(job, [*watching, turns]).fit(build_module(job, model, data.num_classes), datamodule=data)
+    callbacks = [Selection(attempt.path / "metrics.jsonl"), Progress(directory, attempt.number, job.training.max_steps)]
+    build_trainer(job, [*callbacks, turns]).fit(build_module(job, model, data.num_classes), datamodule=data)
     turns.scan_backend = model.scan_backend
     return turns

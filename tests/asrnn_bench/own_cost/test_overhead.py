@@ -1,4 +1,4 @@
-"""What the benchmark of a job's overhead measures; how much it is, no test says."""
+"""The benchmark of a job's overhead: what it measures, not how much."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ class Idle(nn.Linear):
 """
 
 
-def test_a_turn_counts_its_own_steps_and_nothing_of_the_other_s(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_turn_counts_its_own_steps_only(monkeypatch: pytest.MonkeyPatch) -> None:
     now = SimpleNamespace(seconds=5.0)
 
     class Loop:
@@ -65,13 +65,13 @@ def test_the_command_prints_a_row_of_numbers(tmp_path: Path) -> None:
     assert headings.split()[:3] == ["task", "threads", "scan"]
     task, threads, scan, *numbers, percent = row.split()
     assert (task, threads, scan, percent) == ("permuted-mnist", "1", "module", "%")
-    job, bare, beside, speed = map(float, numbers)
+    job, bare, overhead_ms, speed = map(float, numbers)
     assert job > bare > 0
-    assert beside > 0
-    assert 0 < speed < 100  # a model that does nothing leaves nearly all of a job to what is beside it
+    assert overhead_ms > 0
+    assert 0 < speed < 100  # a model that does nothing leaves nearly all of a job to its overhead
 
 
-def test_a_model_that_is_not_there_is_said_in_one_line() -> None:
+def test_an_unknown_model_is_reported_in_one_line() -> None:
     found = overhead("--model", "antisymetric")
     assert found.returncode == 1
     assert "did you mean 'antisymmetric'" in found.stderr

@@ -1,4 +1,4 @@
-"""What the benchmark of scale measures; how much it is, no test says."""
+"""The benchmark of scale: what it measures, not how much."""
 
 import subprocess
 import sys
