@@ -1,4 +1,4 @@
-"""The data module that all tasks share: whole sets in memory, batches as a pure function of (seed, step)."""
+"""Define the data module of all tasks: whole sets in memory, and batches as a pure function of (seed, step)."""
 
 from abc import ABC, abstractmethod
 from hashlib import sha256
@@ -34,22 +34,21 @@ from asrnn_data.tasks import Task
 class SequenceDataModule(LightningDataModule, ABC):
     """Sequences `[B, T, I]` (float32) with classes `[B]` (int64), under a task's protocol.
 
-    The images lie in memory as bytes, on the trainer's device, and become sequences a batch at a time. A batch is a
-    view of memory `[T, B, I]`: that is the order in which recurrences read it.
-    An epoch drops its incomplete last batch. Each epoch has an order and training noise of its own, with a `Trainer` or
-    without. Where several processes train together (DDP), each takes an equal share of the same batch, and of
-    validation and test a share without repetitions.
+    The images are kept as bytes on the trainer's device, and become sequences one batch at a time. A batch is a view of
+    memory `[T, B, I]`, the order in which recurrences read it. An epoch drops its incomplete last batch. Each epoch has
+    its own order and training noise, with a `Trainer` or without. If several processes train together (DDP), each takes
+    an equal share of the same batch, and a share of validation and test without repetitions.
 
     Args:
         data_dir: a root that torchvision accepts; see `asrnn_data.resolve_data_dir`.
-        images: the image set; None for the task's default, the full published set.
-        batch_size: training samples a batch, over all processes that train together.
-        seed: of batch order and training noise; it changes neither split, permutation nor test noise.
-        eval_batch_size: samples a batch of validation and test, in each process; it changes no sample.
+        images: the name of the image set; None for the task's default, the full published set.
+        batch_size: the number of training samples in a batch, over all processes that train together.
+        seed: the seed of batch order and training noise. It does not change split, permutation or test noise.
+        eval_batch_size: the number of samples in a batch of validation and test, in each process. It changes no sample.
 
     Raises:
         UnknownNameError: an image set is not one of the task's.
-        UsageError: a size below one, or a batch that is larger than the training set.
+        UsageError: a size is below one, or a batch is larger than the training set.
     """
 
     task: ClassVar[Task]
@@ -65,15 +64,17 @@ class SequenceDataModule(LightningDataModule, ABC):
     ) -> None:
         super().__init__()
         self.images = self.task.image_set(images).name
-        self.data_dir = None if data_dir is None else str(data_dir)  # no Path: checkpoints are read without pickle
-        batch_size, eval_batch_size, seed = map(index, (batch_size, eval_batch_size, seed))  # numpy's become Python's
+        self.data_dir = None if data_dir is None else str(data_dir)  # not a Path: checkpoints are read without pickle
+        batch_size, eval_batch_size, seed = map(
+            index, (batch_size, eval_batch_size, seed)
+        )  # numpy's integers become Python's
         self.batch_size, self.eval_batch_size, self.seed = batch_size, eval_batch_size, seed
         self.check_batch_size()
         if eval_batch_size < 1:
             raise UsageError(f"eval_batch_size is {eval_batch_size}: it must be at least 1")
         self._sources: dict[str, LabelledImages] = {}
         self._indices: dict[str, Tensor] = {}
-        self._order: tuple[int, Tensor] | None = None  # of the epoch that was asked for last
+        self._order: tuple[int, Tensor] | None = None  # the epoch that was used last, and its order
         self._epochs = EpochCounter()
         self.save_hyperparameters(
             {
@@ -87,9 +88,9 @@ class SequenceDataModule(LightningDataModule, ABC):
         self.choose()
 
     def choose(self, **variants: str) -> None:
-        """Set the task's settings, such as ``noise="shared-v1"``; those that are not named are the default.
+        """Set the task's settings, such as ``noise="shared-v1"``; the others keep their defaults.
 
-        Constructors call it with those of their arguments that name assets; see `Task.variants`.
+        Constructors call it with their arguments that name assets; see `Task.variants`.
 
         Raises:
             UnknownNameError: no such setting, or no such asset for it.
@@ -103,58 +104,58 @@ class SequenceDataModule(LightningDataModule, ABC):
 
         Args:
             images: a batch of images.
-            stream: names what `rows` are counted in, for tasks with noise.
-            rows: `[B]` int64, which row of the stream each image is.
+            stream: the name of the noise stream, for tasks with noise.
+            rows: `[B]` int64, the row of the stream for each image.
         """
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in self.hparams.items())
         return f"{type(self).__name__}({settings})"
 
-    __str__ = __repr__  # Lightning's makes every loader, and fails on one that is no DataLoader
+    __str__ = __repr__  # Lightning's own makes every loader, and fails if one is no DataLoader
 
     @property
     def image_set(self) -> ImageSet:
-        """The images, their files, and how they are scaled and split."""
+        """The image set: its files, scaling and split."""
         return self.task.image_set(self.images)
 
     @property
     def sequence_length(self) -> int:
-        """T, the steps of a sequence."""
+        """The number of steps of a sequence, T."""
         return self.task.sequence_length
 
     @property
     def input_size(self) -> int:
-        """I, the inputs at one step."""
+        """The number of inputs at one step, I."""
         return self.task.input_size
 
     @property
     def num_classes(self) -> int:
-        """C, the classes."""
+        """The number of classes, C."""
         return self.task.num_classes
 
     @property
     def num_train(self) -> int:
-        """Training samples."""
+        """The number of training samples."""
         return self.image_set.num_train
 
     @property
     def num_val(self) -> int:
-        """Validation samples."""
+        """The number of validation samples."""
         return self.image_set.num_val
 
     @property
     def num_test(self) -> int:
-        """Test samples."""
+        """The number of test samples."""
         return self.image_set.num_test
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches in the training set."""
+        """The number of whole batches in the training set."""
         return self.num_train // self.batch_size
 
     def num_samples(self, part: str) -> int:
-        """Return how many samples ``"train"``, ``"val"`` or ``"test"`` has."""
+        """Return the number of samples of ``"train"``, ``"val"`` or ``"test"``."""
         return {"train": self.num_train, "val": self.num_val, "test": self.num_test}[part]
 
     def labels(self, part: str) -> Tensor:
@@ -163,9 +164,9 @@ class SequenceDataModule(LightningDataModule, ABC):
         return self._sources[self._parts[part].source].labels[chosen]
 
     def sample_order(self, part: str) -> str:
-        """Return the sha256 of which samples ``"train"``, ``"val"`` or ``"test"`` has, in which order.
+        """Return the sha256 of the samples of ``"train"``, ``"val"`` or ``"test"`` and of their order.
 
-        It is that of the image set's digest, the name of the source and a line break each, then of the samples' indices
+        It covers the image set's digest and the name of the source, each with a line break, then the samples' indices
         in that source as little-endian int64.
         """
         chosen = split_images(self.image_set)[part]
@@ -173,15 +174,15 @@ class SequenceDataModule(LightningDataModule, ABC):
         return sha256(head + chosen.indices.astype("<i8").tobytes()).hexdigest()
 
     def protocol(self) -> dict[str, str]:
-        """Return name and digest of every protocol asset in use."""
+        """Return the name and digest of every protocol asset in use."""
         return self.task.assets(self.images, **self.variants)
 
     def prepare_data(self) -> None:
-        """Fetch the published images where they are not there yet; Lightning calls it on one process a node.
+        """Fetch the published images if they are not on disk; Lightning calls this in one process of each node.
 
         Raises:
             MissingDataError: the data is not there and cannot be fetched.
-            DamagedDataError: what was fetched is not the published file.
+            DamagedDataError: a fetched file is not the published one.
             UsageError: the data directory cannot be written.
         """
         if images_present(self.images, self.data_dir):
@@ -189,11 +190,11 @@ class SequenceDataModule(LightningDataModule, ABC):
         try:
             prepare(self.data_dir, [self.images], rank_zero_info)
         except MissingDataError as error:
-            check_images(self.images, self.data_dir)  # says what to put where
+            check_images(self.images, self.data_dir)  # its message says which files to put where
             raise MissingDataError(str(error)) from error
 
     def setup(self, stage: str | None = None) -> None:
-        """Read and check the images and lay them on the trainer's device (the CPU without a trainer).
+        """Read and check the images, and move them to the trainer's device (without a trainer, the CPU).
 
         Raises:
             MissingDataError: the data is not there.
@@ -216,22 +217,22 @@ class SequenceDataModule(LightningDataModule, ABC):
         trainer = self._running_trainer
         if trainer is not None:
             return Share(trainer.global_rank, trainer.world_size)
-        if dist.is_available() and dist.is_initialized():  # loaders without their data module, or no Lightning at all
+        if dist.is_available() and dist.is_initialized():  # loaders without the data module, or no Lightning at all
             return Share(dist.get_rank(), dist.get_world_size())
         return WHOLE
 
     @property
     def _running_trainer(self) -> Trainer | None:
-        """The trainer that is at work with this data module; what a finished one left does not count."""
+        """The trainer that is running with this data module; a trainer that has finished does not count."""
         running = self.trainer is not None and self.trainer.state.status == TrainerStatus.RUNNING
         return self.trainer if running else None
 
     def train_batch(self, step: int, share: Share = WHOLE) -> Batch:
-        """Return the batch of a training step, a pure function of (seed, step), or the share of one rank of it.
+        """Return the batch of a training step, or one rank's share of it: a pure function of (seed, step).
 
         Args:
-            step: batches before this one, counted over all epochs.
-            share: what of the batch to return; the shares of all ranks are the batch, bit for bit.
+            step: the number of batches before this one, over all epochs.
+            share: the share to return. The shares of all ranks, joined, are the batch bit for bit.
         """
         epoch, position = divmod(step, self.steps_per_epoch)
         start, stop = share.of(self.batch_size)
@@ -241,16 +242,16 @@ class SequenceDataModule(LightningDataModule, ABC):
         return self._batch("train", chosen, f"batch/{self.seed}/{step}", rows)
 
     def samples(self, part: str, start: int, stop: int) -> Batch:
-        """Return samples `start` to `stop` of a part, if any, each a function of its place in the source alone."""
+        """Return samples `start` to `stop` of a part; each depends only on its place in the source."""
         chosen = self._loaded(part)[start:stop]
         return self._batch(part, chosen, f"sample/{self._parts[part].source}", chosen)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Return a batch as it is: it was made where it is needed."""
+        """Return the batch unchanged: it was made on the device that needs it."""
         return batch
 
     def train_dataloader(self) -> FittedBatches | TrainBatches:
-        """Return the training batches, or this rank's shares of them: from the trainer's step on while it fits.
+        """Return the training batches, or this rank's shares of them; while a trainer fits, from its step on.
 
         Without such a trainer, each iteration of a loader is the next epoch of this data module.
 
@@ -276,17 +277,17 @@ class SequenceDataModule(LightningDataModule, ABC):
         return self.test_dataloader()
 
     def check_batch_size(self) -> None:
-        """Refuse a batch that is empty, larger than the training set, or that the processes cannot share equally.
+        """Refuse a batch that is empty, larger than the training set, or not divisible among the processes.
 
         Raises:
-            UsageError: it is one of these.
+            UsageError: the batch is one of these.
         """
         if not 1 <= self.batch_size <= self.num_train:
             raise UsageError(
                 f"batch_size is {self.batch_size}: it must lie between 1 and {self.num_train}, the "
                 f"training samples of '{self.images}'"
             )
-        # DDP takes the mean of the ranks' gradients, which is that of the batch if their shares are equal.
+        # DDP averages the ranks' gradients. This is the batch's gradient only if the shares are equal.
         num_shares = self.share.world_size
         if self.batch_size % num_shares:
             raise UsageError(
@@ -308,8 +309,8 @@ class SequenceDataModule(LightningDataModule, ABC):
 
     def _batch(self, part: str, chosen: Tensor, stream: str, rows: Tensor) -> Batch:
         source = self._sources[self._parts[part].source]
-        if not len(chosen):  # which no transform needs to know
+        if not len(chosen):  # no transform has to handle an empty batch
             empty = torch.empty(self.sequence_length, 0, self.input_size, dtype=torch.float32, device=chosen.device)
             return empty.transpose(0, 1), source.labels[chosen]
-        # index_select, because indexing by brackets copies a byte at a time
+        # index_select: indexing with brackets copies one byte at a time
         return self.make_sequences(source.images.index_select(0, chosen), stream, rows), source.labels[chosen]
