@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from asrnn.contract import check_model as check_model
     from asrnn.description import ModelDescription as ModelDescription
     from asrnn.description import describe as describe
+    from asrnn.loading import load_model as load_model
     from asrnn.models import RecurrentModel as RecurrentModel
     from asrnn.models import build_cell as build_cell
     from asrnn.models import build_model as build_model
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from asrnn.registry import ModelSource as ModelSource
     from asrnn.registry import find_model as find_model
     from asrnn.registry import list_models as list_models
-    from asrnn.registry import load_model as load_model
     from asrnn.registry import model_sources as model_sources
     from asrnn.training import SequenceClassifier as SequenceClassifier
 
@@ -41,7 +41,7 @@ _HOME = {
     "describe": "asrnn.description",
     "find_model": "asrnn.registry",
     "list_models": "asrnn.registry",
-    "load_model": "asrnn.registry",
+    "load_model": "asrnn.loading",
     "model_sources": "asrnn.registry",
 }
 

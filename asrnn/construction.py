@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from asrnn.errors import ModelError
-from asrnn.registry import ModelSource, find_model, load_model
+from asrnn.loading import load_model
+from asrnn.registry import ModelSource, find_model
 from asrnn.shapes import positive_size
 from asrnn.sources.local_imports import TRAVELS_ALONE
 

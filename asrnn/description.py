@@ -8,10 +8,11 @@ from torch import nn
 
 from asrnn.cells import RecurrentCell
 from asrnn.errors import AsrnnError
+from asrnn.loading import load_model
 from asrnn.models import RecurrentModel, build_model
 from asrnn.ops import scan_with
 from asrnn.ops.backends import BACKENDS
-from asrnn.registry import ModelSource, load_model
+from asrnn.registry import ModelSource
 
 _PROBE = (1, 2)  # B and T of a scan that only shows which back end runs it
 

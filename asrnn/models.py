@@ -1,20 +1,17 @@
 """Build models: a cell, another recurrent module or a stack of these, with a linear readout."""
 
-import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
 from asrnn.cells import RecurrentCell
-from asrnn.cells.parts.fast import FastCell
 from asrnn.construction import Model as Model
-from asrnn.construction import as_python_scalars, construct, model_class_of, names_keyword, one_line
+from asrnn.construction import as_python_scalars, construct, model_class_of, names_keyword
 from asrnn.errors import ModelError, UnknownNameError
 from asrnn.layers import layer_num_parameters, layer_output_size, layer_scan_backend, num_elements, run_layer
+from asrnn.model_trial import draws_weights_late, run_once, try_copy
 from asrnn.shapes import check_sequence, positive_size
 from asrnn.sources.signatures import STACK_ARGUMENTS
 from asrnn.stack import Stack, StackOptions
@@ -201,11 +198,11 @@ def assemble(
         built = RecurrentModel(
             recurrence, input_size=input_size, hidden_size=hidden_size, num_outputs=num_outputs, readout=readout
         )
-        if _is_lazy(built):  # it draws its weights in its first run
-            _run_once(built, model_class)
+        if draws_weights_late(built):
+            run_once(built, _small_input(built), model_class)
     _move(built, device, dtype)  # before the trial: a model may compute on a GPU alone
     with torch.random.fork_rng(devices=[]):
-        _try_copy(built, model_class)
+        try_copy(built, _small_input(built), model_class)
     if isinstance(model, str):
         sizes = {"input_size": built.input_size, "hidden_size": built.hidden_size, "num_outputs": int(num_outputs)}
         built.arguments = {"model": model, **sizes, "hyper": as_python_scalars(hyper)}
@@ -246,62 +243,6 @@ def _move(module: nn.Module, device: torch.device | str | None, dtype: torch.dty
     module._apply(cast)  # type: ignore[no-untyped-call]
 
 
-def _is_lazy(module: nn.Module) -> bool:
-    return any(is_lazy(tensor) for tensor in (*module.parameters(), *module.buffers()))
-
-
-def _try_copy(model: RecurrentModel, model_class: type[nn.Module]) -> None:
-    """Run a copy of a model once, so that the model does not change, and note the back ends of its scans."""
-    try:
-        trial = copy.deepcopy(model)
-    except Exception:  # a module may hold an object that cannot be copied, such as a lock
-        with _attributes_kept(model):
-            _run_once(model, model_class)
-        return
-    _run_once(trial, model_class)
-    ran = dict(trial.named_modules())  # the trial may have added a module
-    for name, module in model.named_modules():
-        tried = ran.get(name)
-        if isinstance(module, FastCell) and isinstance(tried, FastCell):
-            module.note_scan(tried)
-
-
-@contextmanager
-def _attributes_kept(model: nn.Module) -> Iterator[None]:
-    """Restore the attributes and buffers of all modules afterwards, with the content of dicts, sets and lists."""
-    kept: list[tuple[Any, Any]] = []
-    for module in model.modules():
-        kept += [(each, copy.copy(each)) for each in vars(module).values() if isinstance(each, dict | set | list)]
-        kept.append((vars(module), dict(vars(module))))
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    try:
-        yield
-    finally:
-        for each, before in kept:
-            each.clear()
-            each.extend(before) if isinstance(each, list) else each.update(before)
-        with torch.no_grad():
-            for buffer, value in buffers:
-                buffer.copy_(value)
-
-
-@torch.no_grad()
-def _run_once(model: RecurrentModel, model_class: type[nn.Module]) -> None:
-    """Run a model once in evaluation mode on a sequence [2, 3, I] of zeros.
-
-    Raises:
-        ModelError: it fails, or returns a wrong shape.
-    """
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        model(model.readout.weight.new_zeros(2, 3, model.input_size))
-    except ModelError:
-        raise
-    except Exception as error:
-        raise ModelError(
-            f"{model_class.__name__} failed on an input [2, 3, {model.input_size}]: {one_line(error, model_class)}"
-        ) from error
-    finally:
-        for module, training in modes:
-            module.training = training
+def _small_input(model: RecurrentModel) -> Tensor:
+    """Return a sequence of zeros, ``[2, 3, I]``, on the device and in the precision of a model."""
+    return model.readout.weight.new_zeros(2, 3, model.input_size)

@@ -1,26 +1,22 @@
 """Find models by name: built-in cells, classes in a user's file, classes in a module, and installed plug-ins.
 
 :func:`find_model` reads source text and does not run it, so a plan neither imports torch nor runs a user's code.
-:func:`load_model` imports the model in the worker, and refuses it if its code has changed since it was found.
+:func:`asrnn.loading.load_model` imports the model in the worker.
 """
 
 import ast
 import json
 import os
 import re
-import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
 from asrnn.errors import AsrnnError, ModelError, UnknownNameError, UsageError
 from asrnn.sources.adapters import adapter_of, layer_at, layer_named
-from asrnn.sources.importing import explain_import_errors, import_file
-from asrnn.sources.local_imports import local_imports, refuse_relative_imports, refuse_unknown_modules
+from asrnn.sources.local_imports import local_imports, refuse_relative_imports
 from asrnn.sources.source_code import (
     class_names,
     code_files,
@@ -39,7 +35,6 @@ from asrnn.sources.source_code import (
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-    import torch
 
 ENTRY_POINT_GROUP = "asrnn.cells"
 MODEL_VERSION = 2
@@ -139,30 +134,6 @@ def model_sources() -> list[ModelSource]:
     return sorted(models.values(), key=lambda source: source.name)
 
 
-def load_model(source: ModelSource) -> "type[torch.nn.Module]":
-    """Import the class of a model that was found.
-
-    Raises:
-        ModelError: its code has changed since it was found, the import fails, or the class is not derived from
-            ``torch.nn.Module``.
-    """
-    import torch  # here, so that finding a model does not import torch
-
-    place, _, class_name = source.target.rpartition(":")
-    before = set(sys.modules)
-    module = _import_file(Path(place), source) if source.origin == "file" else _import_module(place, source)
-    refuse_unknown_modules(set(sys.modules) - before, covered_places(source), source.name)
-    if not hasattr(module, class_name):
-        raise missing_class(
-            place, class_name, (name for name, value in vars(module).items() if isinstance(value, type))
-        )
-    model = getattr(module, class_name)
-    if not (isinstance(model, type) and issubclass(model, torch.nn.Module)):
-        found = f"class {model.__name__}" if isinstance(model, type) else f"of type {type(model).__name__}"
-        raise ModelError(f"{source.target} must be a class derived from torch.nn.Module; it is {found}")
-    return model
-
-
 def _built_in(name: str) -> ModelSource | None:
     """Return the cell that ``cells/<name>.py`` defines: the one class in it that has a version."""
     path = _CELLS / f"{name.replace('-', '_')}.py"
@@ -231,10 +202,11 @@ def _in_file(path: Path, class_name: str) -> ModelSource:
         raise missing_class(str(path), class_name, class_names(tree))
     refuse_relative_imports(tree, path)
     target = f"{path.resolve()}:{class_name}"
-    return ModelSource(_name_of(class_name, target), "file", target, _file_code(path, source))
+    return ModelSource(_name_of(class_name, target), "file", target, code_of_file(path, source))
 
 
-def _file_code(path: Path, source: bytes) -> dict[str, str | int]:
+def code_of_file(path: Path, source: bytes) -> dict[str, str | int]:
+    """Return the identity of the code of a model in a file: the digests of the file and of its local imports."""
     return {"sha256": sha256(source), **_imports(path, None)}
 
 
@@ -294,26 +266,12 @@ def _name_of(class_name: str, target: str) -> str:
     return name
 
 
-def _import_file(path: Path, found: ModelSource) -> ModuleType:
-    module = import_file(path, found.code.get("sha256"), found.name)
-    if _file_code(path, read_source(path)) != dict(found.code):
-        raise ModelError(
-            f"what {path.name} imports is not what it was when model '{found.name}' was planned: plan it anew"
-        )
-    return module
+def find_again(found: ModelSource) -> ModelSource:
+    """Find a model again at the place where it was found; its name may be one that a suite gave it.
 
-
-def _import_module(module: str, found: ModelSource) -> ModuleType:
-    present = _at_target(found)
-    if (present.target, present.code) != (found.target, found.code):
-        planned, here = (f"{source.target} ({dict(source.code)})" for source in (found, present))
-        raise ModelError(f"model '{found.name}' was planned as {planned}, here is {here}: plan it anew")
-    with explain_import_errors(module_file(module, found.target.rpartition(":")[2])):
-        return import_module(module)
-
-
-def _at_target(found: ModelSource) -> ModelSource:
-    """Find the model again at the place where it was found; its name may be one that a suite gave it."""
+    Raises:
+        ModelError: it is not there.
+    """
     if found.origin != "entry-point":
         return find_model(found.target)
     entries = [entry for entry in _entry_points() if entry.value == found.target or entry.name == found.name]

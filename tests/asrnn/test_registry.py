@@ -13,7 +13,8 @@ from registry_support import BUILT_IN, CELL, one_line, write
 
 from asrnn.cells.antisymmetric_gated import AntisymmetricGated
 from asrnn.errors import ModelError, UnknownNameError, UsageError
-from asrnn.registry import ModelSource, find_model, list_models, load_model, model_sources
+from asrnn.loading import load_model
+from asrnn.registry import ModelSource, find_model, list_models, model_sources
 from asrnn.sources.local_imports import TRAVELS_ALONE
 
 

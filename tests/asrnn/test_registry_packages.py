@@ -12,7 +12,8 @@ import torch
 from registry_support import BUILT_IN, CELL, one_line, write
 
 from asrnn.errors import ModelError
-from asrnn.registry import ModelSource, find_model, list_models, load_model
+from asrnn.loading import load_model
+from asrnn.registry import ModelSource, find_model, list_models
 
 
 def test_a_module_of_a_distribution_is_known_by_its_version() -> None:

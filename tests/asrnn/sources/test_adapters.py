@@ -10,7 +10,8 @@ from torch import nn
 
 from asrnn import build_model
 from asrnn.errors import ModelError, UsageError
-from asrnn.registry import ModelSource, find_model, load_model
+from asrnn.loading import load_model
+from asrnn.registry import ModelSource, find_model
 from asrnn.sources import adapters
 from asrnn.sources.adapters import ADAPTERS, may_be_a_layer, name_of_layer
 

@@ -8,7 +8,8 @@ import pytest
 from registry_support import one_line, write
 
 from asrnn.errors import ModelError
-from asrnn.registry import covered_places, find_model, load_model
+from asrnn.loading import load_model
+from asrnn.registry import covered_places, find_model
 from asrnn.sources.file_reads import FileReads
 
 READERS = {

@@ -8,7 +8,8 @@ import pytest
 from registry_support import one_line, write
 
 from asrnn.errors import ModelError
-from asrnn.registry import ModelSource, covered_places, find_model, import_roots, load_model
+from asrnn.loading import load_model
+from asrnn.registry import ModelSource, covered_places, find_model, import_roots
 from asrnn.sources.local_imports import local_imports
 
 MODEL = """
