@@ -22,7 +22,8 @@ from asrnn_bench.launching.choice import known_launcher
 from asrnn_bench.launching.launcher import LaunchSettings
 from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.suite_files import load_suite
-from asrnn_bench.runner import Folders, execute
+from asrnn_bench.preparing import Folders
+from asrnn_bench.runner import execute
 from asrnn_data.image_sets import resolve_data_dir
 
 if TYPE_CHECKING:
@@ -89,10 +90,10 @@ def run(
             raise UsageError(f"{name} must be a list, such as {name}=[{value!r}]")
     refs = [model if isinstance(model, str) else class_reference(model) for model in models]
     request = Request(budget, refs, tasks, seeds, max_steps, threads)
-    places = Folders(expanded(output), expanded(leaderboards), resolve_data_dir(data_dir))
+    folders = Folders(expanded(output), expanded(leaderboards), resolve_data_dir(data_dir))
     console = Console(highlight=False, markup=False)
     plan = make_plan(load_suite(suite), request)
-    machine = LaunchSettings(
+    settings = LaunchSettings(
         devices=devices,
         jobs_per_device=jobs_per_device,
         launcher=known_launcher(launcher),
@@ -103,7 +104,7 @@ def run(
         retry_failed=retry_failed,
     )
     with _ended_in_order():
-        outcome = execute(plan, places, machine, console)
+        outcome = execute(plan, folders, settings, console)
         for fault in outcome.faults:
             console.print(f"warning: {plain(fault)}", soft_wrap=True)
         return frame(outcome.records)

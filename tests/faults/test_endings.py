@@ -7,13 +7,13 @@ import pytest
 from failing_models import MODELS
 from fault_support import Bench, endings, kinds, write
 
+from asrnn_bench.job_records import record_of
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.options import Options
 from asrnn_bench.planning.plan import Plan, Request, make_plan
 from asrnn_bench.planning.suite_files import load_suite
 from asrnn_bench.records.record import Record
 from asrnn_bench.results.publishing import write_leaderboards
-from asrnn_bench.runner import record_of
 
 pytestmark = pytest.mark.slow
 

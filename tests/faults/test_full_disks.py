@@ -14,7 +14,8 @@ from asrnn_bench.jobs.options import Options
 from asrnn_bench.launching.launcher import LaunchSettings
 from asrnn_bench.planning.plan import Plan, Request, make_plan
 from asrnn_bench.planning.suite_files import load_suite
-from asrnn_bench.runner import Folders, execute
+from asrnn_bench.preparing import Folders
+from asrnn_bench.runner import execute
 from asrnn_bench.worker.checkpoints import Checkpoints
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]

@@ -16,6 +16,7 @@ from asrnn_bench.files.disk_errors import wait_out
 from asrnn_bench.files.folders import make_writable
 from asrnn_bench.files.paths import expanded
 from asrnn_bench.files.plain_text import plain
+from asrnn_bench.job_records import how_it_was_lost, stored
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.records.record import Record, without_result
 from asrnn_bench.results.boards import Board, boards
@@ -25,7 +26,6 @@ from asrnn_bench.results.publishing import Published, board_files, bring_up_to_d
 from asrnn_bench.results.record_files import read_records, without_curve
 from asrnn_bench.results.store import Source, StoredRecord, by_short_key
 from asrnn_bench.results.terminal import board_table
-from asrnn_bench.runner import found_in, how_it_was_lost
 
 
 @app.command()
@@ -157,7 +157,7 @@ def _found_in(directory: JobDirectory, known: Record | None, faults: list[str]) 
         faults.append(f"{directory.path} is left out: it cannot be read: {error.strerror}; run the same command again")
     else:
         if record.job.tested:
-            yield found_in(directory, record)
+            yield stored(directory, record)
 
 
 def _compare(target: Path, shown: list[Board], again: str, console: Console) -> int:

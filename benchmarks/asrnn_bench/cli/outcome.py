@@ -8,12 +8,14 @@ from pathlib import Path
 from rich.console import Console
 
 from asrnn_bench.files.plain_text import plain
+from asrnn_bench.job_records import is_known_to_be_done
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.launching.launcher import LaunchSettings
 from asrnn_bench.planning.plan import Plan
+from asrnn_bench.preparing import Folders, launcher_of
 from asrnn_bench.records.record import Record
 from asrnn_bench.results.terminal import terminal_table
-from asrnn_bench.runner import Folders, Outcome, is_known_to_be_done, launcher_of
+from asrnn_bench.runner import Outcome
 from asrnn_bench.watching.display import dry_run_table
 from asrnn_bench.watching.estimates import known_paces, plan_seconds
 from asrnn_bench.watching.words import duration

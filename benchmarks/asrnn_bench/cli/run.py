@@ -41,10 +41,12 @@ from asrnn_bench.cli.flags import (
 from asrnn_bench.cli.outcome import print_outcome, print_plan
 from asrnn_bench.cli.quantities import names, numbers
 from asrnn_bench.files.paths import expanded
+from asrnn_bench.job_records import is_known_to_be_done
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.suite_files import load_suite
-from asrnn_bench.runner import Folders, execute, is_known_to_be_done
+from asrnn_bench.preparing import Folders
+from asrnn_bench.runner import execute
 from asrnn_data.image_sets import resolve_data_dir
 
 KEPT = (
@@ -114,19 +116,19 @@ def run(
         budget, names("--models", models), names("--tasks", tasks), numbers("--seeds", seeds), max_steps, threads
     )
     plan = make_plan(load_suite(suite), request)
-    places = Folders(output, leaderboards, resolve_data_dir(data_dir))
-    machine = machine_of(context.params)
+    folders = Folders(output, leaderboards, resolve_data_dir(data_dir))
+    settings = machine_of(context.params)
     console = open_console()
     if dry_run:
-        print_plan(plan, places, machine, console)
+        print_plan(plan, folders, settings, console)
         return 0
     try:
-        outcome = execute(plan, places, machine, console)
+        outcome = execute(plan, folders, settings, console)
     except KeyboardInterrupt:
         done = sum(is_known_to_be_done(JobDirectory.of(output, job)) for job in plan.jobs)
         console.print(f"interrupted: {done} of {len(plan.jobs)} jobs have their result; run the same command to go on")
         return 130
-    print_outcome(outcome, places, console)
+    print_outcome(outcome, folders, console)
     if plan.budget != plan.suite.full_budget and not (outcome.count("failed") or outcome.count("no-data")):
         given = [word for name in KEPT if _was_given(context, name) for word in _words(name, context.params[name])]
         full = " ".join(["asrnn-bench", *given, "--budget", plan.suite.full_budget])

@@ -42,11 +42,12 @@ from asrnn_bench.cli.quantities import names
 from asrnn_bench.files.folders import make_writable, require_writable
 from asrnn_bench.files.paths import expanded
 from asrnn_bench.files.writing import replace
+from asrnn_bench.job_records import is_known_to_be_done
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.planning.plan import Request
 from asrnn_bench.planning.suite_files import load_suite
 from asrnn_bench.planning.trials import search_of
-from asrnn_bench.runner import Folders, is_known_to_be_done
+from asrnn_bench.preparing import Folders
 from asrnn_bench.search.climbing import Climb, climb, look
 from asrnn_bench.search.expected_best import curves, curves_csv
 from asrnn_bench.search.halving import SearchPlan, plan_search
@@ -98,26 +99,26 @@ def search(
     found = search_of(spec)
     asked, on = names("--models", models), names("--tasks", tasks)
     plan = plan_search(spec, Request(budget, asked, on, (), max_steps, threads))
-    places = Folders(output, leaderboards, resolve_data_dir(data_dir))
-    machine = machine_of(context.params)
+    folders = Folders(output, leaderboards, resolve_data_dir(data_dir))
+    settings = machine_of(context.params)
     console = open_console()
     console.print(_size_of(plan), soft_wrap=True)
     if dry_run:
-        print_plan(plan.of(look(plan, places).jobs), places, machine, console)
+        print_plan(plan.of(look(plan, folders).jobs), folders, settings, console)
         return 0
-    require_writable(places.leaderboards, "--leaderboards")
+    require_writable(folders.leaderboards, "--leaderboards")
     try:
-        ended = climb(plan, places, machine, console)
+        ended = climb(plan, folders, settings, console)
     except KeyboardInterrupt:
-        at = look(plan, places)
+        at = look(plan, folders)
         done = sum(is_known_to_be_done(JobDirectory.of(output, job)) for job in at.jobs)
         many = f"{done} of {len(at.jobs)} trials of rung {at.rung + 1}"
         console.print(f"interrupted: {many} have their result; run the same command to go on", soft_wrap=True)
         return 130
     records = [result.record for result in ended.results]
-    if lacking := without_data(records, places):
+    if lacking := without_data(records, folders):
         console.print(lacking, soft_wrap=True)
-    print_reasons(records, places, console)
+    print_reasons(records, folders, console)
     if ended.unsettled:
         many = f"{len(ended.unsettled)} trial{'s' * (len(ended.unsettled) != 1)}"
         console.print(f"{many} came to no end; run the same command to go on", soft_wrap=True)
@@ -126,7 +127,7 @@ def search(
     _say_who_was_lost(ended, console)
     parts = [spec.name, *([] if plan.plan.budget == found.budget else [plan.plan.budget]), *asked, *on]
     name = ".".join(parts).replace("/", "-").replace(":", "-")
-    for path in _write(ended, places, name, found.same_as):
+    for path in _write(ended, folders, name, found.same_as):
         console.print(f"written: {path}", soft_wrap=True)
     statuses = {record.status for record in records}
     return 1 if "failed" in statuses or (strict and "no-data" in statuses) else 0
@@ -178,17 +179,17 @@ def _say_who_was_lost(ended: Climb, console: Console) -> None:
                 console.print(f"{group.task} / {group.model}: {ran}{without}", soft_wrap=True)
 
 
-def _write(ended: Climb, places: Folders, name: str, same_as: dict[str, str]) -> list[Path]:
+def _write(ended: Climb, folders: Folders, name: str, same_as: dict[str, str]) -> list[Path]:
     """Write the trials and the settings beside the jobs, and the curves of equal tuning with the leaderboards."""
     from asrnn_bench.search.picture import write_picture  # matplotlib takes half a second to import
 
-    make_writable(places.leaderboards, "--leaderboards")
-    table, settings = places.output / f"{name}.trials.csv", places.output / f"{name}.settings.toml"
+    make_writable(folders.leaderboards, "--leaderboards")
+    table, settings = folders.output / f"{name}.trials.csv", folders.output / f"{name}.settings.toml"
     replace(table, trials_csv(ended.results))
     replace(settings, settings_toml(settings_found(ended.results, table.name, same_as)))
     found = curves(ended.results)
     if not found:
         return [table, settings]
-    expected = places.leaderboards / f"{name}.equal-tuning.csv"
+    expected = folders.leaderboards / f"{name}.equal-tuning.csv"
     replace(expected, curves_csv(found))
     return [table, settings, expected, *write_picture(expected, found)]

@@ -15,7 +15,7 @@ from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.launching.launcher import LaunchSettings
 from asrnn_bench.own_cost.pool_use import measure_pool
 from asrnn_bench.own_cost.synthetic_run import plan_of, write_run, write_suite
-from asrnn_bench.runner import Folders, prepare
+from asrnn_bench.preparing import Folders, prepare
 from asrnn_bench.watching.display import Display
 from asrnn_bench.watching.observer import Observer
 

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field, replace
 from rich.console import Console
 
 from asrnn_bench.files.folders import alone, make_writable
+from asrnn_bench.job_records import record_now
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.launching.launcher import LaunchSettings
+from asrnn_bench.preparing import Folders
 from asrnn_bench.records.job import Job
 from asrnn_bench.records.record import Record
-from asrnn_bench.runner import Folders, record_of, run_jobs
+from asrnn_bench.runner import run_jobs
 from asrnn_bench.search.halving import Group, SearchPlan, Trial
 
 
@@ -69,7 +71,7 @@ class Climb:
         return not self.alive or self.rung >= self.plan.rungs
 
 
-def climb(plan: SearchPlan, places: Folders, machine: LaunchSettings, console: Console) -> Climb:
+def climb(plan: SearchPlan, folders: Folders, settings: LaunchSettings, console: Console) -> Climb:
     """Run a search, or what is left of it, and return what its trials came to.
 
     Raises:
@@ -77,29 +79,29 @@ def climb(plan: SearchPlan, places: Folders, machine: LaunchSettings, console: C
         DeviceError: torch cannot compute on the GPUs that are named.
     """
     found = Climb(plan)
-    make_writable(places.output, "--output")
-    with alone(places.output, console, join=machine.join):
+    make_writable(folders.output, "--output")
+    with alone(folders.output, console, join=settings.join):
         while not found.is_over:
             jobs = found.jobs
             console.print(_heading(found, len(jobs)), soft_wrap=True)
-            _hand_over(found, places)
-            outcome = run_jobs(plan.of(jobs), places, replace(machine, join=True), console)
-            ended = _ended(jobs, outcome.records, places)
+            _hand_over(found, folders)
+            outcome = run_jobs(plan.of(jobs), folders, replace(settings, join=True), console)
+            ended = _ended(jobs, outcome.records, folders)
             found.go_on(ended)
-    if not found.unsettled and not machine.options.keep_checkpoints:
+    if not found.unsettled and not settings.options.keep_checkpoints:
         for result in found.results:
-            shutil.rmtree(_directory(result.trial.until(result.steps), places).checkpoints, ignore_errors=True)
+            shutil.rmtree(_directory(result.trial.until(result.steps), folders).checkpoints, ignore_errors=True)
     return found
 
 
-def look(plan: SearchPlan, places: Folders) -> Climb:
+def look(plan: SearchPlan, folders: Folders) -> Climb:
     """Return how far a search has come, without running anything.
 
     That is the first rung with a job that has no end, or else the last one with any job.
     """
     found = Climb(plan)
     while True:
-        records = {job.key: record_if_any(job, places) for job in found.jobs}
+        records = {job.key: record_now(_directory(job, folders), job) for job in found.jobs}
         ended = {key: record for key, record in records.items() if record is not None}
         here = found.rung, found.alive
         if len(ended) == len(records):
@@ -107,13 +109,6 @@ def look(plan: SearchPlan, places: Folders) -> Climb:
         if len(ended) < len(records) or found.is_over:
             found.rung, found.alive = here
             return found
-
-
-def record_if_any(job: Job, places: Folders) -> Record | None:
-    """Return the record of a job that has ended, after one look; none of one whose directory cannot be read."""
-    with suppress(OSError):
-        return record_of(_directory(job, places), job)
-    return None
 
 
 def _heading(found: Climb, jobs: int) -> str:
@@ -126,7 +121,7 @@ def _heading(found: Climb, jobs: int) -> str:
     )
 
 
-def _ended(jobs: Sequence[Job], records: Sequence[Record], places: Folders) -> dict[str, Record]:
+def _ended(jobs: Sequence[Job], records: Sequence[Record], folders: Folders) -> dict[str, Record]:
     """Return the records of the jobs that have ended.
 
     What a runner says of one that came to no result is no finding: the directory says whether it has ended, or has its
@@ -134,25 +129,25 @@ def _ended(jobs: Sequence[Job], records: Sequence[Record], places: Folders) -> d
     """
     found = {}
     for job, said in zip(jobs, records, strict=True):
-        record = record_if_any(job, places) if said.status == "failed" else said
+        record = record_now(_directory(job, folders), job) if said.status == "failed" else said
         if record is not None:
             found[job.key] = record
     return found
 
 
-def _hand_over(found: Climb, places: Folders) -> None:
+def _hand_over(found: Climb, folders: Folders) -> None:
     """Put the checkpoints of the rung before where the jobs of this one begin; one that has none begins anew."""
     if found.rung == 0:
         return
     for group, trials in found.alive:
         for trial in trials:
-            earlier = _directory(trial.until(group.rungs[found.rung - 1]), places)
-            directory = _directory(trial.until(group.rungs[found.rung]), places)
+            earlier = _directory(trial.until(group.rungs[found.rung - 1]), folders)
+            directory = _directory(trial.until(group.rungs[found.rung]), folders)
             with suppress(OSError):
                 if not directory.is_done() and directory.saved_step() < earlier.saved_step():
                     directory.path.mkdir(parents=True, exist_ok=True)
                     directory.take_checkpoint(earlier)
 
 
-def _directory(job: Job, places: Folders) -> JobDirectory:
-    return JobDirectory.of(places.output, job)
+def _directory(job: Job, folders: Folders) -> JobDirectory:
+    return JobDirectory.of(folders.output, job)

@@ -12,8 +12,9 @@ from asrnn_bench.cli import invoke
 from asrnn_bench.cli.outcome import print_outcome
 from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.suite_files import load_suite
+from asrnn_bench.preparing import Folders
 from asrnn_bench.records.record import without_result
-from asrnn_bench.runner import Folders, Outcome
+from asrnn_bench.runner import Outcome
 
 
 @pytest.fixture

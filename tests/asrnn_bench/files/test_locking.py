@@ -19,6 +19,7 @@ from asrnn_bench.launching.choice import LAUNCHERS
 from asrnn_bench.launching.launcher import LaunchSettings
 from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.suite_files import load_suite
+from asrnn_bench.preparing import Folders
 from asrnn_bench.records.job import Job
 from asrnn_bench.results.publishing import bring_up_to_date
 
@@ -52,7 +53,7 @@ def test_a_file_system_without_flock_costs_a_run_one_warning(
     _refuse(monkeypatch, error)
     monkeypatch.setitem(LAUNCHERS, "idle", "fake_launchers:IdleLauncher")
     monkeypatch.setattr(runner, "admit", lambda waiting, *_: [directory for directory, _ in waiting])
-    places = runner.Folders(tmp_path / "runs", tmp_path / "leaderboards")
+    places = Folders(tmp_path / "runs", tmp_path / "leaderboards")
     plan = make_plan(load_suite(str(tiny_suite)), Request())
     outcome = runner.execute(
         plan, places, LaunchSettings("idle", options=Options(loggers=())), Console(highlight=False)

@@ -9,14 +9,16 @@ from rich.console import Console
 from search_records import scored
 
 from asrnn.errors import UsageError
+from asrnn_bench.job_records import records_of
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.ends import End
 from asrnn_bench.jobs.options import Options
 from asrnn_bench.launching.launcher import LaunchSettings
 from asrnn_bench.planning.plan import Plan
+from asrnn_bench.preparing import Folders
 from asrnn_bench.records.job import Job
 from asrnn_bench.records.record import without_result
-from asrnn_bench.runner import Folders, Outcome, records_of
+from asrnn_bench.runner import Outcome
 from asrnn_bench.search import climbing
 from asrnn_bench.search.climbing import Climb, climb, look
 from asrnn_bench.search.halving import SearchPlan

@@ -20,7 +20,8 @@ from asrnn_bench.launching.choice import LAUNCHERS
 from asrnn_bench.launching.launcher import LaunchSettings
 from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.suite_files import load_suite
-from asrnn_bench.runner import Folders, execute
+from asrnn_bench.preparing import Folders
+from asrnn_bench.runner import execute
 from asrnn_data import archives, image_sets, prepare, sources
 from asrnn_data.image_sets import IMAGE_SETS, ImageSet, check_images, images_present
 from asrnn_data.sources import load_images
