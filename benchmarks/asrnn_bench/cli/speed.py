@@ -1,4 +1,4 @@
-"""``asrnn-bench speed``: recurrences timed against their peers."""
+"""The command ``asrnn-bench speed``: time recurrences and their peers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,32 +23,38 @@ from asrnn_bench.speed.tables import growth_table, remarks, size_table, write_co
 def speed(
     output: Annotated[
         Path,
-        typer.Option(metavar="DIR", parser=expanded, help="Where speed.csv, growth.csv and plots are replaced."),
+        typer.Option(
+            metavar="DIR",
+            parser=expanded,
+            help="Folder for speed.csv, growth.csv, the tables and the plots, which are replaced.",
+        ),
     ] = Path("speed"),
     models: Annotated[
         list[str] | None,
         typer.Option(
             metavar="A,B",
             help="Registered models, FILE.py:Class, package.module:Class, or peers such as nn.GRU "
-            "or torchrecurrent.LEM; by default the suite's models and all peers. nn.LSTM is timed with them always. "
-            "all: every registered model, its time alone.",
+            "or torchrecurrent.LEM; default: the suite's models and all peers. nn.LSTM is always timed too. "
+            "all: every registered model, without memory.",
         ),
     ] = None,
     sizes: Annotated[
         str | None,
-        typer.Option(metavar="BxTxIxH,...", help="Batch, steps, inputs, units; by default those of the tasks."),
+        typer.Option(metavar="BxTxIxH,...", help="Batch, steps, inputs and units; default: those of the tasks."),
     ] = None,
     threads: Annotated[
-        str | None, typer.Option(metavar="1,2", help="Threads on CPU; by default one, and one a core. Not on a GPU.")
+        str | None,
+        typer.Option(metavar="1,2", help="Numbers of CPU threads; default: one, and one per core. Ignores a GPU."),
     ] = None,
     rounds: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help=f"Times that each step is timed; by default {ROUNDS}.")
+        int | None,
+        typer.Option(min=1, metavar="N", help=f"Number of times that each step is timed; default: {ROUNDS}."),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="About a minute: the first size alone, on all cores, without growth.")
+        bool, typer.Option("--quick", help="Time only the first size, on all cores, without growth: about a minute.")
     ] = False,
 ) -> int:
-    """Time a training step of every model and of the peers that are installed, in turns, and its peak memory."""
+    """Time a training step of every model and of the installed peers, in turns, and measure its peak memory."""
     plan = make_plan(
         models=names("--models", models), sizes=sizes, threads=numbers("--threads", threads), rounds=rounds, quick=quick
     )
@@ -59,13 +65,13 @@ def speed(
     try:
         failures = _measure(plan, output, console)
     except KeyboardInterrupt:
-        console.print(f"interrupted: what was timed stands in {output}", soft_wrap=True)
+        console.print(f"interrupted: the results so far are in {output}", soft_wrap=True)
         return 130
     return 1 if failures else 0
 
 
 def _measure(plan: SpeedPlan, output: Path, console: Console) -> int:
-    """Measure, show and write; return the number of rows that failed."""
+    """Measure, print and write the results, and return the number of rows that failed."""
     with _progress(console) as say:
         session = Session(plan, output, say)
         write_column_page(output / "README.md")
@@ -80,13 +86,13 @@ def _measure(plan: SpeedPlan, output: Path, console: Console) -> int:
 
     write_floor_page(output / "floors.md", session.rows)
     write_plot(output / "speed", session.rows, session.grown, plan.axes)
-    console.print(f"written: {output}/, its README.md says what is in it", soft_wrap=True)
+    console.print(f"written: {output}/; its README.md explains the files", soft_wrap=True)
     return len(session.failures)
 
 
 @contextmanager
 def _progress(console: Console) -> Iterator[Say]:
-    """Give a place to say what goes on: one line that changes on a terminal, a line for each stage elsewhere."""
+    """Yield a function that shows progress: one changing line on a terminal, otherwise one line per stage."""
     stages: list[str] = []
 
     def say_plainly(stage: str, detail: str) -> None:

@@ -1,6 +1,7 @@
-"""How fast recurrences are, side by side on one machine: ``asrnn-bench speed``.
+"""Time recurrences and their peers side by side on one machine: ``asrnn-bench speed``.
 
-``plan`` says what is timed, ``session`` does it, ``child`` is the process that has torch, ``rows`` and ``growth`` make
-the tables, ``plot`` the picture. ``overhead`` measures what a job costs beside its recurrence. Nothing here imports
-torch but what runs in a process of its own: ``child`` with ``training_step`` and ``memory``, and ``turns``.
+- ``plan`` defines what is measured, ``session`` measures it, and ``process`` starts the processes that do.
+- ``child`` is such a process; it imports torch, and so does ``training_step``, which only ``child`` imports.
+- ``rows`` and ``growth`` compute the tables, ``tables`` and ``plot`` show them.
+- ``roofline`` and ``floor`` count the operations and bytes that a step needs at least.
 """

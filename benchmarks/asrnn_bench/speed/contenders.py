@@ -1,4 +1,4 @@
-"""Choose who is timed: the registered models, and the peers that are installed."""
+"""Choose the contenders: registered models, and peers from other packages that are installed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,17 +13,15 @@ from asrnn_bench.planning.suite_files import load_suite
 
 @dataclass(frozen=True)
 class Contender:
-    """A recurrence that is timed.
+    """A recurrence to be timed.
 
     Args:
-        name: what it is called in tables.
-        kind: a model that ``asrnn.build_model`` makes, a layer of a peer, taken raw as its users take it, or a
-            recurrence in JAX.
-        target: what ``build_model`` takes, or ``module:Class``.
-        package: where its code comes from, with the version.
-        backend: what runs its scans, as :func:`asrnn.ops.scan_with` names it.
-        setting: what else differs from all others: ``plain``, without what workers set for memory and for subnormal
-            numbers, or bfloat16 by autocast.
+        name: its name in tables.
+        kind: ``model``, built by ``asrnn.build_model``; ``layer``, the unchanged layer of a peer; or ``jax``.
+        target: the argument of ``build_model``, or ``module:Class``.
+        package: the package of its code, with the version.
+        backend: the back end of its scans, as :func:`asrnn.ops.scan_with` names it.
+        setting: ``plain``, without a worker's settings for memory and subnormal numbers; ``bfloat16``, with autocast.
     """
 
     name: str
@@ -35,15 +33,15 @@ class Contender:
 
     @property
     def own_process(self) -> bool:
-        """Whether it is timed in a process of its own: for its settings, or for the threads of another library."""
+        """Whether it needs its own process, because of its settings or of another library's threads."""
         return self.kind == "jax" or self.setting == "plain"
 
 
 SUITE = "long-range"
-"""The suite whose models are timed where none is named."""
+"""The suite whose models are timed by default."""
 
 REFERENCE = "nn.LSTM"
-"""The peer that all others are compared with; it is always timed."""
+"""The peer to which all others are compared. It is always timed."""
 
 PEERS = {
     "nn.RNN": "torch.nn:RNN",
@@ -58,30 +56,32 @@ PEERS = {
     "nn.LSTM-plain": "torch.nn:LSTM",
     "nn.LSTM-bfloat16": "torch.nn:LSTM",
 }
-"""Those that are timed where their package is installed.
+"""The peers. Each is timed where its package is installed.
 
-``nn.LSTM-plain`` is ``nn.LSTM`` as a script has it that sets nothing: workers keep freed memory, and count subnormal
-numbers as 0. ``nn.LSTM-bfloat16`` runs under autocast, where the processor multiplies such numbers.
+``nn.LSTM-plain`` is ``nn.LSTM`` with default settings; workers keep freed memory and treat subnormal numbers as 0.
+``nn.LSTM-bfloat16`` runs under autocast, where the processor has products of bfloat16.
 """
 
 BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")
-"""What Linux calls a processor's products of bfloat16."""
-
+"""Linux's names of processor features for products of bfloat16."""
 
 ALL = "all"
-"""In the place of a name: every registered model."""
+"""The name that stands for every registered model."""
 
 
 def choose_contenders(names: Sequence[str]) -> tuple[Contender, ...]:
-    """Return the contenders under these names, or by default the suite's models and the peers; ``nn.LSTM`` always.
+    """Return the contenders with these names, by default the suite's models and the installed peers.
 
-    ``all`` stands for every registered model. A peer is known by its name and, as in suites, by its reference:
-    ``nn.GRU`` is ``torch.nn:GRU``. ``lem@loop`` is a model whose scans a certain back end runs.
+    ``nn.LSTM`` is always among them. ``all`` stands for every registered model. A peer has its own name and, as in
+    suites, its reference: ``nn.GRU`` is ``torch.nn:GRU``. ``lem@loop`` is a model with a given scan back end.
+
+    Args:
+        names: the names of models and peers.
 
     Raises:
         UnknownNameError: a name is neither a registered model's nor a peer's.
-        UsageError: a peer that was asked for is not installed, or two contenders have one name.
-        ModelError: a file or module is not there, cannot be parsed, or does not hold the class.
+        UsageError: a named peer is not installed, or two contenders have the same name.
+        ModelError: a file or module does not exist, cannot be parsed, or does not define the class.
     """
     named = [each for name in names for each in (list_models() if name == ALL else [name])]
     chosen = [_contender(name) for name in named or load_suite(SUITE).models]
@@ -101,7 +101,7 @@ def installed_peers() -> list[Contender]:
 
 
 def missing_peers() -> list[str]:
-    """Return a line for each package of peers that is not installed, and for what this processor does not have."""
+    """Return a line for each package of peers that is not installed, and one if the processor lacks bfloat16."""
     missing: dict[str, list[str]] = {}
     for name, target in PEERS.items():
         if _version(target) is None:
@@ -112,7 +112,7 @@ def missing_peers() -> list[str]:
 
 
 def why_no_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> str | None:
-    """Say why products of bfloat16 are not timed on this processor, if so; Linux says what a processor has."""
+    """Return why products of bfloat16 are not timed on this processor, or None."""
     try:
         flags = cpuinfo.read_text(encoding="utf-8", errors="replace").partition("\nflags")[2].partition("\n")[0].split()
     except OSError:
@@ -122,7 +122,7 @@ def why_no_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> str | None:
 
 def _contender(reference: str) -> Contender:
     name, at, backend = reference.rpartition("@")
-    if at and backend.isalpha():  # a path may hold an @ too
+    if at and backend.isalpha():  # a path may contain an @ too
         found = _contender(name)
         if found.kind == "layer":
             raise UsageError(f"{name} runs by itself: only models take a back end, as in lem@loop")
@@ -162,7 +162,7 @@ def _peer(name: str) -> Contender:
 
 
 def _why_not(name: str) -> str | None:
-    """Say why a peer cannot be timed here, if so."""
+    """Return why a peer cannot be timed here, or None."""
     if _version(PEERS[name]) is None:
         return f"{name} is not installed; pip install {_package(PEERS[name])}"
     reason = why_no_bfloat16() if name == "nn.LSTM-bfloat16" else None

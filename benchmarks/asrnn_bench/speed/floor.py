@@ -1,4 +1,4 @@
-"""The floor of a training step: the time that a model's own products and bytes need on a machine."""
+"""Compute the floor of a training step: the time that a machine needs for the model's own products and bytes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from asrnn_bench.speed.sizes import Size
 
 COPIED_FLOATS = 2**26
-"""How many floats are copied to see how fast a machine moves them: 256 MiB, more than a cache holds."""
+"""The floats that are copied to measure the memory bandwidth: 256 MiB, more than a cache holds."""
 
 _FLOAT = 4  # bytes
 _LMU_ORDER = 256
@@ -15,12 +15,12 @@ _S4D_STATE = 64
 
 @dataclass(frozen=True)
 class Work:
-    """What one time step of one sample needs at least, forward and back.
+    """The least work of one time step of one sample, forward and backward.
 
     Args:
-        multiplications: with as many additions, in products with matrices: a state or an input times a weight, a
-            gradient times that weight, and the two for the gradient of a weight that is learnt.
-        kept: numbers that the step hands to its backward, which are written once and read once.
+        multiplications: in matrix products, each with one addition: a state or an input times a weight, a gradient
+            times that weight, and the product for the gradient of a learned weight.
+        kept: the numbers that the step keeps for its backward pass. They are written once and read once.
     """
 
     multiplications: int
@@ -28,11 +28,11 @@ class Work:
 
 
 Count = Callable[[int, int], Work]
-"""Counts the work of a model by its input size I and its hidden size H."""
+"""Return the work of a model for its input size I and hidden size H."""
 
 
 def _dense(products: int, inputs: int, kept: int) -> Count:
-    """Count so many products of a state with a matrix H x H, and of the input with one H x I, and numbers a unit."""
+    """Return the count for products of a state with H x H, of the input with H x I, and kept numbers per unit."""
 
     def count(input_size: int, units: int) -> Work:
         return Work(3 * products * units**2 + 2 * inputs * input_size * units, kept * units)
@@ -41,7 +41,7 @@ def _dense(products: int, inputs: int, kept: int) -> Count:
 
 
 def _kronecker(input_size: int, units: int) -> Work:
-    """Count complex products, of four real ones each, factor by factor: a number meets a row of each factor."""
+    """Count the complex products with each Kronecker factor: 4 real ones for each number and each row of a factor."""
     return Work(3 * 4 * units * _sum_of_prime_factors(units) + 2 * 2 * input_size * units, 2 * units)
 
 
@@ -56,13 +56,13 @@ def _sum_of_prime_factors(number: int) -> int:
 
 
 def _legendre(input_size: int, units: int) -> Work:
-    """Count the products with the memory, d x d, which is not learnt; H x d, H x H and three vectors, which are."""
-    learnt = units * _LMU_ORDER + units**2 + units + _LMU_ORDER
-    return Work(2 * _LMU_ORDER**2 + 3 * learnt + 2 * (units + 1) * input_size, units + _LMU_ORDER)
+    """Count the products with the constant d x d memory, and with the learned H x d, H x H and three vectors."""
+    learned = units * _LMU_ORDER + units**2 + units + _LMU_ORDER
+    return Work(2 * _LMU_ORDER**2 + 3 * learned + 2 * (units + 1) * input_size, units + _LMU_ORDER)
 
 
 def _filters(input_size: int, units: int) -> Work:
-    """Count, for each feature, a block of steps times a matrix with N numbers a step, for the state after the block."""
+    """Count, for each feature, the product of a block of steps with N numbers per step that gives the next state."""
     return Work(3 * units * _S4D_STATE + 2 * input_size * units, units)
 
 
@@ -93,26 +93,26 @@ WORK: dict[str, Count] = {
     "unstructured-gated": _dense(1, 2, 2),
     "urnn": _dense(4, 2, 2),
 }
-"""The work of each model, with its hyper-parameters as they are by default.
+"""The work of each model with its default hyper-parameters.
 
-A model whose units are complex has four real products for each of its own. The LRU's input goes through two matrices
-that are one, as nothing comes between them.
+A complex product counts as four real ones. The two input matrices of the LRU count as one, because nothing comes
+between them.
 """
 
 
 def floor_seconds(model: str, size: Size, operations: float, bandwidth: float) -> float | None:
-    """Return the floor of one training step: its products at their rate and then its bytes at theirs.
+    """Return the floor of one training step: the time of its products plus the time of its bytes.
 
-    The bytes are what is kept, written and read once each, and the input, read once on either way.
+    The bytes are those of the kept numbers, written once and read once, and of the input, read in both passes.
 
     Args:
         model: the contender's name, with or without a back end.
         size: B, T, I and H.
-        operations: a second, of the machine's products.
-        bandwidth: bytes a second, that it reads and writes where it copies.
+        operations: the operations per second of the machine's matrix products.
+        bandwidth: the bytes per second that a copy reads and writes.
 
     Returns:
-        seconds, or ``None`` for a model whose work is not known.
+        the seconds, or ``None`` for a model whose work is not known.
     """
     count = WORK.get(model.partition("@")[0])
     if count is None:
@@ -123,5 +123,5 @@ def floor_seconds(model: str, size: Size, operations: float, bandwidth: float) -
 
 
 def copied_bytes() -> int:
-    """Count the bytes that are read and written where so many floats are copied."""
+    """Return the bytes that the copy of ``COPIED_FLOATS`` reads and writes."""
     return 2 * _FLOAT * COPIED_FLOATS

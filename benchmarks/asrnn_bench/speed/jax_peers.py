@@ -1,4 +1,4 @@
-"""The same recurrences in JAX: ``lax.scan``, compiled by XLA. Nothing here is imported but where jax is installed."""
+"""Implement the AntisymmetricRNN and the LSTM in JAX, as peers: ``lax.scan``, compiled by XLA."""
 
 import os
 from collections.abc import Callable
@@ -13,11 +13,11 @@ Floats = NDArray[np.float32]
 Parameters = dict[str, Any]
 
 EPSILON = GAMMA = 0.01
-"""What the cell ``antisymmetric`` has by default."""
+"""The defaults of the cell ``antisymmetric``."""
 
 
 def keep_to_cores(threads: int) -> None:
-    """Keep this process to so many cores: XLA starts a thread for each core it may use, once."""
+    """Restrict this process to ``threads`` cores. XLA starts one thread for each core that it may use."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
@@ -26,7 +26,8 @@ def antisymmetric(parameters: Parameters, x: Any) -> Any:
     """Return the last state ``[B, H]`` of h_t = h_{t-1} + epsilon tanh((U - U^T - gamma I) h_{t-1} + V x_t + b).
 
     Args:
-        parameters: ``weight_hh`` the entries of U row by row, ``weight_ih`` V ``[H, I]`` and ``bias`` b ``[H]``.
+        parameters: ``weight_hh``, the entries of the upper triangular U row by row; ``weight_ih``, V ``[H, I]``; and
+            ``bias``, b ``[H]``.
         x: the input, ``[T, B, I]``.
     """
     import jax
@@ -44,7 +45,7 @@ def antisymmetric(parameters: Parameters, x: Any) -> Any:
 
 
 def lstm(parameters: Parameters, x: Any) -> Any:
-    """Return the last state ``[B, H]`` of an LSTM with the weights and the order of gates of ``torch.nn.LSTM``."""
+    """Return the last state ``[B, H]`` of an LSTM, with the weights and gate order of ``torch.nn.LSTM``."""
     import jax
     from jax import numpy as jnp
 
@@ -64,7 +65,7 @@ CELLS: dict[str, Callable[[Parameters, Any], Any]] = {"antisymmetric": antisymme
 
 
 def loss(cell: str, parameters: Parameters, x: Any, y: Any) -> Any:
-    """Return the mean cross-entropy of a linear readout of the last state, for inputs ``[T, B, I]`` and labels."""
+    """Return the mean cross entropy of a linear readout of the last state, for inputs ``[T, B, I]`` and labels."""
     import jax
     from jax import numpy as jnp
 
@@ -73,7 +74,7 @@ def loss(cell: str, parameters: Parameters, x: Any, y: Any) -> Any:
 
 
 def draw(cell: str, size: Size, num_classes: int) -> dict[str, Floats]:
-    """Return parameters, all uniform within 1 / sqrt(H) of 0: what they are changes no time."""
+    """Return random parameters, uniform in [-1 / sqrt(H), 1 / sqrt(H)]. Their values do not affect the time."""
     hidden, inputs = size.hidden_size, size.input_size
     gates = {"antisymmetric": 1, "lstm": 4}[cell]
     shapes: dict[str, tuple[int, ...]] = {"weight_ih": (gates * hidden, inputs)}
@@ -87,13 +88,13 @@ def draw(cell: str, size: Size, num_classes: int) -> dict[str, Floats]:
 
 
 class JaxStep:
-    """Forward, cross entropy on the last state, backward and Adam, one program; a call waits for its end.
+    """One training step as one program: forward, cross entropy on the last state, backward, Adam.
 
     Args:
         cell: ``antisymmetric`` or ``lstm``.
         size: B, T, I and H.
         num_classes: C.
-        threads: cores that the process keeps to from here on.
+        threads: the number of cores to which the process is restricted.
     """
 
     def __init__(self, cell: str, size: Size, num_classes: int, threads: int) -> None:
@@ -121,7 +122,7 @@ class JaxStep:
         self._train = jax.jit(train)
 
     def __call__(self, x: Any, y: Any) -> None:
-        """Train on inputs ``[T, B, I]`` with labels ``[B]``, as arrays."""
+        """Train on arrays of inputs ``[T, B, I]`` and labels ``[B]``, and wait for the result."""
         import jax
 
         trained = self._train(self.parameters, self._moments, x, y)

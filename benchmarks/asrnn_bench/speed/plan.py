@@ -1,4 +1,4 @@
-"""What one call of ``asrnn-bench speed`` measures."""
+"""Decide what one call of ``asrnn-bench speed`` measures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,17 +15,17 @@ ROUNDS = 3
 
 @dataclass(frozen=True)
 class SpeedPlan:
-    """What is measured.
+    """The measurements to make.
 
     Args:
-        contenders: whose training steps.
-        sizes: at which sizes.
-        threads: with which numbers of threads on CPU, the least first; memory is measured with the last.
-        on_cpu: threads were asked for, so a GPU is left alone.
-        rounds: how often each step is timed.
-        axes: the sizes along which growth is measured, with the last number of threads; empty for none.
-        growing: whose growth.
-        square: the side of the square product.
+        contenders: the contenders whose training steps are timed.
+        sizes: the sizes at which they are timed.
+        threads: the numbers of CPU threads, in increasing order. Memory and growth are measured with the last.
+        on_cpu: measure on the CPU even if there is a GPU, because the user named numbers of threads.
+        rounds: the number of times that each step is timed.
+        axes: the sizes along each axis of growth; empty for no growth.
+        growing: the contenders whose growth is measured.
+        square: the side of the square matrix product.
         memory: measure the peak memory too, in a process for each contender and size.
     """
 
@@ -41,17 +41,24 @@ class SpeedPlan:
 
     @property
     def growth_sizes(self) -> list[Size]:
-        """The sizes of all axes, each once: axes cross in one size."""
+        """The sizes of all axes, without the duplicate where the axes cross."""
         return list(dict.fromkeys(size for sizes in self.axes.values() for size in sizes))
 
 
 def make_plan(
     *, models: Sequence[str], sizes: str | None, threads: Sequence[int], rounds: int | None, quick: bool
 ) -> SpeedPlan:
-    """Return the plan of a user's words, each left to its default where it is empty.
+    """Return the plan for a user's options. An empty option has its default.
+
+    Args:
+        models: the names of the contenders.
+        sizes: the sizes as text, or None.
+        threads: the numbers of threads.
+        rounds: the number of rounds, or None.
+        quick: measure only the first size, with all cores and without growth.
 
     Raises:
-        AsrnnError: one of them is wrong.
+        AsrnnError: an option is invalid.
     """
     cores = len(available_cores())
     for number in threads:

@@ -1,4 +1,4 @@
-"""Asks the process that has torch, one at a time, each with its threads set before torch is imported."""
+"""Run measurements in child processes, one at a time, each with its threads set before it imports torch."""
 
 import json
 import os
@@ -16,13 +16,13 @@ from asrnn_bench.jobs.handover import KEEP_BUFFERS
 Answer = dict[str, Any]
 
 _COMMAND = ["-P", "-m", "asrnn_bench.speed.child"]
-"""-P: what happens to lie in the current folder must not replace a module."""
+"""-P keeps files in the current folder from replacing modules."""
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class ChildError(AsrnnError):
-    """The process ended without an answer: killed for its memory, say; the message is one line."""
+    """The process ended without an answer, for example for lack of memory. The message is one line."""
 
 
 def ask(
@@ -33,13 +33,17 @@ def ask(
     *,
     as_in_jobs: bool = True,
 ) -> Answer:
-    """Start a process with so many threads, put it a question of ``child.ANSWERS``, and return its answer.
+    """Start a process that answers a question of ``child.ANSWERS``, and return its answer.
 
-    It has the settings of a job, for memory and for subnormal numbers, or where ``as_in_jobs`` is not asked for the
-    default ones.
+    Args:
+        question: the key in ``child.ANSWERS``.
+        threads: the number of threads of the process.
+        request: the arguments of the question.
+        on_round: called with the number of each round that ends.
+        as_in_jobs: use the settings of a job for memory and subnormal numbers, otherwise the defaults.
 
     Raises:
-        ChildError: it ended without one.
+        ChildError: the process ended without an answer.
     """
     words = {"ask": question, "threads": threads, "as_in_jobs": as_in_jobs} | request
     with (
@@ -50,7 +54,7 @@ def ask(
             stdout=subprocess.PIPE,
             stderr=log,
             env=child_environment(os.environ, threads, as_in_jobs=as_in_jobs),
-            process_group=0,  # an interrupt is for this process, which ends its child
+            process_group=0,  # an interrupt goes to this process only, which then kills its child
         ) as process,
     ):
         try:
@@ -68,13 +72,13 @@ def ask(
 def child_environment(
     own: "os._Environ[str] | dict[str, str]", threads: int, *, as_in_jobs: bool = True
 ) -> dict[str, str]:
-    """Return this environment with the threads set, and with the allocator's settings that a job has, or without."""
+    """Return the environment with the threads set, and with or without a job's settings of the allocator."""
     variables = {**KEEP_BUFFERS, **own} if as_in_jobs else {k: v for k, v in own.items() if k not in KEEP_BUFFERS}
     return variables | dict.fromkeys(THREAD_VARIABLES, str(threads))
 
 
 def _listen(lines: Iterable[bytes], on_round: Callable[[int], None]) -> Answer | None:
-    """Read until the answer; ``None`` where the process ends before it."""
+    """Read lines until the answer, and return it, or None if the process ends before."""
     for line in lines:
         said = json.loads(line)
         if "answer" in said:

@@ -1,9 +1,9 @@
-"""The roofline: the time that a recurrence's matrix products alone would take."""
+"""Count the operations of a recurrence's matrix products, for the roofline: the time of these products alone."""
 
 from asrnn_bench.speed.sizes import Size
 
 SQUARE = 4096
-"""The side of the square matrices whose float32 product says how fast this machine multiplies."""
+"""The side of the square matrices whose float32 product measures the machine's rate of operations."""
 
 INPUT_PROJECTIONS = {
     "antisymmetric": 1,
@@ -19,24 +19,24 @@ INPUT_PROJECTIONS = {
     "torchrecurrent.AntisymmetricRNN": 1,
     "torchrecurrent.GatedAntisymmetricRNN": 2,
 }
-"""The projections of the input, g, of each recurrence that multiplies its state by one square matrix a step.
+"""The number of input projections, g, of each recurrence that multiplies its state by one square matrix per step.
 
-For others, as the LSTM with its four matrices, this roofline is not defined.
+The roofline is not defined for other recurrences, such as the LSTM with its four matrices.
 """
 
 
 def training_operations(model: str, size: Size) -> int | None:
     """Count the floating-point operations of the products in one training step, 6 B T H^2 + 4 B T I H g.
 
-    At each step the state meets the H x H matrix three times: forward, backward, and for the gradient of the matrix;
-    the input meets its H x I matrices twice, as nobody asks for its own gradient. A product is 2 operations an entry.
+    Each time step has three products with the H x H matrix: forward, backward, and for the gradient of the matrix. It
+    has two with the H x I matrices, because the input needs no gradient. A product has 2 operations per matrix entry.
 
     Args:
         model: the contender's name.
         size: B, T, I and H.
 
     Returns:
-        the count, or ``None`` for a recurrence that is not one matrix.
+        the count, or ``None`` for a recurrence without a roofline.
     """
     projections = INPUT_PROJECTIONS.get(model.partition("@")[0])
     if projections is None:

@@ -1,4 +1,4 @@
-"""The table: a row for each contender, size and number of threads; what its columns mean; and its CSV."""
+"""Compute the rows of ``speed.csv``, one for each contender, size and number of threads, and write them as CSV."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ from asrnn_bench.speed.sizes import Size
 
 @dataclass(frozen=True)
 class MachineDescription:
-    """Where the rows were measured."""
+    """The machine and the software on which the rows were measured."""
 
     device: str
     name: str
@@ -26,7 +26,7 @@ class MachineDescription:
 
     @classmethod
     def described(cls, answer: Mapping[str, Any]) -> "MachineDescription":
-        """Return the machine of an answer to ``describe``."""
+        """Return the description from the answer to ``describe``."""
         facts = answer["environment"]
         name = facts["accelerator"] if answer["device"] == "cuda" else facts["cpu"]
         return cls(answer["device"], name, facts["cpu_capability"], facts["torch"], facts["commit"] or "")
@@ -34,7 +34,7 @@ class MachineDescription:
 
 @dataclass(frozen=True)
 class Row:
-    """One contender at one size; its fields are the columns of ``speed.csv``."""
+    """The results of one contender at one size. The fields are the columns of ``speed.csv``."""
 
     device: str
     threads: int | None
@@ -77,20 +77,20 @@ COLUMNS = {
     "input_size": "I, inputs a step",
     "hidden_size": "H, hidden units",
     "model": "a registered model, or a peer: `nn.*` of torch, `torchrecurrent.*`, `jax.*`",
-    "package": "where its code comes from, and the version",
-    "scan_backend": "what ran the recurrence: `torch`'s kernels, a foreign `module`, or as the model calls it",
-    "rounds": "how often it was timed",
+    "package": "the package of its code, with the version",
+    "scan_backend": "back end of the recurrence; `torch` for torch's kernels, `module` for another module",
+    "rounds": "number of timed steps",
     "median_ms": "median milliseconds of one training step: forward, cross entropy, backward, Adam",
-    "min_ms": "the least of them; far below the median, something else was running",
-    "speedup_over_lstm": "median of `nn.LSTM` in the same rounds, over this median",
+    "min_ms": "their minimum; far below the median if something else was running",
+    "speedup_over_lstm": "median of `nn.LSTM` in the same rounds, divided by this median",
     "roofline_ms": "milliseconds of the matrix products alone, at `product_gflops`; empty where that is not defined",
-    "roofline_share": "`roofline_ms` over `median_ms`, in [0, 1]",
-    "product_gflops": "10^9 operations a second of a square float32 product, its median in the same rounds",
+    "roofline_share": "`roofline_ms` / `median_ms`, in [0, 1]",
+    "product_gflops": "10^9 operations per second of a square float32 product, the median in the same rounds",
     "floor_ms": "milliseconds of the model's own products and bytes, at `product_gflops` and `copy_gb` (docs/speed.md)",
-    "over_floor": "`median_ms` over `floor_ms`",
-    "copy_gb": "10^9 bytes a second, read and written, in a copy of 256 MiB, its median in the same rounds",
-    "peak_mib": "MiB of memory in one step above what was in use before it; measured with the most threads alone",
-    "peak_over_lstm": "`peak_mib` over that of `nn.LSTM`",
+    "over_floor": "`median_ms` / `floor_ms`",
+    "copy_gb": "10^9 bytes per second, read and written, of a copy of 256 MiB, the median in the same rounds",
+    "peak_mib": "MiB of memory in one step above the memory in use before it; only with the most threads",
+    "peak_over_lstm": "`peak_mib` divided by that of `nn.LSTM`",
     "reason": "what failed, and why",
     "torch": "version of torch",
     "cpu_capability": "the vector instructions that torch uses",
@@ -107,7 +107,16 @@ def make_rows(
     timed: Mapping[str, Any],
     side: int,
 ) -> list[Row]:
-    """Return the rows of one size from the answer to ``time``, ``side`` that of the square product in it."""
+    """Return the rows of one size and number of threads.
+
+    Args:
+        machine: the machine.
+        threads: the number of threads.
+        size: B, T, I and H.
+        contenders: the contenders.
+        timed: the answer to ``time``.
+        side: the side of the square matrices of the product in it.
+    """
     seconds: Mapping[str, Sequence[float]] = timed["seconds"]
     gflops = product_operations(side) / median(timed["product_seconds"]) / 1e9 if timed["product_seconds"] else None
     reference = median(seconds[REFERENCE]) * 1e3 if seconds.get(REFERENCE) else None
@@ -131,12 +140,12 @@ def make_rows(
 def failed_rows(
     machine: MachineDescription, threads: int, size: Size, contenders: Sequence[Contender], reason: str
 ) -> list[Row]:
-    """Return rows that say why there are no numbers."""
+    """Return rows without numbers, with the reason why there are none."""
     return [replace(_plain_row(machine, threads, size, one), reason=reason) for one in contenders]
 
 
 def with_memory(rows: Sequence[Row], measured: Mapping[str, Mapping[str, Any]]) -> list[Row]:
-    """Return the rows with the answers to ``memory``, by the contender's name."""
+    """Return the rows with the peak memory from the answers to ``memory``, which are keyed by contender."""
     reference = measured.get(REFERENCE, {}).get("peak_mib")
     filled = []
     for row in rows:
@@ -149,7 +158,7 @@ def with_memory(rows: Sequence[Row], measured: Mapping[str, Mapping[str, Any]]) 
 
 
 def csv_text(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return rows as CSV: six significant digits, text that no spreadsheet takes for a formula."""
+    """Return rows as CSV. Numbers have six significant digits, and no text can be a spreadsheet formula."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     names = list(columns)
@@ -159,7 +168,7 @@ def csv_text(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def as_mapping(row: Row) -> dict[str, Any]:
-    """Return a row by its columns."""
+    """Return a row as a mapping from column to value."""
     return {field.name: getattr(row, field.name) for field in fields(row)}
 
 

@@ -1,4 +1,4 @@
-"""Measures what a plan says, one size after the other, and writes the tables after each of them."""
+"""Measure what a plan asks for, one size after the other, and write the tables after each size."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
@@ -29,9 +29,9 @@ class Session:
     """The measurements of one plan.
 
     Args:
-        plan: what is measured.
-        folder: where ``speed.csv`` and ``growth.csv`` are written.
-        say: told what goes on, for people: the stage, and what of it.
+        plan: the measurements to make.
+        folder: the folder of ``speed.csv`` and ``growth.csv``.
+        say: shows the progress to the user, as a stage and a detail.
     """
 
     def __init__(self, plan: SpeedPlan, folder: Path, say: Say) -> None:
@@ -40,11 +40,13 @@ class Session:
         self.grown: list[Row] = []
         self.machine = MachineDescription.described(ask("describe", plan.threads[-1], {"on_cpu": plan.on_cpu}))
         on_cpu = self.machine.device == "cpu"
-        self.contenders = [one for one in plan.contenders if on_cpu or not one.own_process]  # others are the CPU's
+        self.contenders = [
+            one for one in plan.contenders if on_cpu or not one.own_process
+        ]  # the others run on the CPU only
 
     @property
     def failures(self) -> list[Row]:
-        """The rows that have a reason in place of numbers."""
+        """The rows that have a reason instead of numbers."""
         return [row for row in [*self.rows, *self.grown] if row.reason]
 
     def time_sizes(self) -> Iterable[list[Row]]:
@@ -60,7 +62,7 @@ class Session:
                 yield rows
 
     def time_growth(self) -> None:
-        """Time a few contenders at the sizes of all axes, with the most threads."""
+        """Time the plan's growing contenders at the sizes of all axes, with the most threads."""
         for size in self.plan.growth_sizes:
             self.grown += self._timed(size, self.plan.threads[-1], self.plan.growing, 0)
             self._write("growth.csv", GROWTH_COLUMNS, growth_rows(self.grown, self.plan.axes))
@@ -101,7 +103,7 @@ class Session:
         return ask("time", threads, request, on_round, as_in_jobs=not plain)
 
     def _memory(self, size: Size, contender: Contender) -> dict[str, Any]:
-        """Measure the peak memory of one contender, in a process of its own."""
+        """Measure the peak memory of one contender in its own process."""
         self.say(f"peak memory at {size.label}", contender.name)
         try:
             request = self._request(size) | {"contender": asdict(contender)}

@@ -1,4 +1,4 @@
-"""The sizes that are timed: those of the tasks, and ladders that show how time grows."""
+"""Define the sizes that are timed: those of the tasks, and series of sizes that show how time grows."""
 
 import re
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ _SIZE = re.compile(r"([1-9][0-9]{0,8})x([1-9][0-9]{0,8})x([1-9][0-9]{0,8})x([1-9
 
 @dataclass(frozen=True)
 class Size:
-    """B samples of T steps of I inputs, and H hidden units."""
+    """A batch of B samples with T time steps of I inputs, and a model with H hidden units."""
 
     batch_size: int
     num_steps: int
@@ -22,32 +22,32 @@ class Size:
 
     @property
     def label(self) -> str:
-        """The size as people read it."""
+        """The size as text for people."""
         return f"B={self.batch_size}, T={self.num_steps:,}, I={self.input_size}, H={self.hidden_size}"
 
 
 SIZES = (Size(128, 784, 1, 128), Size(128, 1024, 3, 256), Size(128, 1000, 96, 256))
-"""Pixel MNIST, pixel CIFAR-10 and noise-padded CIFAR-10, with the batches and units of the paper's protocol."""
+"""The sizes of pixel MNIST, pixel CIFAR-10 and noise-padded CIFAR-10 in the paper's protocol."""
 
 _BASE = Size(32, 1024, 1, 128)
-_LADDERS = {
+_SERIES = {
     "num_steps": (1024, 2048, 4096, 8192, 16384),
     "batch_size": (8, 16, 32, 64, 128, 256),
     "hidden_size": (32, 64, 128, 256, 512),
 }
 
-GROWTH = {axis: tuple(replace(_BASE, **{axis: value}) for value in values) for axis, values in _LADDERS.items()}
-"""For each axis along which growth is measured, its sizes; the other axes stay as they are."""
+GROWTH = {axis: tuple(replace(_BASE, **{axis: value}) for value in values) for axis, values in _SERIES.items()}
+"""The sizes along each axis of growth, with the other axes fixed."""
 
 AXIS_LETTERS = {"num_steps": "T", "batch_size": "B", "hidden_size": "H"}
 AXIS_NAMES = {"num_steps": "time steps", "batch_size": "samples", "hidden_size": "hidden units"}
 
 
 def parse_sizes(text: str) -> tuple[Size, ...]:
-    """Read sizes ``BxTxIxH`` with commas between them, each kept once.
+    """Read comma-separated sizes ``BxTxIxH``, without duplicates.
 
     Raises:
-        UsageError: one of them is not four whole numbers above 0.
+        UsageError: a size is not four positive whole numbers.
     """
     sizes: dict[Size, None] = {}
     for word in (word.strip() for word in text.split(",")):

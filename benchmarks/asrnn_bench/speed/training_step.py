@@ -1,4 +1,4 @@
-"""One training step of a contender, as a user's own script would take it."""
+"""Run one training step of a contender, as a user's own script would."""
 
 from importlib import import_module
 
@@ -16,7 +16,7 @@ SEED = 0
 
 
 class LastState(nn.Module):
-    """A peer's layer with a linear readout of its last state, which costs less than its output at the last step."""
+    """A peer's layer with a linear readout of its last state, which is cheaper than of its last output."""
 
     def __init__(self, layer: nn.Module, hidden_size: int) -> None:
         super().__init__()
@@ -32,12 +32,12 @@ class LastState(nn.Module):
 
 
 class TrainingStep:
-    """Forward, cross entropy on the last state, backward and Adam; a call takes one step and waits for its end.
+    """A training step: forward, cross entropy on the last state, backward, Adam.
 
     Args:
-        contender: whose step it is.
+        contender: the contender.
         size: B, T, I and H.
-        device: where the model is; the batch must be there too.
+        device: the device of the model and of the batches.
     """
 
     def __init__(self, contender: Contender, size: Size, device: str) -> None:
@@ -47,7 +47,7 @@ class TrainingStep:
         self.optimizer = torch.optim.Adam(self.model.parameters())
 
     def __call__(self, x: Tensor, y: Tensor) -> None:
-        """Train on inputs ``[B, T, I]`` with labels ``[B]``."""
+        """Train on inputs ``[B, T, I]`` with labels ``[B]``, and wait for the device."""
         self.optimizer.zero_grad()
         rounded = torch.autocast(self.device, torch.bfloat16, enabled=self.contender.setting == "bfloat16")
         with scan_with(self.contender.backend), rounded:
@@ -59,14 +59,14 @@ class TrainingStep:
 
     @property
     def scan_backend(self) -> str:
-        """What runs the recurrence, as records call it."""
+        """The back end of the recurrence, as records name it."""
         if isinstance(self.model, RecurrentModel):
             return self.model.scan_backend
         return "torch" if self.contender.target.startswith("torch.") else "module"
 
 
 def make_batch(size: Size, device: str) -> tuple[Tensor, Tensor]:
-    """Return inputs ``[B, T, I]`` of normal numbers, in memory ``[T, B, I]`` as tasks make them, and labels ``[B]``."""
+    """Return normal inputs ``[B, T, I]``, laid out as ``[T, B, I]`` like those of tasks, and labels ``[B]``."""
     generator = torch.Generator().manual_seed(SEED)
     x = torch.randn(size.num_steps, size.batch_size, size.input_size, generator=generator).transpose(0, 1)
     y = torch.randint(NUM_CLASSES, (size.batch_size,), generator=generator)
@@ -74,17 +74,17 @@ def make_batch(size: Size, device: str) -> tuple[Tensor, Tensor]:
 
 
 def make_step(contender: Contender, size: Size, device: str, threads: int) -> "TrainingStep | JaxTraining":
-    """Return what takes a contender's training steps, in torch or in JAX."""
+    """Return the training step of a contender, in torch or in JAX."""
     return JaxTraining(contender, size, threads) if contender.kind == "jax" else TrainingStep(contender, size, device)
 
 
 class JaxTraining:
-    """The same step in JAX, on the CPU, with batches that torch made."""
+    """The same training step in JAX, on the CPU, with batches from torch."""
 
     scan_backend = "xla"
 
     def __init__(self, contender: Contender, size: Size, threads: int) -> None:
-        from asrnn_bench.speed.jax_peers import JaxStep  # jax may not be there, and takes a second to import
+        from asrnn_bench.speed.jax_peers import JaxStep  # jax may not be installed, and importing it takes a second
 
         self._step = JaxStep(contender.target.partition(":")[2], size, NUM_CLASSES, threads)
 

@@ -120,7 +120,7 @@ def test_a_missing_peer_is_said_before_anything_is_timed(
     assert invoke(["speed"]) == 130
     said = capfd.readouterr().out.splitlines()
     assert said[0].startswith("not installed, so not timed: torchrecurrent.AntisymmetricRNN")
-    assert said[-1] == "interrupted: what was timed stands in speed"
+    assert said[-1] == "interrupted: the results so far are in speed"
 
 
 def _interrupted(*words: object) -> None:
