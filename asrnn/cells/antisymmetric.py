@@ -1,4 +1,4 @@
-"""The AntisymmetricRNN: Euler steps of an ODE whose Jacobian has nearly imaginary eigenvalues."""
+"""Define the AntisymmetricRNN: Euler steps of an ODE whose Jacobian has nearly imaginary eigenvalues."""
 
 from typing import ClassVar
 
@@ -71,7 +71,7 @@ class Antisymmetric(FusedCell):
         self.bias = zero_bias(rows)
 
     def weight_hh_shape(self) -> tuple[int, ...]:
-        """Return the shape of the numbers that the recurrent weight is made of."""
+        """Return the shape of ``weight_hh``, from which the recurrent weight is built."""
         return (self.hidden_size * (self.hidden_size - 1) // 2,)
 
     @once_a_scan

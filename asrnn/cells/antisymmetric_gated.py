@@ -1,4 +1,4 @@
-"""The AntisymmetricRNN with gating: a gate on the same matrix scales the step size of each unit."""
+"""Define the AntisymmetricRNN with gating: a gate scales the step size of each unit."""
 
 from typing import ClassVar
 

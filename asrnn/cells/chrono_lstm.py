@@ -1,4 +1,4 @@
-"""The LSTM whose gates start with forgetting times as long as the sequences are."""
+"""Define the LSTM with chrono initialisation: at first its gates forget over the whole sequence."""
 
 from typing import ClassVar
 
@@ -26,7 +26,7 @@ class ChronoLSTM(LSTM):
 
     Without input, a unit forgets over 1/(1 - sigmoid(b_f)) steps. At the start this time is uniform between 2 and
     t_max. torch adds two biases, so ``bias_ih`` holds the drawn ones and ``bias_hh`` holds 0. All other biases are 0,
-    and the weights start as the LSTM's do.
+    and the initial weights are those of the LSTM.
 
     Args:
         input_size: the input size I.

@@ -1,4 +1,4 @@
-"""coRNN: a network of driven, damped oscillators that are coupled with one another."""
+"""Define the coRNN: a network of driven, damped and coupled oscillators."""
 
 import math
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""expRNN: an orthogonal recurrent matrix, the exponential of a skew-symmetric one."""
+"""Define the expRNN: its recurrent matrix is orthogonal, the exponential of a skew-symmetric one."""
 
 import math
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""FastRNN: the vanilla RNN with a residual connection, weighed by two learnt numbers."""
+"""Define the FastRNN: the vanilla RNN with a residual connection that two learnt numbers weight."""
 
 import math
 from typing import ClassVar

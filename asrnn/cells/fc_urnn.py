@@ -1,4 +1,4 @@
-"""The full-capacity uRNN: a complex recurrent matrix that may be any unitary one."""
+"""Define the full-capacity uRNN: its complex recurrent matrix may be any unitary one."""
 
 from typing import ClassVar
 
@@ -23,16 +23,16 @@ class FCURNN(ComplexCell):
 
     Source: Wisdom et al., NeurIPS 2016, arXiv 1611.00035.
 
-    The authors move W along the unitary group by an update of its own, with its own learning rate. Here A is free and
-    any optimiser learns it: the same cell, learnt on another path. The initialisation is theirs: W_0, which is fixed,
-    is a random matrix of the uRNN's family (:func:`asrnn.cells.parts.fourier_unitary.fourier_unitary`), A is 0, and V,
-    b and the learnt h_0 are the uRNN's.
+    The authors move W along the unitary group by a special update, with its own learning rate. Here A is free and any
+    optimiser learns it: the same cell, learnt on another path. The initialisation is theirs: W_0, which is fixed, is a
+    random matrix of the uRNN's family (:func:`asrnn.cells.parts.fourier_unitary.fourier_unitary`), A is 0, and V, b and
+    the learnt h_0 are the uRNN's.
 
     Args:
         input_size: the input size I.
         hidden_size: N, the number of complex units.
 
-    Shapes: ``weight_ih`` V ``[2 N, I]``, ``weight_hh`` the real numbers that A is made of ``[N, N]``
+    Shapes: ``weight_ih`` V ``[2 N, I]``, ``weight_hh`` the real numbers from which A is built ``[N, N]``
     (:func:`asrnn.cells.parts.orthogonal.skew_hermitian`), ``bias`` b ``[N]``, ``initial_h`` h_0 ``[2 N]``.
     """
 

@@ -1,4 +1,4 @@
-"""The RNN with feedback: a residual step of the vanilla RNN, without any constraint on its matrix."""
+"""Define the RNN with feedback: a residual step of the vanilla RNN with an unconstrained matrix."""
 
 from typing import ClassVar
 

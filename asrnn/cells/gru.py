@@ -1,4 +1,4 @@
-"""The GRU, with the parameters of torch's."""
+"""Define the GRU with torch's parameters."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""IndRNN: a vanilla RNN whose units see themselves only, each through one bounded weight."""
+"""Define the IndRNN: a vanilla RNN in which each unit sees only itself, through one bounded weight."""
 
 from collections.abc import Callable
 from typing import ClassVar

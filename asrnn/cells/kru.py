@@ -1,4 +1,4 @@
-"""Kronecker recurrent units: a complex recurrent matrix that is a Kronecker product of small ones."""
+"""Define the Kronecker recurrent unit: its complex recurrent matrix is a Kronecker product of small matrices."""
 
 from functools import reduce
 from typing import ClassVar
@@ -29,7 +29,7 @@ class KRU(ComplexCell):
     penalty to the loss that draws each factor towards a unitary matrix. It is left out here: factors start as random
     unitary matrices and are free to leave. What the paper leaves open is chosen here: modReLU, whose biases the
     published count of 11k parameters at 512 units neither needs nor excludes; a readout of real and imaginary parts; V
-    and b that start as the uRNN's.
+    and b that are initialised as those of the uRNN.
 
     Args:
         input_size: the input size I.

@@ -1,4 +1,4 @@
-"""Long Expressive Memory: two coupled states, each with time steps that are learnt and depend on the input."""
+"""Define Long Expressive Memory: two coupled states with learnt time steps that depend on the input."""
 
 import math
 from typing import ClassVar
@@ -55,7 +55,7 @@ class LEM(FusedCell):
         super().__init__(input_size, hidden_size)
         self.dt = positive("dt", dt)
         if dt > 1:
-            raise ModelError(f"dt must be at most 1, or a step leaves more than it takes; it is {dt!r}")
+            raise ModelError(f"dt must be at most 1, so that a step is a convex combination; it is {dt!r}")
         bound = 1 / math.sqrt(hidden_size)
         self.weight_ih = uniform(4 * hidden_size, input_size, bound=bound)
         self.weight_1 = uniform(hidden_size, hidden_size, bound=bound)

@@ -1,4 +1,4 @@
-"""LipschitzRNN: an ODE with a linear and a nonlinear part, whose matrices have a spectrum that is kept in hand."""
+"""Define the LipschitzRNN: an ODE with a linear and a nonlinear part, whose matrices have bounded spectra."""
 
 import math
 from typing import ClassVar
@@ -29,7 +29,7 @@ class Lipschitz(FusedCell):
     Source: Erichson et al., ICLR 2021, arXiv 2006.12070, with one beta and one gamma for A and W, as in the authors'
     code.
 
-    A and W are each made of a free matrix M: A = (1 - beta)(M + M^T) + beta (M - M^T) - gamma I.
+    A and W are each built from a free matrix M: A = (1 - beta)(M + M^T) + beta (M - M^T) - gamma I.
 
     The default hyper-parameters are the authors' for pixel MNIST. The initialisation is that of their code: the entries
     of each M from N(0, init_std^2/H^2), so the ODE starts close to h' = tanh(V x + b); V and b from U(-1/sqrt(I),
@@ -73,7 +73,7 @@ class Lipschitz(FusedCell):
         self.beta = positive("beta", beta)
         if beta >= 1:
             raise ModelError(
-                f"beta must be below 1, where half of a matrix's numbers are without effect; it is {beta!r}"
+                f"beta must be below 1, because at 1 half of the numbers of M have no effect; it is {beta!r}"
             )
         self.gamma = non_negative("gamma", gamma)
         self.method = one_of("method", method, ("euler", "midpoint"))

@@ -1,4 +1,4 @@
-"""The Legendre memory unit: a linear memory that holds a window of the past as polynomials, and a nonlinear state."""
+"""Define the Legendre memory unit: a linear memory that stores the recent input as polynomials."""
 
 import math
 from typing import ClassVar
@@ -126,7 +126,7 @@ class LMU(FusedCell):
         return self.recurrence_class()
 
     def operands(self, x: Tensor, state: State) -> Operands:
-        """Return the input, what it and (h, m) are multiplied by, (h, m), and where tanh squashes."""
+        """Return the input, its weights, the state (h, m) and its weights, and the mask of the units with tanh."""
         A, B = self.memory
         with torch.autocast(x.device.type, enabled=False):
             # The rows of m, for x_t and for (h, m); then those of h, which sees the new m.

@@ -1,4 +1,4 @@
-"""The linear recurrent unit: a diagonal complex recurrence that is stable by its parameters."""
+"""Define the linear recurrent unit: a diagonal complex recurrence that is stable for all its parameters."""
 
 import math
 from typing import ClassVar
@@ -126,7 +126,7 @@ class LRU(StateSpaceCell, ElementwiseCell):
         return Operands(x, weight, bias, state[:2], vectors=(transition.real, transition.imag))
 
     def from_scan(self, x: Tensor, sequence: Tensor, last: State, *, return_sequence: bool) -> tuple[Tensor, State]:
-        """Read the states where their outputs are asked for, and add the features; see :meth:`FusedCell.from_scan`."""
+        """Read the states whose outputs are requested, and add the features; see :meth:`FusedCell.from_scan`."""
         u = self.features(x if return_sequence else x[:, -1])
         final = (*last, u[:, -1] if return_sequence else u)
         if not return_sequence:

@@ -1,4 +1,4 @@
-"""The LSTM, with the parameters of torch's."""
+"""Define the LSTM with torch's parameters."""
 
 from typing import ClassVar
 

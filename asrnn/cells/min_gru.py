@@ -1,4 +1,4 @@
-"""The minGRU: a GRU whose gate and candidate do not see the state."""
+"""Define the minGRU: a GRU whose gate and candidate do not see the state."""
 
 from typing import ClassVar
 
@@ -22,8 +22,8 @@ class MinGRU(LinearGatedCell):
 
     The paper computes the positive states of this form through their logarithms. The direct recurrence is as exact, and
     its state may start from 0 or from any other number. The gate does not see the state, so one layer cannot choose
-    what to forget by what it remembers; the paper stacks several layers, with normalisation and skips. V starts from
-    N(0, 1/I) and biases from 0.
+    what to forget by what it remembers; the paper stacks several layers, with normalisation and skips. The initial V is
+    from N(0, 1/I), and biases start at 0.
 
     Args:
         input_size: the input size I.

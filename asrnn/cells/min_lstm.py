@@ -1,4 +1,4 @@
-"""The minLSTM: an LSTM whose gates and candidate do not see the state."""
+"""Define the minLSTM: an LSTM whose gates and candidate do not see the state."""
 
 from typing import ClassVar
 
@@ -24,7 +24,7 @@ class MinLSTM(LinearGatedCell):
 
     The paper computes the positive states of this form through their logarithms. The direct recurrence is as exact, and
     its state may start from 0 or from any other number. The gates are normalised through logarithms, because f + i may
-    underflow. V starts from N(0, 1/I) and biases from 0.
+    underflow. The initial V is from N(0, 1/I), and biases start at 0.
 
     Args:
         input_size: the input size I.

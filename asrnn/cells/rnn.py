@@ -1,4 +1,4 @@
-"""The vanilla RNN, with the parameters of torch's."""
+"""Define the vanilla RNN with torch's parameters."""
 
 from typing import ClassVar
 

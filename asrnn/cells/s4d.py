@@ -1,4 +1,4 @@
-"""S4D: for each feature a filter whose state is a discretised diagonal ODE."""
+"""Define S4D: a filter for each feature, whose state is a discretised diagonal ODE."""
 
 import math
 from typing import ClassVar
@@ -25,19 +25,19 @@ class S4D(StateSpaceCell):
     Source: Gu, Gupta, Goel and Re, NeurIPS 2022, arXiv 2206.11893, the recurrence of their block, without its
     activation, its gated unit, its normalisation and its skip.
 
-    Each of H features has its own A, C, D and step length Delta = ``dt``. A step is the exact solution of
-    x' = A x + u for an input that is constant over it.
+    Each of H features has its own A, C, D and step length Delta = ``dt``. A step is the exact solution of x' = A x + u
+    for an input that is constant over it.
 
     The N states of a feature come in conjugate pairs, and one of each pair is stored. A = -exp(log_A_real) + i A_imag
-    starts with real part -1/2 and imaginary part pi n (``lin``) or (N/pi) (N/(2n+1) - 1) (``inv``), n = 0 to N/2 - 1.
-    log dt starts uniform between those of dt_min and dt_max, C is complex normal of variance 1, D is N(0, 1). u_t is
-    the input if it has H numbers; otherwise it is V x_t + b, with V from N(0, 1/I) and b from 0.
+    has the initial real part -1/2 and the initial imaginary part pi n (``lin``) or (N/pi) (N/(2n+1) - 1) (``inv``), n =
+    0 to N/2 - 1. The initial log dt is uniform between those of dt_min and dt_max, C is complex normal of variance 1, D
+    is N(0, 1). u_t is the input if it has H numbers; otherwise it is V x_t + b, with V from N(0, 1/I) and b from 0.
 
     Args:
         input_size: the input size I.
         hidden_size: H, the number of features and of outputs.
         state_size: N, the size of a feature's state, even.
-        init: how A starts, ``lin`` or ``inv``.
+        init: the initial A, ``lin`` or ``inv``.
         dt_min: the shortest initial step, above 0. A feature remembers about 2/dt time steps.
         dt_max: the longest one, dt_min or above.
 

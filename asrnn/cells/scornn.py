@@ -1,4 +1,4 @@
-"""scoRNN: an orthogonal recurrent matrix, the scaled Cayley transform of a skew-symmetric one."""
+"""Define the scoRNN: its recurrent matrix is orthogonal, the scaled Cayley transform of a skew-symmetric one."""
 
 from typing import ClassVar
 

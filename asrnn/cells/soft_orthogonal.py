@@ -1,4 +1,4 @@
-"""The soft orthogonal RNN: a recurrent matrix whose singular values keep within a margin around 1."""
+"""Define the soft orthogonal RNN: its recurrent matrix has singular values within a margin around 1."""
 
 from collections.abc import Callable
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""UnICORNN: undamped oscillators that are independent of one another, with a time step each."""
+"""Define the UnICORNN: undamped, independent oscillators with a time step each."""
 
 from typing import ClassVar
 

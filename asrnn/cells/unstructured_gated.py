@@ -1,4 +1,4 @@
-"""The paper's ablation of the gated AntisymmetricRNN: a free matrix in place of the antisymmetric one."""
+"""Define the gated AntisymmetricRNN with a free matrix, an ablation of the paper."""
 
 from typing import ClassVar
 

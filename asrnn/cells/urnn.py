@@ -1,4 +1,4 @@
-"""The unitary evolution RNN: a complex unitary recurrent matrix of a restricted family, with 7 N parameters."""
+"""Define the unitary evolution RNN: its complex recurrent matrix is unitary and has 7 N parameters."""
 
 from typing import ClassVar
 
