@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench_support import TINY, call, done
+from bench_support import TINY, done
 from failing_disk import FailingDisk
 from filelock import FileLock
+from in_process import call_here
 from rich.console import Console
 
 from asrnn.errors import UsageError
@@ -28,6 +29,7 @@ from asrnn_bench.planning.plan import Plan
 from asrnn_bench.preparing import Folders
 from asrnn_bench.runner import execute, update_leaderboards
 from asrnn_bench.supervising import commands
+from asrnn_bench.supervising.forked import Template
 from asrnn_bench.supervising.processes import Child
 
 
@@ -221,10 +223,10 @@ def test_slow_scans_are_said_once_where_people_look(
     assert ("several times slower: cc failed" in said) == is_said
 
 
-def test_brackets_in_a_reason_are_shown_as_they_are(tmp_path: Path) -> None:
+def test_brackets_in_a_reason_are_shown_as_they_are(tmp_path: Path, template: Template) -> None:
     (tmp_path / "tiny.toml").write_text(TINY.replace("permuted-mnist", "pixel-cifar10"))
     folder = tmp_path / "[red] data [/x]"
-    found = call("--suite", "tiny.toml", "--data-dir", folder, cwd=tmp_path)
+    found = call_here(template, "--suite", "tiny.toml", "--data-dir", folder, cwd=tmp_path)
     assert found.returncode == 0
     assert "[red] data [/x]" in found.stdout
     assert "Traceback" not in found.stderr

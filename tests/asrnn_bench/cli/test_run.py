@@ -98,7 +98,9 @@ def test_the_rows_that_train_nothing_recurrent_are_what_they_say(finished: Path)
     assert (logistic.cost.parameters_recurrent, logistic.cost.parameters_total) == (0, 7850)
 
 
-def test_a_second_run_starts_no_job_and_changes_no_byte_of_the_leaderboards(finished: Path, tmp_path: Path) -> None:
+def test_a_second_run_starts_no_job_and_changes_no_byte_of_the_leaderboards(
+    finished: Path, tmp_path: Path, template: Template
+) -> None:
     folder = again(finished, tmp_path)
     before = files(folder / "leaderboards")
     words = ["--suite", "tiny.toml", "--models", "my_cell.py:LeakyCell,rnn"]
@@ -106,7 +108,7 @@ def test_a_second_run_starts_no_job_and_changes_no_byte_of_the_leaderboards(fini
     assert found.returncode == 0
     assert "0 of 4 jobs were started now" in found.stdout
     assert files(folder / "leaderboards") == before
-    check = call("leaderboard", "leaderboards", "--check", cwd=folder)
+    check = call_here(template, "leaderboard", "leaderboards", "--check", cwd=folder)
     assert (check.returncode, check.stdout.strip()) == (0, "every leaderboard is what its records give")
 
 
