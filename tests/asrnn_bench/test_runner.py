@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from asrnn.errors import UsageError
 from asrnn_bench import runner
 from asrnn_bench.files import disk_errors
 from asrnn_bench.files.locking import hold
-from asrnn_bench.jobs import ends as policy
+from asrnn_bench.jobs import ends
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.options import Options
 from asrnn_bench.launching import local
@@ -66,14 +67,14 @@ IN_VAIN = Options(retries=1)
         (
             STOPPED,
             "preempted again and again without getting any further: ended with exit status 75",
-            policy.MOST_PREEMPTIONS + 1,
+            101,
         ),
     ],
 )
 def test_a_job_that_ends_without_a_result_is_a_failed_row(
     plan: Plan, folders: Folders, monkeypatch: pytest.MonkeyPatch, program: str, reason: str, attempts: int
 ) -> None:
-    monkeypatch.setattr(policy, "MOST_PREEMPTIONS", 2)
+    monkeypatch.setitem(ends.RULES, "preempted", replace(ends.RULES["preempted"], again=2))
     attempts = min(attempts, 3)
     for job in plan.jobs:  # an attempt of an earlier run, whose runner was killed with it
         directory = JobDirectory.of(folders.output, job)

@@ -11,11 +11,11 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from asrnn_bench.files.plain_text import plain
 from asrnn_bench.files.writing import is_there, read_object, replace, sync_folder
-from asrnn_bench.jobs.ends import KIND_OF_EXIT_STATUS, LARGEST_AMOUNT, End, EndKind
+from asrnn_bench.jobs.ends import KIND_OF_EXIT_STATUS, LARGEST_AMOUNT, RULES, End, EndKind
 from asrnn_bench.machine.hosts import Host, start_of
 
 
@@ -65,7 +65,7 @@ class Attempt:
         if not isinstance(code, int) or isinstance(code, bool):
             return None
         usual: EndKind = KIND_OF_EXIT_STATUS.get(code, "killed" if code < 0 else "exception")
-        known = next((each for each in get_args(EndKind) if each == kind), usual)
+        known = next((each for each in RULES if each == kind), usual)
         step, seconds = (_amount(said.get(name)) for name in ("saved_step", "seconds"))
         return End(code, known, plain(str(said.get("reason") or "")), int(step), seconds)
 

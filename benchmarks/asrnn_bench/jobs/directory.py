@@ -34,7 +34,7 @@ from asrnn_bench.files.plain_text import plain
 from asrnn_bench.files.reading import UnreadableError, read_file
 from asrnn_bench.files.writing import holds, is_there, read_object, replace
 from asrnn_bench.jobs.attempts import Attempt, claim_attempt, list_attempts
-from asrnn_bench.jobs.ends import LARGEST_AMOUNT, End, EndKind, decide
+from asrnn_bench.jobs.ends import LARGEST_AMOUNT, RULES, End, decide
 from asrnn_bench.jobs.publication import NAME, link_result, published, put_aside
 from asrnn_bench.records.job import Job
 from asrnn_bench.records.record import Record, Status, Weights
@@ -44,9 +44,6 @@ LARGEST_WEIGHTS = 1 << 40
 """Bytes."""
 
 State = Literal["waiting", "running", "done", "diverged", "failed", "no-data"]
-
-ENDINGS: dict[EndKind, State] = {"no-data": "no-data", **dict.fromkeys(("preempted", "superseded", "done"), "waiting")}
-"""What the end of its last attempt says of a job that has no result; any other end means that it failed."""
 
 _CHECKPOINT = re.compile(r"step-(\d{8,})\.ckpt")
 
@@ -380,7 +377,7 @@ class JobDirectory:
         end = attempts[-1].ended()
         if end is None:
             return ("running" if attempts[-1].lives() else "waiting"), None
-        state = ENDINGS.get(end.kind, "failed")
+        state: State = RULES[end.kind].shows
         return state, None if state == "waiting" else end.reason or end.kind
 
     def write_progress(self, progress: dict[str, Any]) -> None:

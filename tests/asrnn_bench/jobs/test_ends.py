@@ -1,11 +1,11 @@
-"""What follows from how attempts ended."""
+"""Each kind of end has a rule, and only ends since the last progress count."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from asrnn_bench.jobs.ends import MOST_PREEMPTIONS, End, decide
+from asrnn_bench.jobs.ends import RULES, End, EndKind, decide, pause_after
 
 
 def _ends(*kinds: Any, steps: Sequence[int] = ()) -> list[End]:
@@ -30,16 +30,28 @@ def _ends(*kinds: Any, steps: Sequence[int] = ()) -> list[End]:
         (_ends("no-space"), "later"),
         (_ends("not-started"), "later"),
         (_ends("superseded"), "later"),
-        (_ends(*["preempted"] * MOST_PREEMPTIONS), "again"),
-        (_ends(*["preempted"] * (MOST_PREEMPTIONS + 1)), "never"),
+        (_ends(*["preempted"] * 100), "again"),
+        (_ends(*["preempted"] * 101), "never"),
+        (_ends(*["disk"] * 6), "again"),
+        (_ends(*["disk"] * 7), "later"),
         (_ends(*["preempted"] * 50, "killed", "killed"), "again"),
     ],
 )
-def test_each_kind_of_end_has_its_consequence(ends: list[End], verdict: str) -> None:
+def test_each_kind_of_end_has_its_verdict(ends: list[End], verdict: str) -> None:
     assert decide(ends, retries=2) == verdict
 
 
-def test_only_what_came_since_the_job_last_got_further_counts() -> None:
+def test_every_kind_of_end_has_a_rule() -> None:
+    assert set(RULES) == set(get_args(EndKind))
+
+
+def test_only_a_disk_that_failed_gets_pauses_and_they_grow() -> None:
+    assert [pause_after(_ends(*["disk"] * times)) for times in range(1, 7)] == [2.0, 6.0, 18.0, 54.0, 162.0, 300.0]
+    assert pause_after(_ends("disk", "disk", steps=[5, 9])) == 2.0  # the job made progress
+    assert pause_after(_ends(*["killed"] * 1000)) == pause_after([]) == 0.0
+
+
+def test_only_ends_since_the_last_progress_count() -> None:
     nights = range(10, 110, 10)
     assert decide(_ends(*["killed"] * 10, steps=nights), retries=2) == "again"
     stuck = [*nights, 100, 100, 100]

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 from bench_support import done
 from failing_disk import PASSING, FailingDisk
 
-from asrnn_bench.jobs import ends as policy
+from asrnn_bench.jobs import ends
 from asrnn_bench.jobs.directory import JobDirectory
+from asrnn_bench.jobs.ends import RULES
 from asrnn_bench.jobs.options import Options
 from asrnn_bench.launching import local
 from asrnn_bench.launching.local import run_local
@@ -66,8 +68,8 @@ def watch(supervisor: Supervisor, until: Callable[[], bool], seconds: float = 10
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pauses of seconds."""
-    monkeypatch.setattr(policy, "FIRST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(policy, "LONGEST_PAUSE_SECONDS", 0.02)
+    monkeypatch.setitem(RULES, "disk", replace(RULES["disk"], pause_seconds=0.01))
+    monkeypatch.setattr(ends, "LONGEST_PAUSE_SECONDS", 0.02)
     monkeypatch.setattr(supervision, "LOOK_SECONDS", 0.01)
 
 
@@ -142,7 +144,7 @@ def test_a_disk_that_failed_is_tried_again_after_a_pause_and_in_the_end_by_the_n
     supervisor = Supervisor(directories[0], OPTIONS, start)
     assert supervisor.start({}) == "started"
     assert not watch(supervisor, lambda: False)
-    assert len(used) == policy.DISK_RETRIES + 1
+    assert len(used) == 7
     assert [end.kind for end in directories[0].ends()] == ["disk"] * len(used)
     assert not directories[0].is_given_up(OPTIONS.retries)
     assert directories[0].state()[0] == "failed"
