@@ -1,4 +1,4 @@
-"""``asrnn-bench leaderboard DIR``: records to CSV and Markdown."""
+"""Define ``asrnn-bench leaderboard``, which makes leaderboards from the records in a folder."""
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
@@ -36,12 +36,12 @@ def leaderboard(
     ],
     leaderboards: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", parser=expanded, help="The folder that is written; else DIR where it has records."),
+        typer.Option(metavar="DIR", parser=expanded, help="The folder to write to; by default DIR if it has records."),
     ] = None,
     suite_version: Annotated[
         int | None, typer.Option(metavar="N", help="Show this version of the suites; by default the newest of each.")
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if what stands is different.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if a file would change.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if a file is not a record.")] = False,
 ) -> int:
     """Make the leaderboards of the records in a folder."""
@@ -49,7 +49,7 @@ def leaderboard(
         raise UsageError("--check compares the leaderboards of all versions; leave out --suite-version")
     own = (directory / "records").is_dir()
     target = leaderboards or (directory if own else Path("leaderboards"))
-    found: list[str] = []  # what is amiss where the records come from
+    found: list[str] = []  # the faults in the folder that records are read from
     source = _source(directory, target, found, read_all=strict)
     again = update_command(directory, target)
     if check:
@@ -58,10 +58,10 @@ def leaderboard(
         shown = boards(merge(standing, new))
     else:
         make_writable(target, "--leaderboards")
-        amiss = len(found)
+        before = len(found)
 
         def publish() -> Published:
-            del found[amiss:]  # what an attempt before this one noted
+            del found[before:]  # the faults that an earlier try found
             return bring_up_to_date(target, source, again=again)
 
         published = wait_out(publish)
@@ -104,25 +104,25 @@ def _other_versions(board: Board, directory: Path, leaderboards: Path | None) ->
 
 
 def _source(directory: Path, target: Path, faults: list[str], *, read_all: bool) -> Source:
-    """Return what yields the records of a folder, and notes what is amiss there.
+    """Return a function that yields the records of a folder that the leaderboards do not have yet.
 
     Args:
-        directory: a run's folder, or a leaderboards folder.
-        target: the leaderboards folder that they are for; what stands there already is not read again.
-        faults: where to note it.
-        read_all: whether results are read too that stand already, to see whether they are damaged.
+        directory: the output folder of a run, or a leaderboards folder.
+        target: the leaderboards folder to which the records are added.
+        faults: a list to which the function appends a line for each file that cannot be read.
+        read_all: whether to read also the results that the leaderboards have, to find damaged ones.
 
     Raises:
-        UsageError: there are neither records nor jobs.
+        UsageError: the folder has neither records nor jobs.
     """
     found: Iterable[StoredRecord] = []
     jobs: list[JobDirectory] = []
     if (directory / "records").is_dir():
         if directory.resolve() == target.resolve():
             return lambda standing: ()
-        records, amiss = wait_out(partial(read_records, directory))
+        records, damaged = wait_out(partial(read_records, directory))
         found = [StoredRecord(record) for record in records]
-        faults += amiss
+        faults += damaged
     else:
         jobs = list(JobDirectory.below(directory))
     if not found and not faults and not jobs:
@@ -143,7 +143,7 @@ def _nothing(directory: Path) -> UsageError:
 
 
 def _found_in(directory: JobDirectory, known: Record | None, faults: list[str]) -> Iterator[StoredRecord]:
-    """Yield the record of a job that has ended, unless it is known already to have ended so."""
+    """Yield the record of a job that has ended, unless ``known`` says the same."""
     try:
         record = directory.result()
         if record is None:
@@ -151,9 +151,9 @@ def _found_in(directory: JobDirectory, known: Record | None, faults: list[str]) 
             if lost is None or (known is not None and (known.status, known.reason) == lost):
                 return
             record = without_result(directory.job(), *lost)
-    except UsageError as error:  # of a damaged result there is no row, but a warning
+    except UsageError as error:  # a damaged result has no row, but a warning
         faults.append(str(error))
-    except OSError as error:  # one that a file server may not repeat
+    except OSError as error:  # the next try may read it
         faults.append(f"{directory.path} is left out: it cannot be read: {error.strerror}; run the same command again")
     else:
         if record.job.tested:
@@ -161,7 +161,7 @@ def _found_in(directory: JobDirectory, known: Record | None, faults: list[str]) 
 
 
 def _compare(target: Path, shown: list[Board], again: str, console: Console) -> int:
-    """Say which leaderboard files differ from what the records give, and how, and return the exit status."""
+    """Print how leaderboard files differ from what the records give, and return the exit status."""
     different = 0
     for path, text in board_files(target, shown).items():
         how = difference(path, text)

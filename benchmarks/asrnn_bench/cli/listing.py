@@ -1,4 +1,4 @@
-"""``asrnn-bench list``: what there is, a line each."""
+"""Define ``asrnn-bench list``, which shows all suites, tasks and models."""
 
 import warnings
 from collections.abc import Iterable
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 KINDS = ("suites", "tasks", "models")
 UNKNOWN = "—"
 NARROW = 120
-"""On a terminal of fewer columns the papers have a table of their own."""
+"""The least width of a terminal that shows papers beside the models, and not in a table of their own."""
 
 
 @app.command("list")
 def list_(kind: str = typer.Argument(None, metavar="[suites|tasks|models]")) -> int:
-    """Show the suites, tasks and models there are, plug-ins included; of models alone it says more."""
+    """Show all suites, tasks and models, plug-ins included; ``list models`` says more about each model."""
     if kind is not None and kind not in KINDS:
         raise UnknownNameError("kind of thing to list", kind, KINDS)
     console = open_console()
@@ -43,7 +43,7 @@ def list_(kind: str = typer.Argument(None, metavar="[suites|tasks|models]")) -> 
 
 
 def print_models(console: Console) -> None:
-    """Print what every registered model is, how large, and what runs it here; each is built for that."""
+    """Print the paper, size and scan back ends of every registered model. Each model is built for that."""
     from asrnn.description import describe  # only here: it imports torch
 
     with warnings.catch_warnings(record=True) as left_out:
@@ -72,7 +72,7 @@ def print_models(console: Console) -> None:
 
 
 def described_models(described: "Iterable[ModelDescription]", *, with_papers: bool) -> Table:
-    """Return the table of models, a row each."""
+    """Return a table with a row for each model."""
     table = Table(box=None, pad_edge=False)
     for column in ("model", "family", "year"):
         table.add_column(column, no_wrap=True)

@@ -10,6 +10,7 @@ import asrnn
 from asrnn.errors import UsageError
 from asrnn_bench.cli.app import app
 from asrnn_bench.cli.console import open_console
+from asrnn_bench.cli.dry_run import print_plan
 from asrnn_bench.cli.flags import (
     FOLDERS,
     WHAT,
@@ -38,7 +39,7 @@ from asrnn_bench.cli.flags import (
     TimeLimit,
     machine_of,
 )
-from asrnn_bench.cli.outcome import print_outcome, print_plan
+from asrnn_bench.cli.outcome import print_outcome
 from asrnn_bench.cli.quantities import names, numbers
 from asrnn_bench.files.paths import expanded
 from asrnn_bench.job_records import is_known_to_be_done

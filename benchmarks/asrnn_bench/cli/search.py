@@ -9,6 +9,7 @@ from rich.table import Table
 
 from asrnn_bench.cli.app import app
 from asrnn_bench.cli.console import open_console
+from asrnn_bench.cli.dry_run import print_plan
 from asrnn_bench.cli.flags import (
     FOLDERS,
     WHAT,
@@ -37,7 +38,7 @@ from asrnn_bench.cli.flags import (
     TimeLimit,
     machine_of,
 )
-from asrnn_bench.cli.outcome import print_plan, print_reasons, without_data
+from asrnn_bench.cli.outcome import print_reasons, without_data
 from asrnn_bench.cli.quantities import names
 from asrnn_bench.files.folders import make_writable, require_writable
 from asrnn_bench.files.paths import expanded

@@ -1,4 +1,4 @@
-"""``asrnn-bench status DIR``: where a run stands, from any shell."""
+"""Define ``asrnn-bench status``, which shows the state of a run from any shell."""
 
 import shlex
 import time
@@ -18,16 +18,16 @@ from asrnn_bench.cli.console import open_console
 from asrnn_bench.cli.flags import Folder
 from asrnn_bench.files.plain_text import plain
 from asrnn_bench.watching.disk_use import disk_use
-from asrnn_bench.watching.display import OTHERS_SECONDS, SHOW_SHARE, TimeToGo, render
-from asrnn_bench.watching.estimates import seconds_to_go
+from asrnn_bench.watching.display import OTHERS_SECONDS, SHOW_SHARE, render
+from asrnn_bench.watching.estimates import TimeToGo, seconds_to_go
 from asrnn_bench.watching.observer import JobView, Observer, count_states
-from asrnn_bench.watching.tries import repeated_attempts
+from asrnn_bench.watching.repeated_attempts import repeated_attempts
 from asrnn_bench.watching.words import ended_line, size
 
 FOLLOW_SECONDS = 1.0
 
 MOST_LINES = 20
-"""Of one kind on a terminal; into a file or a pipe go all."""
+"""The most lines of one kind on a terminal. A file or a pipe gets all lines."""
 
 
 @app.command()
@@ -37,7 +37,7 @@ def status(
         bool, typer.Option("--follow", "-f", help="Keep the table up to date until no job runs.")
     ] = False,
 ) -> int:
-    """Show where the jobs below a folder stand, what they took, and which were tried again."""
+    """Show the state of the jobs below a folder, their disk space, and which were tried again."""
     observer, faults = Observer.below(directory)
     if not observer.jobs and not faults:
         raise UsageError(f"there are no jobs below {directory}; name the --output folder of a run")
@@ -64,7 +64,7 @@ def status(
 
 
 def _follow(observer: Observer, console: Console) -> None:
-    """Keep the picture up to date until no job runs, at the cost of a small share of a core."""
+    """Keep the display up to date until no job runs, with a small share of a core."""
     views, took = observer.views, 0.0
     with Live(console=console, auto_refresh=False, transient=True) as live:
         steady = TimeToGo(time.monotonic)
@@ -77,12 +77,12 @@ def _follow(observer: Observer, console: Console) -> None:
 
 
 def _to_go(views: list[JobView]) -> float | None:
-    """Estimate the time to go, if as many jobs run on at a time as run now."""
+    """Estimate the time to go, if as many jobs run at a time as run now."""
     return seconds_to_go(views, max(1, count_states(views)["running"]))
 
 
 def _print_repeated(observer: Observer, views: list[JobView], directory: Path, console: Console) -> None:
-    """Say how many attempts were lost and why, and which jobs needed the most."""
+    """Print how many attempts were lost and why, and the jobs that needed the most attempts."""
     found = sorted(repeated_attempts(observer, views), key=lambda tries: -tries.attempts)
     if not found:
         return
@@ -103,6 +103,6 @@ def _print_lines(lines: Sequence[str] | Sequence[Text], what: str, directory: Pa
 
 
 def _joined(lines: Sequence[str] | Sequence[Text]) -> Text:
-    """Return lines as one text; of thousands of words without a style it is made far sooner than of texts."""
+    """Return lines as one text. Thousands of plain strings are joined far faster than styled texts."""
     words = [line for line in lines if isinstance(line, str)]
     return Text("\n".join(words)) if words else Text("\n").join(line for line in lines if isinstance(line, Text))

@@ -1,4 +1,4 @@
-"""How much of a disk a run takes, and how much of that its checkpoints are."""
+"""Measure the disk space of a run, and the part of it that checkpoints take."""
 
 import os
 from contextlib import suppress
@@ -8,21 +8,22 @@ from pathlib import Path
 from asrnn_bench.jobs.directory import JobDirectory
 
 _BLOCK = 512
-"""Bytes; what ``st_blocks`` counts, whatever the file system's own blocks are."""
+"""The unit of ``st_blocks`` in bytes, whatever the file system's own blocks are."""
 
 
 @dataclass(frozen=True)
 class DiskUse:
-    """Bytes that files take on disk: all of them, and those of checkpoints alone."""
+    """The bytes that files take on disk: all files, and checkpoints only."""
 
     total: int
     checkpoints: int
 
 
 def disk_use(folder: Path) -> DiskUse:
-    """Return what all files below ``folder`` take; one that has several names, as a result has, counts once.
+    """Return the disk space of all files below ``folder``.
 
-    Files that come and go meanwhile are left out; links are not followed.
+    A file with several hard links, such as a result, counts once. Symbolic links are not followed, and files that
+    vanish meanwhile are left out.
     """
     name = JobDirectory(Path()).checkpoints.name
     total = checkpoints = 0

@@ -1,63 +1,35 @@
-"""Show a run while it goes on: one live table on a terminal, a few lines a minute elsewhere."""
+"""Show a run while it goes on: a live table on a terminal, a few lines a minute elsewhere."""
 
-import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import median
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
-from asrnn_bench.records.job import Job
-from asrnn_bench.watching.estimates import START_SECONDS, JobKind, Pace, job_seconds, seconds_around, seconds_to_go
+from asrnn_bench.watching.estimates import START_SECONDS, TimeToGo, seconds_around, seconds_to_go
 from asrnn_bench.watching.observer import JobView, Observer, count_states
 from asrnn_bench.watching.tables import grids, running_table
-from asrnn_bench.watching.words import duration, ended_lines, ranges, summary
+from asrnn_bench.watching.words import ended_lines, summary
 
 SHOW_INTERVAL_SECONDS = 0.5
 REPORT_INTERVAL_SECONDS = 60.0
-"""Between two reports where there is no terminal: a log of days stays short."""
+"""The time between two reports where there is no terminal, so that the log of a run of days stays short."""
 
 SHOW_SHARE = 0.05
-"""The most of this process's time that goes into reading directories and drawing: the jobs need the cores."""
+"""The largest share of this process's time for reading directories and drawing, as the jobs need the cores."""
 
 SUMMARY_LINES, FEW = 3, 5
-"""Lines that a live picture keeps for its sum, and for running jobs where a terminal is too low for all of it."""
+"""The lines kept for the summary, and for running jobs where a terminal is too low for all of them."""
 
 OTHERS_SECONDS = 0.01
-"""Of one look, for the jobs that neither run nor are next in line."""
-
-STEADY_SECONDS = 120.0
-"""How slowly the time to go that is shown follows a new estimate; meanwhile it counts down."""
-
-WIDE = 120
-"""Columns from which on the plan shows where settings come from beside each model."""
+"""The time of one look for the jobs that neither run nor are next in line."""
 
 STARTS_KEPT = 20
-"""How many of the last jobs say what a job takes beside its training."""
-
-
-class TimeToGo:
-    """Keeps the time to go from jumping: it counts down, and drifts to each new estimate."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock, self._at = clock, clock()
-        self._shown: float | None = None
-
-    def update(self, estimate: float | None) -> float | None:
-        """Return what to show after a new estimate; ``None`` while there was none."""
-        passed, self._at = self._clock() - self._at, self._clock()
-        if estimate is None or self._shown is None:
-            self._shown = estimate
-        else:
-            drifted = 1.0 - math.exp(-passed / STEADY_SECONDS)
-            expected = max(0.0, self._shown - passed)
-            self._shown = expected + drifted * (estimate - expected)
-        return self._shown
+"""The number of recent jobs from which the time that a job takes beside its training is estimated."""
 
 
 class Display:
@@ -65,9 +37,9 @@ class Display:
 
     Args:
         observer: reads the job directories.
-        console: where to show them; without a terminal, what ended is printed once a minute with the sum of it.
-        slots: how many jobs run at a time, for the time to go; by default as many as are seen to run.
-        clock: seconds that only grow; another one in tests.
+        console: where to show them. Without a terminal, the jobs that ended and a summary are printed once a minute.
+        slots: how many jobs run at a time, for the time to go; by default the number of running jobs.
+        clock: returns monotonic seconds; tests pass another one.
     """
 
     def __init__(
@@ -84,7 +56,7 @@ class Display:
 
     @contextmanager
     def open(self) -> Iterator["Display"]:
-        """Show the jobs for as long as the block lasts."""
+        """Show the jobs until the block ends."""
         for index, view in enumerate(self.observer.look()):
             if view.state not in ("waiting", "running"):
                 self._ended.add(index)
@@ -100,10 +72,10 @@ class Display:
             self._show(self.observer.look())
 
     def refresh(self, stopping: str = "") -> None:
-        """Show the present state, at most once in half a second, and less often where that takes long.
+        """Show the present state, at most twice a second, and less often where that takes long.
 
         Args:
-            stopping: what the run waits for before it ends, once it was asked to; said at once.
+            stopping: what a run that was asked to stop waits for; it is shown at once.
         """
         if stopping and not self._stopping:
             self._next_show = self._next_report = 0.0
@@ -152,14 +124,14 @@ class Display:
 def render(
     views: list[JobView], to_go: float | None, console: Console, *, is_live: bool = True, stopping: str = ""
 ) -> RenderableType:
-    """Return the picture: tables of tasks and models, what each running job does, and the sum of it.
+    """Return the tables of tasks and models, a line for each running job, and a summary.
 
     Args:
         views: the jobs.
-        to_go: the estimated seconds until all have ended, where there is an estimate.
-        console: where it is shown; a live picture fits it, another one may be higher.
+        to_go: the estimated seconds until all jobs have ended; ``None`` where there is no estimate.
+        console: where it is shown. A live display fits its height.
         is_live: whether a runner is known to be at work.
-        stopping: what the run waits for before it ends.
+        stopping: what a run that was asked to stop waits for.
     """
     running = [view for view in views if view.state == "running"]
     room = max(8, console.height - SUMMARY_LINES) if is_live else None
@@ -171,61 +143,3 @@ def render(
         parts.append(running_table(running, console.width, rows))
         parts += [Text(f"and {len(running) - rows} more run")] if rows < len(running) else []
     return Group(*parts, Text(summary(views, to_go, is_live=is_live, stopping=stopping)))
-
-
-def dry_run_table(
-    jobs: Sequence[Job], done: Sequence[bool], paces: dict[JobKind, Pace], images: set[str], width: int
-) -> RenderableType:
-    """Return the plan as a table: a row for each task and model, with its seeds or trials and the time of one job.
-
-    Args:
-        jobs: the plan.
-        done: whether each of them has its result.
-        paces: what is known of how fast they are.
-        images: the image sets that are on this machine.
-        width: the letters of a line; where they are few, a task has a line of its own, and the settings a table.
-    """
-    wide = width >= WIDE
-    table = Table(box=None, pad_edge=False)
-    for name in ("task", "model") if wide else ("task, model",):
-        table.add_column(name, overflow="fold", min_width=len(name))
-    for name in ("units", "steps", "seeds", "done", "time a job"):
-        table.add_column(name, justify="right", no_wrap=name != "seeds", overflow="fold", min_width=len(name))
-    if wide:
-        table.add_column("settings", overflow="fold", min_width=8)
-    origins: dict[str, dict[str, list[str]]] = {}
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for index, job in enumerate(jobs):
-        together = (job.config,) if job.tested else (job.task.name, job.model.name)
-        groups.setdefault(together, []).append(index)
-    task = ""
-    for group in groups.values():
-        job = jobs[group[0]]
-        if job.task.name != task:
-            task = job.task.name
-            if not wide:
-                table.add_row(Text(task, style="bold"))
-        seconds = job_seconds(job, paces)
-        settings = "" if job.model.name == "chance" else job.settings if job.tested else f"{len(group)} trials"
-        if settings and job.tested:
-            origins.setdefault(settings, {}).setdefault(task, []).append(job.model.name)
-        table.add_row(
-            *([task, job.model.name] if wide else [f"  {job.model.name}"]),
-            str(job.model.hidden_size or ""),
-            str(job.training.steps),
-            ranges(sorted({jobs[index].seed for index in group})),
-            str(sum(done[index] for index in group)),
-            "no data" if job.task.images not in images else "unknown" if seconds is None else duration(seconds),
-            *([settings] if wide else []),
-        )
-    return Group(table, "", _settings_table(origins)) if origins and not wide else table
-
-
-def _settings_table(origins: dict[str, dict[str, list[str]]]) -> Table:
-    """Return where settings come from, and of which models on which tasks they are."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("settings", overflow="fold", max_width=38)
-    table.add_column("of", overflow="fold")
-    for settings, tasks in origins.items():
-        table.add_row(settings, "; ".join(f"{task}: {', '.join(models)}" for task, models in tasks.items()))
-    return table

@@ -1,5 +1,6 @@
 """Estimate how long jobs and whole runs take, from jobs of the same kind that have run."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,21 +13,25 @@ from asrnn_bench.records.job import Job
 from asrnn_bench.watching.observer import JobView
 
 START_SECONDS = 8.0
-"""What a worker takes to import torch and Lightning and to read its data, measured on two cores of an AMD EPYC; taken
-until a job of the run has shown what it takes here."""
+"""The time of a job beside its training: to import torch and Lightning and to read the data. It was measured on two
+cores of an AMD EPYC, and is used until a job has shown its time on this machine."""
 
 MOST_AROUND_SECONDS = 600.0
-"""More than this beside a training is no start: the files were copied, or the machine slept."""
+"""The most seconds that a job can take beside its training. Where there are more, the files were copied or the machine
+slept."""
 
 FITTING_ROUNDS = 20
 
+STEADY_SECONDS = 120.0
+"""The time constant with which the time to go that is shown follows a new estimate."""
+
 JobKind = tuple[str, str, int | None, int, int]
-"""What jobs of about the same speed share: task, model, hidden size, batch size, threads."""
+"""The task, model, hidden size, batch size and threads of a job; jobs of one kind have about the same speed."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast jobs of a kind are: seconds a training step, validations included, and all that is not training."""
+    """The speed of jobs of a kind: seconds a training step, validations included, and seconds beside the training."""
 
     step_seconds: float
     around_seconds: float = START_SECONDS
@@ -40,8 +45,8 @@ def kind_of(job: Job) -> JobKind:
 def known_paces(output: Path, jobs: Iterable[Job]) -> dict[JobKind, Pace]:
     """Return the pace of each kind of ``jobs`` that has a result below ``output``.
 
-    One result of a kind is read, so that the plan of a large run stays quick. What a job takes beside its training is
-    the median of what these took: the first ones of a run wait for imports that the others share.
+    One result of each kind is read, so that the plan of a large run stays quick. The time beside the training is the
+    median over these jobs, as the first jobs of a run wait for imports that the others share.
     """
     steps: dict[JobKind, float] = {}
     starts: list[float] = []
@@ -63,16 +68,16 @@ def known_paces(output: Path, jobs: Iterable[Job]) -> dict[JobKind, Pace]:
 
 
 def _folders(parent: Path) -> list[Path]:
-    """Return the job directories of a kind that have a result; none where a file server does not say."""
+    """Return the job directories in a folder that have a result; none where the folder cannot be listed just now."""
     with suppress(OSError):
         return [file.parent for file in parent.glob("seed-*/result.json")]
     return []
 
 
 def seconds_around(directory: JobDirectory, attempt: int | None, train_seconds: float) -> float | None:
-    """Return what a finished job took beside its training: its start, its data and its test.
+    """Return the seconds of a finished job beside its training: its start, its data and its test.
 
-    The times of its files say it, on whatever machine it ran, if its first attempt came to the result.
+    They follow from the times of its files, if its first attempt had the result; else ``None`` is returned.
     """
     if attempt != 1:
         return None
@@ -85,27 +90,27 @@ def seconds_around(directory: JobDirectory, attempt: int | None, train_seconds: 
 
 
 def job_seconds(job: Job, paces: dict[JobKind, Pace]) -> float | None:
-    """Estimate how long a job takes; ``None`` where none of its kind is known."""
+    """Estimate the seconds of a job; ``None`` where the pace of its kind is unknown."""
     pace = paces.get(kind_of(job))
     return None if pace is None else pace.around_seconds + pace.step_seconds * job.training.steps
 
 
 def plan_seconds(jobs: Sequence[Job], paces: dict[JobKind, Pace], slots: int) -> float | None:
-    """Estimate how long jobs take together; ``None`` unless every kind among them is known."""
+    """Estimate the seconds of several jobs together; ``None`` unless the pace of every kind is known."""
     times = [job_seconds(job, paces) for job in jobs]
     known = [time for time in times if time is not None]
     return max([sum(known) / slots, *known], default=0.0) if len(known) == len(times) else None
 
 
 def seconds_to_go(views: Sequence[JobView], slots: int, start_seconds: float = START_SECONDS) -> float | None:
-    """Estimate the seconds until all jobs have ended, from the speeds seen so far; ``None`` before there is one.
+    """Estimate the seconds until all jobs have ended from the speeds so far; ``None`` while no speed is known.
 
-    The rows that train nothing recurrent take no time to speak of, but each job takes its start.
+    Models that train nothing recurrent count with ``start_seconds`` only.
 
     Args:
         views: the jobs.
-        slots: how many run at a time.
-        start_seconds: what a job takes beside its training.
+        slots: how many jobs run at a time.
+        start_seconds: the seconds of a job beside its training.
     """
     speed_of = _step_seconds(views)
     if speed_of is None:
@@ -120,11 +125,11 @@ def seconds_to_go(views: Sequence[JobView], slots: int, start_seconds: float = S
 
 
 def _step_seconds(views: Iterable[JobView]) -> Callable[[str, str], float] | None:
-    """Return what gives the seconds a step of a task and a model; ``None`` before a recurrent job has shown any.
+    """Return a function from task and model to seconds a step; ``None`` while no recurrent job has shown its speed.
 
-    Of a pair that has results it is their mean, else that of its running jobs. For a pair that was not seen the seconds
-    are a factor of the task times one of the model, fitted to the pairs that were; of one whose task or model was not
-    seen either, the mean of these factors stands in.
+    A pair of task and model with results has their mean, else the mean of its running jobs. For any other pair the
+    seconds are a factor of the task times a factor of the model, fitted to the known pairs. A task or a model without
+    any known pair has the mean of these factors.
     """
     finished: dict[tuple[str, str], list[float]] = {}
     running: dict[tuple[str, str], list[float]] = {}
@@ -157,7 +162,26 @@ def _step_seconds(views: Iterable[JobView]) -> Callable[[str, str], float] | Non
     return speed_of
 
 
+class TimeToGo:
+    """Smooth the time to go that is shown: it counts down, and moves slowly to each new estimate."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock, self._at = clock, clock()
+        self._shown: float | None = None
+
+    def update(self, estimate: float | None) -> float | None:
+        """Return the seconds to show after a new estimate; ``None`` while there was no estimate."""
+        passed, self._at = self._clock() - self._at, self._clock()
+        if estimate is None or self._shown is None:
+            self._shown = estimate
+        else:
+            drifted = 1.0 - math.exp(-passed / STEADY_SECONDS)
+            expected = max(0.0, self._shown - passed)
+            self._shown = expected + drifted * (estimate - expected)
+        return self._shown
+
+
 def _ratio(pairs: Sequence[tuple[float, float]]) -> float:
-    """Return the factor that takes the second numbers of pairs to the first, as a ratio of their sums."""
+    """Return the ratio of the sum of the first numbers of pairs to the sum of the second ones."""
     below = sum(factor for _, factor in pairs)
     return sum(time for time, _ in pairs) / below if below > 0 else 0.0

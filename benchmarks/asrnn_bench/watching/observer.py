@@ -1,4 +1,4 @@
-"""Read where a run stands from its job directories alone, so that every shell sees the same."""
+"""Read the state of a run from its job directories only, so that every shell sees the same."""
 
 import math
 import time
@@ -21,12 +21,12 @@ from asrnn_bench.records.record import Record
 _SHOWN = ("status", "reason", "attempt", "scores", "cost")
 
 NEXT_IN_LINE = 16
-"""How many of the waiting jobs are always looked at: launchers start them in the order of the plan."""
+"""How many of the waiting jobs every look reads, in the order of the plan, in which launchers start them."""
 
 
 @dataclass(frozen=True)
 class JobView:
-    """One job as an observer sees it: of its result no more than a table shows, as there may be many thousands."""
+    """The state of one job, with the few parts of its result that tables show, as there may be many thousands."""
 
     job: Job
     state: State
@@ -36,13 +36,13 @@ class JobView:
     """The test accuracy; for the trial of a search, the validation accuracy."""
     train_seconds: float | None = None
     attempt: int | None = None
-    """The one that came to the result."""
+    """The number of the attempt that had the result."""
     attempts: int | None = None
-    """How many there were, of a job without a result."""
+    """The number of attempts of a job without a result."""
 
     @classmethod
     def of(cls, record: Record, job: Job | None = None) -> "JobView":
-        """Return the view of a job that has its result; the job may be given as its plan has it."""
+        """Return the view of a job that has its result; ``job`` replaces the job in the record where it is given."""
         scores, cost = record.scores, record.cost
         accuracy = None if scores is None else scores.test_accuracy if record.job.tested else scores.val_accuracy
         seconds = None if cost is None else cost.train_seconds
@@ -50,11 +50,11 @@ class JobView:
 
     @classmethod
     def at_a_glance(cls, value: dict[str, Any], job: Job | None = None) -> "JobView | None":
-        """Return the view of a job from its result as it is written; ``None`` where that takes a closer look.
+        """Return the view of a job from the JSON of its result, without checking digests; ``None`` where it looks odd.
 
         Args:
             value: the result's JSON object.
-            job: the job, where its plan is at hand.
+            job: the job, where it is known.
         """
         try:
             status, reason, attempt, scores, cost = (value.get(name) for name in _SHOWN)
@@ -73,21 +73,21 @@ class JobView:
 
     @property
     def is_final(self) -> bool:
-        """Whether the job has its result, which nothing replaces."""
+        """Whether the job has its result, so that its state never changes again."""
         return self.state in ("done", "diverged")
 
     @property
     def fraction(self) -> float:
-        """How much of its training is behind it, in [0, 1]."""
+        """The share of the training that is done, in [0, 1]."""
         return min(1.0, float(self.progress.get("step") or 0) / self.job.training.steps)
 
 
 class Observer:
-    """Reads job directories again and again, each one with a result only once.
+    """Reads job directories again and again, those with a result only once.
 
     Args:
-        directories: where the jobs are.
-        jobs: the jobs, in the same order.
+        directories: the job directories.
+        jobs: their jobs, in the same order.
     """
 
     def __init__(self, directories: list[JobDirectory], jobs: list[Job]) -> None:
@@ -116,14 +116,14 @@ class Observer:
 
     @property
     def views(self) -> list[JobView]:
-        """Every job's view as it was last seen, in the order of the directories."""
+        """The view of every job at the last look, in the order of the directories."""
         return list(self._views)
 
     def look(self, seconds: float = math.inf) -> list[JobView]:
-        """Return every job's view, in the order of the directories.
+        """Return the view of every job, in the order of the directories.
 
-        The jobs that run and those that are next in line are looked at anew; of the others as many as there is time
-        for, the next ones at the next call.
+        Running jobs and those that start next are read again. The others take turns: each call reads as many of them as
+        there is time for.
 
         Args:
             seconds: about how long the others may take.
@@ -155,7 +155,7 @@ class Observer:
 
     def _look_again(self, index: int) -> JobView:
         known = self._views[index]
-        with suppress(OSError):  # as it was last seen, until the file server answers again
+        with suppress(OSError):  # the last view stays until the file server answers again
             return known if known.is_final else _view_of(self.directories[index], known.job)
         return known
 
@@ -163,15 +163,15 @@ class Observer:
 def _first_view_of(directory: JobDirectory, job: Job) -> JobView:
     try:
         return _view_of(directory, job)
-    except OSError as error:  # it is looked at again in its turn
+    except OSError as error:  # it is read again in its turn
         return JobView(job, "waiting", f"its directory cannot be read: {error}")
 
 
 def _view_of(directory: JobDirectory, job: Job | None = None) -> JobView:
-    """Look into a directory; a result is read first, once, and says by its key that it belongs there.
+    """Return the view of a job directory. Its result is read first, and has the job's key.
 
     Raises:
-        UsageError: the job is not given, there is no good result to take it from, and it cannot be read.
+        UsageError: the job is not given, and neither a result nor ``job.json`` can be read.
     """
     value = directory.glance()
     if value is not None and str(value.get("key"))[:12] == directory.short_key:
@@ -179,23 +179,23 @@ def _view_of(directory: JobDirectory, job: Job | None = None) -> JobView:
         if view is not None:
             return view
     if value is not None:
-        with suppress(UsageError):  # a damaged result, of which the state says so
+        with suppress(UsageError):  # the result is damaged, and ``directory.state()`` says so
             record = directory.result()
             if record is not None:
                 return JobView.of(record, job)
     job = directory.job() if job is None else job
     attempts = directory.attempts()
     state, reason = directory.state_without_result(attempts) if value is None else directory.state()
-    if state in ("done", "diverged") or (state == "waiting" and directory.is_done()):  # its result came in between
+    if state in ("done", "diverged") or (state == "waiting" and directory.is_done()):  # the result has just appeared
         return _view_of(directory, job)
     progress = directory.progress(attempts) if state == "running" else {}
-    if state == "waiting" and (step := directory.saved_step()):  # where it goes on from
+    if state == "waiting" and (step := directory.saved_step()):  # the step from which it will continue
         progress = {"step": step}
     return JobView(job, state, reason, progress, attempts=len(attempts))
 
 
 def _lies_within(number: object, most: float, part: object) -> bool:
-    """Return whether a number of a part of a result is one that can be shown; where there is no part there is none."""
+    """Return whether a number of a result lies in [0, ``most``], or is missing together with its part."""
     if part is None:
         return number is None
     return isinstance(number, int | float) and not isinstance(number, bool) and 0 <= number <= most

@@ -1,4 +1,4 @@
-"""Many jobs as tables that fit a terminal: how each model does on each task, and what each running job does."""
+"""Show many jobs in tables that fit a terminal: the accuracy of each model on each task, and each running job."""
 
 from collections.abc import Sequence
 
@@ -16,15 +16,15 @@ Cells = dict[tuple[str, str], list[JobView]]
 
 
 def grids(views: Sequence[JobView], width: int, height: int | None = None) -> list[Table]:
-    """Return models down and tasks across, as in the leaderboard: the mean accuracy, or how far its jobs are.
+    """Return tables with a row for each model and a column for each task: the mean accuracy, or the progress.
 
-    Where the tasks are too many for the width there is a table after the other; where these are too high, one that
-    counts each model's jobs.
+    Tasks that do not fit the width go into further tables. Where all tables together are too high, one table counts the
+    jobs of each model instead.
 
     Args:
         views: the jobs.
-        width: the letters of a line.
-        height: the lines there are for all tables; by default as many as it takes.
+        width: the number of letters in a line.
+        height: the number of lines for all tables; by default there is no limit.
     """
     cells: Cells = {}
     for view in views:
@@ -41,10 +41,11 @@ def grids(views: Sequence[JobView], width: int, height: int | None = None) -> li
 
 
 def running_table(views: Sequence[JobView], width: int, rows: int | None = None) -> Text:
-    """Return what each running job does, of the first ``rows`` of them; where the width is too small, less of it.
+    """Return a line for each of the first ``rows`` running jobs: its step, loss, speed, time to go and phase.
 
-    The loss and the steps a second are left out first, then what is not training stands in place of the time to go;
-    a line that is too long even then goes on in the next. It is text, as a table of a thousand rows takes seconds.
+    Where the width is too small, the loss is left out first, then the speed; then the phase replaces the time to go
+    unless the job trains. A line that is still too long is broken. The result is text, as a table of a thousand rows
+    takes seconds.
     """
     shown = [_doing(view) for view in (views if rows is None else views[:rows])]
     names = list(shown[0])
@@ -64,7 +65,7 @@ def running_table(views: Sequence[JobView], width: int, rows: int | None = None)
 
 
 def _doing(view: JobView) -> dict[str, str]:
-    """Return what a running job does, by the column that says it."""
+    """Return the cells of a running job by column."""
     now, speed = view.progress, view.progress.get("steps_per_second")
     left = (view.job.training.steps - int(now.get("step") or 0)) / speed if speed else None
     return {
@@ -86,7 +87,7 @@ def _matrix(texts: dict[tuple[str, str], Text], models: list[str], tasks: list[s
 
 
 def _counts(views: Sequence[JobView], height: int) -> Table:
-    """Count each model's jobs by their state; where the models are too many, those that are not through come first."""
+    """Count each model's jobs by state; where there are too many models, those with unfinished jobs come first."""
     models: dict[str, list[JobView]] = {}
     for view in views:
         models.setdefault(view.job.model.name, []).append(view)

@@ -1,4 +1,4 @@
-"""Put the state of jobs into words: the lines that a person reads."""
+"""Write the state of jobs, times and sizes in words that people read."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ from asrnn_bench.watching.observer import JobView, count_states
 COLOURS: dict[State, str] = {"done": "green", "diverged": "magenta", "failed": "red", "no-data": "yellow"}
 
 FEW, MOST_ENDED = 3, 20
-"""Jobs with one reason that have a line each, and the lines for all jobs that ended since the last look."""
+"""The most jobs with one reason that get a line each, and the most lines for all jobs that have just ended."""
 
 
 def ended_line(view: JobView) -> Text:
-    """Return the one line that says how a job ended."""
+    """Return a line that says how a job ended."""
     line = _begun(view.state, view.job.label)
     if view.accuracy is not None:
         line.append(f": {'test' if view.job.tested else 'validation'} accuracy {view.accuracy:.1%}")
@@ -26,7 +26,7 @@ def ended_line(view: JobView) -> Text:
 
 
 def ended_lines(views: Sequence[JobView]) -> list[Text]:
-    """Return lines that say how jobs ended, a few however many they are: those with one reason share a line."""
+    """Return a few lines that say how many jobs ended. Jobs with the same reason share a line."""
     groups: dict[tuple[State, str | int], list[JobView]] = {}
     for number, view in enumerate(views):
         groups.setdefault((view.state, view.reason or number), []).append(view)
@@ -44,13 +44,13 @@ def ended_lines(views: Sequence[JobView]) -> list[Text]:
 
 
 def summary(views: Sequence[JobView], to_go: float | None, *, is_live: bool = True, stopping: str = "") -> str:
-    """Return the run in one line; of a search it is the rung at work.
+    """Return a line about a run, or about the present rung of a search: the jobs in each state and the time to go.
 
     Args:
         views: the jobs.
-        to_go: the estimated seconds until all have ended, where there is an estimate.
+        to_go: the estimated seconds until all jobs have ended; ``None`` where there is no estimate.
         is_live: whether a runner is known to be at work.
-        stopping: what the runner waits for before it ends; in place of the time to go.
+        stopping: what a run that was asked to stop waits for; it replaces the time to go.
     """
     counts = count_states(views)
     parts = [f"{counts['done']} of {len(views)} jobs done"]
@@ -66,7 +66,7 @@ def summary(views: Sequence[JobView], to_go: float | None, *, is_live: bool = Tr
 
 
 def duration(seconds: float) -> str:
-    """Return a time in words of a few letters: ``42 s``, ``3 min``, ``2 h 05 min``."""
+    """Return a time as a short text: ``42 s``, ``3 min``, ``2 h 05 min``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -74,7 +74,7 @@ def duration(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Return a number of bytes in words: ``512 KiB``, ``3.4 MiB``, ``1.2 GiB``."""
+    """Return a number of bytes as a short text: ``512 KiB``, ``3.4 MiB``, ``1.2 GiB``."""
     for unit, power in (("GiB", 30), ("MiB", 20)):
         if count >= 1 << power:
             return f"{count / (1 << power):.1f} {unit}"
@@ -82,7 +82,7 @@ def size(count: float) -> str:
 
 
 def ranges(numbers: Sequence[int]) -> str:
-    """Return whole numbers in few letters: ``0-3,7``."""
+    """Return growing whole numbers as a short text: ``0-3,7``."""
     parts: list[list[int]] = []
     for number in numbers:
         if parts and number == parts[-1][-1] + 1:

@@ -1,5 +1,4 @@
 import io
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,10 +12,7 @@ from asrnn_bench.watching.display import (
     SHOW_INTERVAL_SECONDS,
     SHOW_SHARE,
     Display,
-    TimeToGo,
-    dry_run_table,
 )
-from asrnn_bench.watching.estimates import Pace, kind_of
 from asrnn_bench.watching.observer import JobView, Observer
 
 
@@ -113,57 +109,3 @@ def test_what_a_run_waits_for_is_shown_at_once_and_in_place_of_the_time_to_go(jo
         "about 4 min to go",
         "saving 1 job, up to 30 s; again: ends at once",
     ]
-
-
-def test_the_time_to_go_counts_down_and_drifts_to_a_new_estimate() -> None:
-    clock = Clock()
-    to_go = TimeToGo(clock)
-    assert to_go.update(None) is None
-    assert to_go.update(600.0) == 600.0
-    clock.now += 10.0
-    assert to_go.update(590.0) == pytest.approx(590.0)
-    shown = []
-    for _ in range(60):  # the estimates jump between half and twice of what is true
-        clock.now += 10.0
-        true = max(0.0, 590.0 - (clock.now - 110.0))
-        shown.append(to_go.update(true * (2.0 if len(shown) % 2 else 0.5)) or 0.0)
-    assert all(abs(after - before) < 60.0 for before, after in pairwise(shown))
-    assert shown[-1] < 60.0
-
-
-@pytest.mark.parametrize("width", [80, 120, 250])
-def test_the_plan_is_whole_on_a_terminal_of_any_width(jobs: list[Job], width: int) -> None:
-    """The longest names, at the steps and the seeds of the longest budget."""
-    plan = [j.model_copy(update={"training": j.training.model_copy(update={"max_steps": 50_000})}) for j in jobs]
-    plan = [job.model_copy(update={"seed": seed}) for job in plan[: len(plan) // 2] for seed in range(10)]
-    paces = {kind_of(plan[0]): Pace(0.5)}
-    console = Console(file=io.StringIO(), width=width)
-    console.print(dry_run_table(plan, [job.seed < 4 for job in plan], paces, {"mnist-5k-v1"}, width))
-    lines = written(console).splitlines()
-    assert max(map(len, lines)) <= width
-    assert "…" not in written(console)
-    head = " ".join(lines[0].split()).replace("time a job", "time-a-job")
-    names = "units steps seeds done time-a-job"
-    assert head == (f"task model {names} settings" if width >= 120 else f"task, model {names}")
-    rows = [line.split() for line in lines if " antisymmetric-gated " in line and "50000" in line]
-    assert len(rows) == 5  # one a task
-    assert all("64 50000 0-9 4" in " ".join(row) for row in rows)
-    assert [line for line in lines if "no data" in line]
-    for job in plan:
-        if job.model.name != "chance":
-            assert set(job.settings.split()) <= set(written(console).split())
-
-
-@pytest.mark.parametrize("width", [80, 120])
-def test_the_trials_of_a_model_are_one_row_of_the_plan(jobs: list[Job], width: int) -> None:
-    trials = [
-        job.model_copy(update={"tested": False, "seed": 1000, "settings": f"trial {number}"})
-        for job in jobs
-        if job.seed == 0 and job.model.name in ("lstm", "gru")
-        for number in range(1, 13)
-    ]
-    console = Console(file=io.StringIO(), width=width)
-    console.print(dry_run_table(trials, [False] * len(trials), {}, set(), width))
-    rows = [line for line in written(console).splitlines() if " 1000 " in line]
-    assert len(rows) == 2 * len({job.task.name for job in trials})
-    assert all(row.endswith("12 trials") for row in (line.rstrip() for line in rows)) == (width >= 120)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from asrnn_bench.records.job import Job
 from asrnn_bench.watching.estimates import (
     START_SECONDS,
     Pace,
+    TimeToGo,
     job_seconds,
     kind_of,
     known_paces,
@@ -98,3 +100,19 @@ def test_results_that_cannot_be_read_just_now_give_no_pace(
     lost, found = (finished(tmp_path, job, took=26.5) for job in recurrent[:2])
     FailingDisk(monkeypatch, lost.path, errno.EIO).failing = True
     assert list(known_paces(tmp_path, recurrent[:2])) == [kind_of(found.job())]
+
+
+def test_the_time_to_go_counts_down_and_drifts_to_a_new_estimate() -> None:
+    now = [100.0]
+    to_go = TimeToGo(lambda: now[0])
+    assert to_go.update(None) is None
+    assert to_go.update(600.0) == 600.0
+    now[0] += 10.0
+    assert to_go.update(590.0) == pytest.approx(590.0)
+    shown = []
+    for _ in range(60):  # the estimates jump between half and twice of what is true
+        now[0] += 10.0
+        true = max(0.0, 590.0 - (now[0] - 110.0))
+        shown.append(to_go.update(true * (2.0 if len(shown) % 2 else 0.5)) or 0.0)
+    assert all(abs(after - before) < 60.0 for before, after in pairwise(shown))
+    assert shown[-1] < 60.0

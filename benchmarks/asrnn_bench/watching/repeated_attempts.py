@@ -1,4 +1,4 @@
-"""The jobs that took more than one attempt, and why."""
+"""Find the jobs that took more than one attempt, and the reasons."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,29 +11,29 @@ from asrnn_bench.watching.observer import JobView, Observer
 
 @dataclass(frozen=True)
 class RepeatedAttempts:
-    """A job that was started more than once: how often, and how the attempts ended that came to nothing."""
+    """A job that was started more than once: the number of attempts, and how those without a result ended."""
 
     view: JobView
     attempts: int
     why: tuple[str, ...]
-    """A kind for each of them, the first one first."""
+    """The kind of end of each attempt without a result, in order."""
     last_reason: str | None
-    """Of the last of them, in its worker's or supervisor's words."""
+    """The reason of the last of these ends."""
 
     @property
     def line(self) -> str:
-        """The job and its attempts in one line."""
+        """A line about the job and its attempts."""
         counted = ", ".join(f"{kind}{f' ({count})' if count > 1 else ''}" for kind, count in Counter(self.why).items())
         last = f"; the last: {self.last_reason}" if self.last_reason else ""
         return f"{self.view.job.label}: {self.attempts} attempts: {counted or 'no reason is known'}{last}"
 
 
 def repeated_attempts(observer: Observer, views: list[JobView]) -> Iterator[RepeatedAttempts]:
-    """Yield the jobs that took more than one attempt; those that came to their result at the first are not read."""
+    """Yield the jobs that took more than one attempt. Jobs whose first attempt had the result are not read."""
     for directory, view in zip(observer.directories, views, strict=True):
         if view.attempt == 1 or view.attempts in (0, 1):
             continue
-        with suppress(OSError):  # what cannot be read just now is left out, as this is for display
+        with suppress(OSError):  # a job that cannot be read just now is left out, as this is only shown
             attempts = directory.attempts()
             ends = [end for attempt in attempts if (end := _lost(attempt, view)) is not None]
             if len(attempts) > 1:
@@ -43,7 +43,7 @@ def repeated_attempts(observer: Observer, views: list[JobView]) -> Iterator[Repe
 
 
 def _lost(attempt: Attempt, view: JobView) -> tuple[str, str] | None:
-    """Return kind and reason of an attempt that came to nothing; ``None`` for the one with the result, or that runs."""
+    """Return kind and reason of the end of an attempt; ``None`` where it runs or has the result."""
     end = attempt.ended()
     if attempt.number == view.attempt:
         return None

@@ -7,7 +7,7 @@ from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.ends import End
 from asrnn_bench.records.job import Job
 from asrnn_bench.watching.observer import Observer
-from asrnn_bench.watching.tries import repeated_attempts
+from asrnn_bench.watching.repeated_attempts import repeated_attempts
 
 
 def test_jobs_of_more_than_one_attempt_say_why(tmp_path: Path, jobs: list[Job]) -> None:
