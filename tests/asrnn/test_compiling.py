@@ -40,7 +40,7 @@ def test_it_is_compiled_once(cache: Path) -> None:
     assert library.stat().st_mtime_ns == built
 
 
-def test_without_a_compiler_what_another_node_has_compiled_is_loaded(cache: Path, monkeypatch) -> None:
+def test_without_a_compiler_a_library_of_another_node_is_loaded(cache: Path, monkeypatch) -> None:
     assert why_not_compiled() is None
     without_compiler(monkeypatch)
     assert why_not_compiled() is None
@@ -100,11 +100,11 @@ def test_a_home_that_cannot_be_written_to(cache: Path, monkeypatch: pytest.Monke
         ),
     ],
 )
-def test_the_line_that_says_why(said: str, cause: str) -> None:
+def test_the_error_is_the_line_with_the_cause(said: str, cause: str) -> None:
     error = subprocess.CalledProcessError(1, "cc", stderr=said)
     assert cause in _first_error(error)
 
 
-def test_it_is_asked_without_torch() -> None:
+def test_the_question_does_not_import_torch() -> None:
     program = "import sys, asrnn.compiling as c; c.why_not_compiled(); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})

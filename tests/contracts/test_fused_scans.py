@@ -108,7 +108,7 @@ def relative_errors(found, expected) -> list[float]:
 
 @EVERY
 @pytest.mark.parametrize("backend", ["fused", "compiled"])
-def test_what_is_not_a_number_stays_none(name: str, backend: str) -> None:
+def test_nan_inputs_and_parameters_give_nan(name: str, backend: str) -> None:
     """A training that diverged must show: no comparison may turn NaN, in an input or a parameter, into a number."""
     if backend == "compiled":
         needs_compiler(name)

@@ -11,7 +11,7 @@ from asrnn.ops import buffers, free_buffers
 pytestmark = pytest.mark.usefixtures("nan_memory", "backend")
 
 
-def test_buffers_come_back_and_are_used_again(cell, backend: str) -> None:
+def test_buffers_are_given_back_and_reused(cell, backend: str) -> None:
     free_buffers()
     x, state = random_run(cell, 17, 400)
     for _ in range(20):
@@ -33,7 +33,7 @@ def test_buffers_come_back_and_are_used_again(cell, backend: str) -> None:
     assert not buffers._pool._free
 
 
-def test_no_more_is_kept_than_was_ever_used_at_once(cell) -> None:
+def test_the_pool_keeps_no_more_than_was_in_use_at_once(cell) -> None:
     free_buffers()
     for num_steps in range(100, 1000, 100):
         run(cell, *random_run(cell, 17, num_steps))

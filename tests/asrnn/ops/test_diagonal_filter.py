@@ -53,7 +53,7 @@ def test_values_and_gradients(nan_memory, num_steps: int) -> None:
 
 
 @pytest.mark.parametrize("num_steps", [5, 64, 150])
-def test_the_last_state_alone(num_steps: int) -> None:
+def test_without_the_sequence_the_last_state_is_the_same(num_steps: int) -> None:
     rate, B, C, u, start = inputs = operands(num_steps)
     sequence, last = DiagonalFilter(rate, B, C)(u, start, return_sequence=False)
     assert sequence.shape == (0, 3, 2)
@@ -73,7 +73,7 @@ def test_an_impulse_gives_the_closed_form() -> None:
 
 
 @pytest.mark.parametrize("t", [7, 63, 64, 140])
-def test_causality_to_the_bit(t: int) -> None:
+def test_outputs_do_not_depend_on_later_inputs(t: int) -> None:
     rate, B, C, u, start = operands(150)
     filters = DiagonalFilter(rate, B, C)
     y, _ = filters(u, start, return_sequence=True)
@@ -124,7 +124,7 @@ def sizes(num_steps: int) -> Sizes:
     return counted
 
 
-def test_states_of_single_steps_are_never_held() -> None:
+def test_the_states_of_single_steps_are_never_stored() -> None:
     num_steps = 1024
     # 16 complex states a feature and step would be 32 times the input; a state a block of 64 is half of it.
     assert sizes(num_steps).largest <= num_steps * 16 * 4

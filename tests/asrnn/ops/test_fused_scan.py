@@ -1,14 +1,16 @@
-"""The fused scan as autograd sees it: graphs that overlap or run twice, without gradients, half of an output."""
+"""Fused scans in autograd: overlapping and repeated backward passes, unused outputs, no gradients, shared inputs."""
 
 import copy
 from functools import partial
 
 import pytest
 import torch
-from scan_support import equal, gradients, random_run, run
+from scan_support import equal, fold, gradients, random_cell, random_run, run
 
 from asrnn import build_cell
-from asrnn.ops import scan_with
+from asrnn.ops import fused_scan, scan_with
+from asrnn.ops.compiled import CompiledRunner
+from asrnn.ops.runner import StepRunner
 
 pytestmark = pytest.mark.usefixtures("nan_memory", "backend")
 
@@ -58,7 +60,7 @@ def test_without_gradients(cell, backend) -> None:
     assert cell.scan_backend == backend
 
 
-def test_only_what_needs_a_gradient_gets_one(cell) -> None:
+def test_only_tensors_that_need_a_gradient_get_one(cell) -> None:
     x, state = random_run(cell, 17, 40)
     expected = run(cell, x, state)
     cell.requires_grad_(False)
@@ -74,7 +76,7 @@ def test_only_what_needs_a_gradient_gets_one(cell) -> None:
 
 
 @pytest.mark.parametrize("used", ["sequence", "final"])
-def test_an_output_that_nobody_uses(cell, used: str) -> None:
+def test_gradients_with_an_unused_output(cell, used: str) -> None:
     x, state = random_run(cell, 17, 40)
     outputs, (final,) = cell.scan(x, state, return_sequence=True)
     loss = outputs[:, -1].sum() if used == "sequence" else final.sum()
@@ -84,7 +86,7 @@ def test_an_output_that_nobody_uses(cell, used: str) -> None:
     assert equal(found, expected)
 
 
-def test_parameters_changed_before_the_backward_are_noticed(cell) -> None:
+def test_a_parameter_changed_before_the_backward_is_an_error(cell) -> None:
     x, state = random_run(cell, 3, 4)
     output, _ = cell.scan(x, state)
     with torch.no_grad():
@@ -93,7 +95,7 @@ def test_parameters_changed_before_the_backward_are_noticed(cell) -> None:
         output.sum().backward()
 
 
-def test_autocast_does_not_round_the_inside(cell) -> None:
+def test_autocast_does_not_round_within_a_scan(cell) -> None:
     x, state = random_run(cell, 17, 40)
     expected = run(cell, x, state)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -117,7 +119,7 @@ def test_outputs_may_be_changed_in_place(cell) -> None:
     (outputs.sum() + final.sum()).backward()
 
 
-def test_sums_of_one_sign(backend) -> None:
+def test_gradients_that_sum_terms_of_one_sign_are_accurate(backend) -> None:
     """Gradients as sums of 50,000 positive terms: added one by one, they would be wrong in the fifth digit."""
     exact = build_cell("indrnn", 1, 16).double()
     draw = partial(torch.rand, generator=torch.Generator().manual_seed(14))
@@ -133,3 +135,41 @@ def test_sums_of_one_sign(backend) -> None:
         found.append(torch.autograd.grad(outputs.sum(), list(cell.parameters())))
     for some, exactly in zip(*found, strict=True):
         assert (some - exactly).norm() < 2e-6 * exactly.norm()
+
+
+def test_an_input_with_two_equal_samples_is_not_taken_for_shared() -> None:
+    cell = random_cell("antisymmetric", 9, 21, torch.float32)
+    x, state = random_run(cell, 17, 40)
+    with torch.no_grad():
+        x[-1] = x[0]
+    expected, _ = fold(cell, x, state)
+    # 40 steps in float32.
+    torch.testing.assert_close(cell.scan(x, state, return_sequence=True)[0], expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("shared_steps", [30, 40])
+def test_a_shared_input_is_projected_once(backend, monkeypatch, shared_steps: int) -> None:
+    """The last steps of a sequence are one for the batch, as noise may be: same numbers, fewer products."""
+    cell = random_cell("antisymmetric-gated", 9, 21, torch.float32)
+    x, state = random_run(cell, 17, 40)
+    with torch.no_grad():
+        x[:, 40 - shared_steps :] = x[:1, 40 - shared_steps :]
+    cell.scan(x, state)  # the first run of a back end scans too
+    seen = []
+    compare = fused_scan._samples_are_equal
+
+    def spy(x):
+        seen.append(compare(x))
+        return seen[-1]
+
+    for runner in (StepRunner, CompiledRunner):
+        monkeypatch.setattr(runner, "chunk_length", lambda self, state, num_steps: 7)
+    monkeypatch.setattr(fused_scan, "_samples_are_equal", spy)
+    once = run(cell, x, state)
+    exact = copy.deepcopy(cell).double()
+    x64, state64 = x.detach().double().requires_grad_(), tuple(h.detach().double().requires_grad_() for h in state)
+    expected = gradients(exact, x64, state64, *fold(exact, x64, state64))
+    # 40 steps in float32, each rounded at 6e-8 and passed on enlarged by weights of 0.7 times normal; by norms.
+    assert all(((a.double() - b).norm() / b.norm()).item() < 2e-5 for a, b in zip(once, expected, strict=True))
+    # Chunks of 7: with 30 shared steps the first two are not shared throughout. A pass compares each once.
+    assert sum(seen) == len(seen) * (4 if shared_steps == 30 else 6) // 6

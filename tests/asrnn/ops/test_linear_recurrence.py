@@ -74,7 +74,7 @@ def test_gradcheck(nan_memory, dtype: torch.dtype, shape: tuple[int, ...]) -> No
     assert torch.autograd.gradcheck(linear_recurrence, operands(shape, 5, dtype))
 
 
-def test_no_gradient_that_is_not_asked_for() -> None:
+def test_gradients_that_are_not_needed_are_not_computed() -> None:
     a, b, start = operands((7, *K), 7, torch.float64)
     linear_recurrence(a.detach(), b, start.detach()).sum().backward()
     assert b.grad is not None
@@ -83,7 +83,7 @@ def test_no_gradient_that_is_not_asked_for() -> None:
 
 
 @pytest.mark.parametrize("num_steps", [12, 101])
-def test_causality_to_the_bit(num_steps: int) -> None:
+def test_outputs_do_not_depend_on_later_inputs(num_steps: int) -> None:
     a, b, start = operands((num_steps, *K), num_steps, torch.float64)
     states = linear_recurrence(a, b, start)
     t = num_steps // 2

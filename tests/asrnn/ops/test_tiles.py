@@ -14,7 +14,7 @@ from asrnn.ops import buffers, scan_with, tiles
 pytestmark = pytest.mark.usefixtures("nan_memory", "backend")
 
 
-def test_the_threads_of_torch_stay_as_they_were(cell, monkeypatch) -> None:
+def test_the_number_of_torch_threads_stays_the_same(cell, monkeypatch) -> None:
     monkeypatch.setattr(tiles, "_pools", {})
     threads, seen = torch.get_num_threads(), []
     cell.scan(random_run(cell, 40, 5)[0])
@@ -36,7 +36,7 @@ def test_a_tile_per_thread(backend: str) -> None:
         assert tiles.for_each_tile(lambda _: torch.get_num_threads(), [1, 2]) == [1, 1]
 
 
-def test_threads_that_cannot_be_started_are_an_error_and_not_a_wait(monkeypatch) -> None:
+def test_a_thread_that_cannot_start_is_an_error_and_no_deadlock(monkeypatch) -> None:
     monkeypatch.setattr(tiles, "_pools", {})
     start, started = threading.Thread.start, []
 
@@ -55,7 +55,7 @@ def test_threads_that_cannot_be_started_are_an_error_and_not_a_wait(monkeypatch)
     assert not started[0].is_alive()
 
 
-def test_threads_do_not_meet(cell, backend: str) -> None:
+def test_concurrent_scans_do_not_interfere(cell, backend: str) -> None:
     runs = [random_run(cell, 16 + k, 30) for k in range(4)]
     cells = [copy.deepcopy(cell) for _ in runs]
     expected = [run(cell, *each) for each in runs]

@@ -22,7 +22,7 @@ class Clock:
         return take
 
 
-def test_every_step_is_timed_once_a_round_in_turns() -> None:
+def test_every_step_is_timed_once_per_round_in_turns() -> None:
     clock = Clock()
     steps = {"a": clock.step("a", 1.0, 5.0, 2.0), "b": clock.step("b", 10.0, 20.0, 30.0)}
     ended: list[int] = []
@@ -33,7 +33,7 @@ def test_every_step_is_timed_once_a_round_in_turns() -> None:
     assert ended == [1, 2, 3]
 
 
-def test_a_step_that_fails_is_left_out_from_then_on_and_says_why() -> None:
+def test_a_failing_step_is_left_out_with_a_reason() -> None:
     clock = Clock()
 
     def fail() -> None:
@@ -48,5 +48,5 @@ def test_a_step_that_fails_is_left_out_from_then_on_and_says_why() -> None:
     assert reasons == {"bad": "MemoryError: no room"}
 
 
-def test_a_failure_without_words_has_its_kind() -> None:
+def test_a_failure_without_a_message_has_its_type() -> None:
     assert failure(MemoryError()) == "MemoryError"

@@ -49,7 +49,7 @@ def test_a_missing_peer_is_one_line_that_says_what_to_install() -> None:
 
 
 @pytest.mark.usefixtures("_all_installed")
-def test_the_lstm_is_timed_with_whatever_was_named_and_once() -> None:
+def test_the_lstm_is_always_timed_once() -> None:
     assert [one.name for one in choose_contenders(["rnn", "torchrecurrent.LEM"])] == [
         "rnn",
         "torchrecurrent.LEM",
@@ -58,7 +58,7 @@ def test_the_lstm_is_timed_with_whatever_was_named_and_once() -> None:
     assert [one.name for one in choose_contenders(["nn.LSTM", "rnn", "rnn"])] == ["nn.LSTM", "rnn"]
 
 
-def test_a_model_is_timed_with_a_back_end_that_is_named() -> None:
+def test_a_model_is_timed_with_a_named_back_end() -> None:
     with_loop, best, _ = choose_contenders(["lem@loop", "lem"])
     assert (with_loop.name, with_loop.backend, best.backend) == ("lem@loop", "loop", "auto")
     assert with_loop.target == best.target
@@ -67,32 +67,32 @@ def test_a_model_is_timed_with_a_back_end_that_is_named() -> None:
 
 
 @pytest.mark.usefixtures("_all_installed")
-def test_a_peer_is_known_by_the_reference_that_suites_name_it_by() -> None:
+def test_a_peer_is_known_by_its_reference_in_suites() -> None:
     assert choose_contenders(["torch.nn:LSTM", "torchrecurrent:LEM"]) == choose_contenders(
         ["nn.LSTM", "torchrecurrent.LEM"]
     )
 
 
-def test_another_layer_of_a_peers_package_is_timed_as_the_model_that_suites_train() -> None:
+def test_another_layer_of_a_peers_package_is_timed_as_a_model() -> None:
     pytest.importorskip("torchrecurrent")
     (layer, _) = choose_contenders(["torchrecurrent:MGU"])
     assert (layer.name, layer.kind, layer.target) == ("torchrecurrent-mgu", "model", "torchrecurrent:MGU")
     assert layer.package.startswith("torchrecurrent ")
 
 
-def test_an_unknown_name_is_told_the_nearest_of_models_and_peers() -> None:
+def test_an_unknown_name_gets_the_nearest_model_or_peer() -> None:
     with pytest.raises(UnknownNameError, match=r"unknown model 'nn.LSTN'; did you mean 'nn.LSTM'\?"):
         choose_contenders(["nn.LSTN"])
 
 
 @pytest.mark.usefixtures("_all_installed")
-def test_what_another_library_or_allocator_runs_has_a_process_of_its_own() -> None:
+def test_other_libraries_and_settings_have_their_own_process() -> None:
     apart = [one.name for one in choose_contenders([]) if one.own_process]
     assert apart == ["jax.AntisymmetricRNN", "jax.LSTM", "nn.LSTM-plain"]
 
 
 @pytest.mark.usefixtures("_alone")
-def test_bfloat16_that_was_asked_for_and_that_the_processor_does_not_multiply_is_refused() -> None:
+def test_bfloat16_is_refused_where_the_processor_has_no_products_of_it() -> None:
     with pytest.raises(UsageError, match="nn.LSTM-bfloat16 is not timed: this processor has neither AVX512-BF16 nor"):
         choose_contenders(["nn.LSTM-bfloat16"])
 
@@ -106,7 +106,7 @@ def test_bfloat16_that_was_asked_for_and_that_the_processor_does_not_multiply_is
         (None, False),
     ],
 )
-def test_the_processors_flags_say_whether_it_multiplies_bfloat16(tmp_path: Path, text: str | None, has: bool) -> None:
+def test_the_processor_flags_decide_about_bfloat16(tmp_path: Path, text: str | None, has: bool) -> None:
     path = tmp_path / "cpuinfo"
     if text is not None:
         path.write_text(text)

@@ -18,7 +18,7 @@ SIZE = Size(2, 3, 5, 7)
 OWN_WORK = {"kru", "lmu", "s4d"}  # whose scans do more than their equations ask for, or are no recurrence
 
 
-def test_the_floor_is_what_was_counted_by_hand() -> None:
+def test_the_floor_equals_a_count_by_hand() -> None:
     # 6 steps of samples. Multiplications: three with a matrix 7 x 7, two with one 7 x 5; an addition each. Bytes: 7
     # kept numbers and 5 inputs of 4, twice each.
     operations, moved = 6 * 2 * (3 * 49 + 2 * 35), 6 * 2 * 4 * (7 + 5)
@@ -27,7 +27,7 @@ def test_the_floor_is_what_was_counted_by_hand() -> None:
     assert floor_seconds("nn.LSTM", SIZE, 1e3, 1e4) is None
 
 
-def test_the_work_of_those_that_are_counted_otherwise() -> None:
+def test_the_work_of_models_with_other_products() -> None:
     # 12 complex units, 2 x 2 x 3: a unit meets 7 complex numbers, 28 real ones, three times; V is 24 x 5, twice.
     assert WORK["kru"](5, 12).multiplications == 3 * 12 * 28 + 2 * 24 * 5
     assert WORK["kru"](1, 1).multiplications == 3 * 4 + 2 * 2
@@ -62,7 +62,7 @@ def test_all_is_every_model_without_growth_and_memory() -> None:
     assert make_plan(models=["rnn"], sizes=None, threads=[1], rounds=None, quick=False).memory
 
 
-def test_rows_and_the_page_stand_beside_their_floor(tmp_path: Path) -> None:
+def test_rows_and_the_page_compare_each_model_with_its_floor(tmp_path: Path) -> None:
     answer = timed({"antisymmetric": [0.002], "nn.LSTM": [0.005]}, product=[1.0])
     answer["copy_seconds"] = [copied_bytes() / 2e9]
     chosen = [contender("nn.LSTM"), contender("antisymmetric"), contender("broken")]

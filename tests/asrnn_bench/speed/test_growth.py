@@ -33,7 +33,7 @@ def test_the_slope_is_the_exponent_of_a_power_law() -> None:
     assert slope([(4.0, 1.0), (4.0, 2.0)]) is None
 
 
-def test_each_axis_has_its_sizes_and_their_slope_and_axes_share_the_size_where_they_cross(rows: list[Row]) -> None:
+def test_each_axis_has_the_rows_of_its_sizes_and_their_slope(rows: list[Row]) -> None:
     table = growth_rows(rows, AXES)
     assert set(table[0]) >= set(GROWTH_COLUMNS)
     own = [row for row in table if row["model"] == "antisymmetric"]
@@ -49,7 +49,7 @@ def test_each_axis_has_its_sizes_and_their_slope_and_axes_share_the_size_where_t
     assert growth_table(rows, AXES).row_count == 2
 
 
-def test_the_shipped_axes_reach_16384_steps_and_change_one_thing_each() -> None:
+def test_the_axes_change_one_size_each_and_reach_16384_steps() -> None:
     assert max(size.num_steps for size in GROWTH["num_steps"]) == 16384
     for axis, sizes in GROWTH.items():
         for name in ("batch_size", "num_steps", "input_size", "hidden_size"):

@@ -33,12 +33,12 @@ def test_a_child_describes_the_machine_with_the_threads_it_was_given() -> None:
     assert answer["environment"]["threads"] == 2
 
 
-def test_a_child_that_fails_says_its_last_line_and_not_a_traceback() -> None:
+def test_a_failing_child_is_reported_by_its_last_line() -> None:
     with pytest.raises(ChildError, match=r"the process ended with exit status 1: KeyError: 'no such question'"):
         ask("no such question", 1, {})
 
 
-def test_a_child_that_is_killed_is_told_from_one_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_child_is_distinguished_from_a_failing_one(monkeypatch: pytest.MonkeyPatch) -> None:
     program = "import os; os.kill(os.getpid(), 9)"
     monkeypatch.setattr(process, "_COMMAND", ["-c", program])
     with pytest.raises(ChildError, match=r"ended by signal 9, as Linux does when memory runs out"):

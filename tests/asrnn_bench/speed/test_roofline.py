@@ -9,7 +9,7 @@ from asrnn_bench.speed.roofline import INPUT_PROJECTIONS, product_operations, tr
 from asrnn_bench.speed.sizes import SIZES, Size
 
 
-def test_the_operations_are_those_counted_by_hand() -> None:
+def test_the_operations_equal_a_count_by_hand() -> None:
     # 2 samples, 3 steps, 5 inputs, 7 units. Forward, to the state and to the weight: 3 products of 2 x 7 x 7
     # multiplications and as many additions a step and sample. The inputs: 2 products of 5 x 7, and twice that if gated.
     recurrent = 3 * (2 * 3 * 7 * 7) * 2
@@ -22,7 +22,7 @@ def test_the_operations_are_those_counted_by_hand() -> None:
     assert product_operations(4096) == 4096 * 4096 * 4096 * 2
 
 
-def test_the_roofline_of_the_first_size_is_the_designs() -> None:
+def test_the_roofline_of_the_first_size() -> None:
     """58 ms, at the 170 GFLOP/s that two cores of the design's machine reached."""
     operations = training_operations("antisymmetric", SIZES[0])
     assert operations == 9_865_003_008 + 51_380_224
@@ -30,14 +30,14 @@ def test_the_roofline_of_the_first_size_is_the_designs() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in asrnn.list_models() if name in INPUT_PROJECTIONS])
-def test_each_cell_with_a_roofline_has_one_square_matrix_and_so_many_projections(name: str) -> None:
+def test_each_cell_with_a_roofline_has_one_square_matrix_and_its_projections(name: str) -> None:
     cell = asrnn.build_cell(name, 2, 7)
     assert cell.project(torch.zeros(3, 2)).shape == (3, INPUT_PROJECTIONS[name] * 7)
     matrices = [p for p in cell.parameters() if p.numel() in (7 * 7, 7 * 6 // 2)]  # a free one, an antisymmetric one
     assert len(matrices) == 1
 
 
-def test_the_gated_cells_of_others_are_left_out_where_they_have_several_matrices() -> None:
+def test_gated_peers_with_several_matrices_have_no_roofline() -> None:
     for name, layer in {"nn.RNN": nn.RNN, "nn.GRU": nn.GRU, "nn.LSTM": nn.LSTM}.items():
         rows = layer(3, 5).weight_hh_l0.shape[0]
         assert (rows == 5) == (name in INPUT_PROJECTIONS)

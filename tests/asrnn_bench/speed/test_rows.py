@@ -33,7 +33,7 @@ def rows() -> list[Row]:
     return make_rows(MACHINE, 2, SIZE, CONTENDERS, answer, 100)
 
 
-def test_a_row_has_the_median_the_least_and_what_they_are_compared_with(rows: list[Row]) -> None:
+def test_a_row_has_the_median_the_minimum_and_the_ratios(rows: list[Row]) -> None:
     own, lstm, broken = rows
     assert (own.median_ms, own.min_ms, own.rounds) == (2.0, 1.0, 3)
     assert own.speedup_over_lstm == pytest.approx(6.0 / 2.0)
@@ -55,7 +55,7 @@ def test_a_row_of_a_gpu_has_no_threads() -> None:
     assert {row.product_gflops for row in rows} == {None}
 
 
-def test_memory_is_compared_with_the_lstms(rows: list[Row]) -> None:
+def test_memory_is_compared_with_that_of_the_lstm(rows: list[Row]) -> None:
     measured = {"antisymmetric": {"peak_mib": 30.0}, "nn.LSTM": {"peak_mib": 120.0}, "broken": {"reason": "later"}}
     own, lstm, broken = with_memory(rows, measured)
     assert (own.peak_mib, own.peak_over_lstm, lstm.peak_over_lstm) == (30.0, 0.25, 1.0)
@@ -81,14 +81,14 @@ def test_the_csv_reads_back_and_no_cell_is_a_formula(rows: list[Row]) -> None:
     assert {row["reason"] for row in read} == {"'=1+1"}
 
 
-def test_the_remarks_say_what_failed_and_when_to_doubt(rows: list[Row]) -> None:
+def test_the_remarks_report_failures_and_noisy_timings(rows: list[Row]) -> None:
     assert remarks(rows) == [
         "broken: ValueError: no",
         "something else ran on this machine while it timed antisymmetric: time them again",
     ]
 
 
-def test_the_same_recurrence_elsewhere_is_set_beside_it() -> None:
+def test_the_remarks_compare_a_cell_with_the_same_recurrence_of_a_peer() -> None:
     other = "torchrecurrent.AntisymmetricRNN"
     both = [contender("antisymmetric"), contender(other)]
     rows = make_rows(MACHINE, 1, SIZE, both, timed({"antisymmetric": [0.1], other: [0.55]}), 100)

@@ -79,7 +79,7 @@ def test_each_size_is_timed_with_each_number_of_threads_and_written_at_once(
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_another_library_and_another_allocator_are_timed_apart_and_on_the_cpu_alone(
+def test_other_libraries_and_settings_are_timed_separately_and_on_the_cpu_only(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, device: str
 ) -> None:
     children = Children(device)
@@ -105,7 +105,7 @@ def test_growth_is_timed_once_where_axes_cross_and_written_with_its_slopes(
     assert [row["slope"] for row in rows] == ["0"] * 4 + [""] * 2
 
 
-def test_a_process_that_is_killed_is_rows_with_a_reason_and_the_next_size_goes_on(
+def test_a_killed_process_gives_rows_with_a_reason_and_the_next_size_is_timed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     under_way = start(monkeypatch, tmp_path, Children(killed_at=SMALL))
@@ -127,7 +127,7 @@ def test_on_a_gpu_there_is_one_table_a_size(monkeypatch: pytest.MonkeyPatch, tmp
     assert "a GPU" in paths[1].read_text()
 
 
-def test_the_picture_names_everyone_who_was_timed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_plot_names_every_contender(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     under_way = start(monkeypatch, tmp_path, Children(killed_at=LARGE))
     assert write_plot(tmp_path / "speed", [], [], {}) == []
     list(under_way.time_sizes())
@@ -140,7 +140,7 @@ def test_the_picture_names_everyone_who_was_timed(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.slow
-def test_the_whole_of_it_at_a_size_of_nothing(tmp_path: Path) -> None:
+def test_a_whole_session_at_a_tiny_size(tmp_path: Path) -> None:
     everyone = choose_contenders(["antisymmetric"])
     axes = {"num_steps": (SMALL,)}  # a process a size
     plan = SpeedPlan(everyone, [SMALL], threads=[1], on_cpu=True, rounds=2, axes=axes, growing=everyone[:1], square=32)

@@ -66,7 +66,7 @@ def test_wrong_usage_is_one_line_and_exit_status_2(
 
 
 @pytest.mark.parametrize("words", ["--help", "--models x", "--sizes 1"])
-def test_the_process_that_plans_imports_neither_torch_nor_matplotlib(words: str) -> None:
+def test_planning_imports_neither_torch_nor_matplotlib(words: str) -> None:
     program = (
         "import sys; from asrnn_bench.cli import invoke; invoke(['speed', *sys.argv[1:]]); "
         "heavy = {'torch', 'lightning', 'matplotlib', 'pandas', 'torchrecurrent'} & set(sys.modules); "
@@ -90,7 +90,7 @@ def test_the_defaults_are_the_tasks_sizes_one_thread_and_all(monkeypatch: pytest
 
 
 @pytest.mark.slow
-def test_a_run_ends_with_tables_csv_and_pictures_and_a_model_that_fails_is_a_row(tmp_path: Path) -> None:
+def test_a_run_writes_tables_csv_and_plots_and_a_failing_model_has_a_row(tmp_path: Path) -> None:
     (tmp_path / "cells.py").write_text(CELLS)
     (tmp_path / "random.py").write_text("raise SystemExit('what lies in the folder replaces no module')")
     words = "speed --quick --threads 1 --rounds 1 --sizes 4x8x1x8 --models cells.py:Own,cells.py:Broken --output out/a"
@@ -110,7 +110,7 @@ def test_a_run_ends_with_tables_csv_and_pictures_and_a_model_that_fails_is_a_row
     assert names == {"README.md", "floors.md", "speed.csv", "speed.png", "speed.svg"}
 
 
-def test_a_missing_peer_is_said_before_anything_is_timed(
+def test_a_missing_peer_is_reported_before_timing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     installed = contenders._version

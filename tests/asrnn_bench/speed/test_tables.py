@@ -12,7 +12,7 @@ NAMES = ("torchrecurrent.GatedAntisymmetricRNN", "antisymmetric-gated", "nn.LSTM
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_nothing_is_cut_off(width: int) -> None:
+def test_tables_are_not_truncated(width: int) -> None:
     times = {"median_ms": 12345.0, "min_ms": 12344.0, "speedup_over_lstm": 12.34, "roofline_share": 0.987}
     memory = {"product_gflops": 1234.0, "peak_mib": 23456.0, "peak_over_lstm": 9.87}
     rows = [Row("cpu", 1, 128, 1000, 96, 256, name, "p", "compiled", **times, **memory) for name in NAMES]

@@ -32,7 +32,7 @@ def test_the_last_state_is_the_output_at_the_last_step(layer: type[nn.RNN]) -> N
     torch.testing.assert_close(model(x), model.readout(output[:, -1]))
 
 
-def test_the_back_end_is_named_as_in_records() -> None:
+def test_the_back_end_has_its_name_in_records() -> None:
     found = {one.name: TrainingStep(one, SIZE, "cpu").scan_backend for one in choose_contenders(["nn.GRU"])}
     assert found == {"nn.GRU": "torch", "nn.LSTM": "torch"}
     for asked in ("lem@loop", "rnn@torch", "gru@fused", "lstm@torch", "lstm@loop"):
@@ -48,7 +48,7 @@ def test_a_batch_is_the_same_each_time_and_of_the_right_shape() -> None:
     assert torch.equal(x, again)
 
 
-def test_the_peak_is_what_was_in_use_and_given_back() -> None:
+def test_the_peak_includes_memory_that_was_freed_again() -> None:
     def work() -> None:
         torch.ones(64, 2**18)  # 64 MiB
         torch.ones(32, 2**18)

@@ -123,3 +123,9 @@ def needs_compiler(name: str) -> None:
     """Skip a test of the compiled steps where there is no compiler, with the reason."""
     if "compiled" not in backends_of(name):
         pytest.skip(compiler()[1])
+
+
+def backend_used(cell: RecurrentCell, dtype: torch.dtype = torch.float32) -> str:
+    """Run a short scan, and return the back end that ran it."""
+    cell.to(dtype).scan(torch.zeros(2, 3, 1, dtype=dtype))
+    return cell.scan_backend

@@ -88,7 +88,7 @@ def test_every_kernel_compiles_and_fits_as_the_page_says() -> None:
 
 
 @needs_triton
-def test_a_page_is_held_against_what_is_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_is_compared_with_the_compiled_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ahead_of_time, "table", lambda: table([SM_90], [32, 512]))
     page = tmp_path / "page.md"
     page.write_text(f"before\n{ahead_of_time.BEGIN}{ahead_of_time.END}after\n")
@@ -104,7 +104,7 @@ def test_a_page_is_held_against_what_is_compiled(tmp_path: Path, monkeypatch: py
     assert main(["--check", str(page)]) == 1
 
 
-def test_a_page_without_a_place_is_refused() -> None:
+def test_a_page_without_marks_is_refused() -> None:
     with pytest.raises(UsageError, match="no place for the table"):
         replace_table("nothing", "a table\n")
 
@@ -120,10 +120,10 @@ def test_a_page_without_a_place_is_refused() -> None:
         ({"reloads": True}, "loads the weight at every step"),
     ],
 )
-def test_what_does_not_fit_is_a_problem(changes: dict[str, int], problem: str | None) -> None:
+def test_a_kernel_that_does_not_fit_has_a_problem(changes: dict[str, int], problem: str | None) -> None:
     assert replace(FINE, **changes).problem() == problem  # type: ignore[arg-type]
 
 
-def test_what_is_out_of_reach_is_not_compiled() -> None:
+def test_an_unsupported_size_is_not_compiled() -> None:
     with pytest.raises(UsageError, match="a hidden size of 512 does not fit on sm_80"):
         compile_kernel("forward", SM_80, 512, gated=False)

@@ -26,8 +26,8 @@ SM_80, SM_90, SM_100 = CHIPS
 @pytest.mark.parametrize(
     ("which", "at_least"),
     [
-        pytest.param("first_run_of_sound", 4, id="some"),
-        pytest.param("not first_run_of_sound", 70, id="others", marks=pytest.mark.slow),
+        pytest.param("first_run_accepts_sound", 4, id="some"),
+        pytest.param("not first_run_accepts_sound", 70, id="others", marks=pytest.mark.slow),
     ],
 )
 def test_the_kernels_in_the_interpreter(which: str, at_least: int) -> None:
@@ -54,27 +54,27 @@ def on(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 @pytest.mark.usefixtures("on")
 @pytest.mark.parametrize("hidden_size", [1, 5, 64, 100, 128, 129, 256])
-def test_what_is_in_reach_has_no_reason_against_it(hidden_size: int) -> None:
+def test_supported_sizes_have_no_reason_against_them(hidden_size: int) -> None:
     assert why_not(CUDA, torch.float32, hidden_size) is None
 
 
-def test_the_cpu_is_out_of_reach() -> None:
+def test_the_cpu_is_not_supported() -> None:
     reason = why_not(torch.device("cpu"), torch.float32, 64)
     assert reason == "the kernels are for NVIDIA GPUs, and the device is cpu"
 
 
 @pytest.mark.usefixtures("on")
-def test_float64_is_out_of_reach() -> None:
+def test_float64_is_not_supported() -> None:
     reason = why_not(CUDA, torch.float64, 64)
     assert reason == "the kernels compute in float32, and the tensors are float64"
 
 
-def test_other_makers_are_out_of_reach(on: pytest.MonkeyPatch) -> None:
+def test_other_vendors_are_not_supported(on: pytest.MonkeyPatch) -> None:
     on.setattr(torch.version, "hip", "6.4")
     assert why_not(CUDA, torch.float32, 64) == "the kernels are for NVIDIA GPUs, and this torch is built for AMD's"
 
 
-def test_old_chips_are_out_of_reach(on: pytest.MonkeyPatch) -> None:
+def test_old_chips_are_not_supported(on: pytest.MonkeyPatch) -> None:
     on.setattr(triton_reach, "chip_of", lambda device: SM_75)
     reason = why_not(CUDA, torch.float32, 64)
     assert reason == (
@@ -83,13 +83,13 @@ def test_old_chips_are_out_of_reach(on: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("on")
-def test_wide_states_are_out_of_reach() -> None:
+def test_wide_states_are_not_supported() -> None:
     assert why_not(CUDA, torch.float32, 257) == (
         "a hidden size of 257 needs 576 KiB of shared memory even in bfloat16, and a block of sm_90 has 227 KiB"
     )
 
 
-def test_without_triton_nothing_is_in_reach(on: pytest.MonkeyPatch) -> None:
+def test_without_triton_nothing_is_supported(on: pytest.MonkeyPatch) -> None:
     on.setattr(triton_kernels, "INSTALLED", False)
     assert why_not(CUDA, torch.float32, 64) == "triton is not installed"
 
@@ -139,11 +139,11 @@ except Exception as error:
         (SM_100, 256, "bfloat16"),
     ],
 )
-def test_the_best_precision_that_fits_is_taken(chip: Chip, hidden_size: int, precision: str | None) -> None:
+def test_the_best_precision_that_fits_is_used(chip: Chip, hidden_size: int, precision: str | None) -> None:
     assert precision_for(hidden_size, chip) == precision
 
 
-def test_sizes_are_rounded_up_to_what_tensor_cores_take() -> None:
+def test_sizes_are_rounded_up_for_tensor_cores() -> None:
     widths = {hidden_size: padded_width(hidden_size) for hidden_size in (1, 15, 16, 17, 64, 65, 100, 128, 129, 256)}
     assert widths == {1: 16, 15: 16, 16: 16, 17: 32, 64: 64, 65: 128, 100: 128, 128: 128, 129: 256, 256: 256}
     assert [num_warps(hidden_size) for hidden_size in (1, 32, 64, 100, 256)] == [1, 2, 4, 8, 8]
@@ -158,7 +158,7 @@ def tensors(**shapes: tuple[int, ...]) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", ["u", "states", "weight"])
-def test_forward_says_what_it_cannot_take(name: str) -> None:
+def test_forward_refuses_wrong_tensors(name: str) -> None:
     good = tensors()
     for bad in (good[name][..., :-1], good[name].double(), torch.stack([good[name], good[name]], -1)[..., 0]):
         given = good | {name: bad}
@@ -168,7 +168,7 @@ def test_forward_says_what_it_cannot_take(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["u", "grad", "weight", "sequence_grad", "product_grad"])
-def test_backward_says_what_it_cannot_take(name: str) -> None:
+def test_backward_refuses_wrong_tensors(name: str) -> None:
     good = tensors(u=(5, 3, 8), product_grad=(5, 3, 4))
     for bad in (good[name][..., :-1], good[name].double(), torch.stack([good[name], good[name]], -1)[..., 0]):
         given = good | {name: bad}
@@ -177,7 +177,7 @@ def test_backward_says_what_it_cannot_take(name: str) -> None:
             TritonRunner("float32").start_backward(*parts, 0.1, gated=True)
 
 
-def test_delta_is_for_gates() -> None:
+def test_product_grad_is_for_the_gated_recurrence() -> None:
     good = tensors(product_grad=(5, 3, 4))
     for product_grad, gated in ((good["product_grad"], False), (None, True)):
         with pytest.raises(ValueError, match="product_grad is for the gated recurrence"):

@@ -172,13 +172,13 @@ class Memory:
 
 
 @pytest.mark.parametrize("gated", [False, True])
-def test_no_sample_makes_no_launch(gated: bool) -> None:
+def test_an_empty_batch_launches_no_kernel(gated: bool) -> None:
     u, states = torch.empty(5, 0, 8 if gated else 4), torch.empty(6, 0, 4)
     TritonRunner("float32").start_forward(u, states, torch.eye(4), EPSILON, gated=gated)
 
 
 @pytest.mark.parametrize("gated", [False, True])
-def test_no_step_leaves_the_state(monkeypatch: pytest.MonkeyPatch, gated: bool) -> None:
+def test_without_steps_the_state_stays(monkeypatch: pytest.MonkeyPatch, gated: bool) -> None:
     memory = Memory(monkeypatch, real=True)
     u, states, grad = torch.empty(0, 3, 8 if gated else 4), torch.ones(1, 3, 4), torch.ones(3, 4)
     runner, weight, product_grad = TritonRunner("float32"), torch.eye(4), torch.empty(0, 3, 4) if gated else None
@@ -198,7 +198,7 @@ def test_tanh_keeps_its_digits_near_zero_and_its_limits_far_away(scale: float) -
     torch.testing.assert_close(kept, x.double().tanh().float(), rtol=6e-7, atol=0)
 
 
-def test_a_state_that_is_not_a_number_stays_so() -> None:
+def test_nan_states_stay_nan() -> None:
     u, states = torch.zeros(2, 2, 4), torch.zeros(3, 2, 4)
     states[0, 1, 2] = torch.nan
     TritonRunner("float32").start_forward(u, states, torch.eye(4), EPSILON, gated=False)
@@ -207,7 +207,7 @@ def test_a_state_that_is_not_a_number_stays_so() -> None:
 
 
 @pytest.mark.parametrize("gated", [False, True])
-def test_nothing_is_touched_that_is_not_there(monkeypatch: pytest.MonkeyPatch, gated: bool) -> None:
+def test_kernels_access_no_memory_outside_their_tensors(monkeypatch: pytest.MonkeyPatch, gated: bool) -> None:
     memory, width = Memory(monkeypatch, real=True), 10 if gated else 5
     u, states, weight, grad = torch.ones(3, 17, width), torch.ones(4, 17, 5), torch.ones(5, 5), torch.ones(17, 5)
     outside, product_grad = torch.ones(3, 17, 5), torch.ones(3, 17, 5)
@@ -227,7 +227,7 @@ def test_nothing_is_touched_that_is_not_there(monkeypatch: pytest.MonkeyPatch, g
         ("backward", True, {0, 1, 2, 4}),
     ],
 )
-def test_distances_do_not_overflow(
+def test_offsets_do_not_overflow(
     monkeypatch: pytest.MonkeyPatch, kernel: str, gated: bool, distances: set[int]
 ) -> None:
     # A batch whose steps lie further apart than 32 bits count, on memory that is not there: all begins at one address.

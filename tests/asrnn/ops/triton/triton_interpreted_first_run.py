@@ -68,7 +68,7 @@ def fresh() -> Iterator[None]:
 @pytest.mark.usefixtures("fresh")
 @pytest.mark.parametrize("recurrence", [Residual, GatedResidual])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_the_first_run_of_sound_kernels_is_believed(recurrence: type[Recurrence], precision: Precision) -> None:
+def test_the_first_run_accepts_sound_kernels(recurrence: type[Recurrence], precision: Precision) -> None:
     assert first_run_error(triton_runner(precision), recurrence, 20, CPU) is None
 
 
@@ -87,7 +87,7 @@ def test_the_first_run_of_sound_kernels_is_believed(recurrence: type[Recurrence]
         ("backward", drop_sequence, "its numbers are off by"),
     ],
 )
-def test_the_first_run_of_broken_kernels_is_not(
+def test_the_first_run_rejects_broken_kernels(
     monkeypatch: pytest.MonkeyPatch,
     kernel: str,
     spoil: Callable[[list[Any]], object],
@@ -103,7 +103,7 @@ def test_the_first_run_of_broken_kernels_is_not(
 
 
 @pytest.mark.usefixtures("fresh")
-def test_the_first_run_is_the_only_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_run_happens_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert first_run_error(triton_runner("float32"), Residual, 6, CPU) is None
     monkeypatch.setattr(triton_kernels, "forward", Broken(triton_kernels.forward, stop))
     assert first_run_error(triton_runner("float32"), Residual, 6, CPU) is None
@@ -111,7 +111,7 @@ def test_the_first_run_is_the_only_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("fresh")
-def test_the_first_run_draws_from_no_generator_but_its_own() -> None:
+def test_the_first_run_uses_its_own_generator() -> None:
     before = torch.get_rng_state()
     with torch.inference_mode():
         assert first_run_error(triton_runner("float32"), GatedResidual, 6, CPU) is None
