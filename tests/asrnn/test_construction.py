@@ -1,4 +1,4 @@
-"""Models are built from what a user names: names, classes, sizes and hyper-parameters, and one line when it fails."""
+"""Test that models are built from names, classes, sizes and hyper-parameters, and that failures are one line."""
 
 import numpy as np
 import pytest
@@ -59,7 +59,7 @@ def test_sizes_are_handed_over_by_name() -> None:
 
 
 @pytest.mark.parametrize("name", ["seed", "model", "num_outputs", "device", "hyper"])
-def test_hyper_parameters_that_are_called_as_arguments_are(name: str) -> None:
+def test_hyper_parameters_with_the_names_of_arguments(name: str) -> None:
     class Named(SequenceModule):
         pass
 
@@ -90,7 +90,7 @@ def test_scalars_of_numpy(size) -> None:
         build_cell("antisymmetric", 3, 5, epsilon=np.bool_(True))
 
 
-def test_a_hyper_parameter_that_is_not_there() -> None:
+def test_an_unknown_hyper_parameter_is_refused() -> None:
     with pytest.raises(ModelError) as caught:
         build_model("antisymmetric", **SIZES, epsilom=0.1)
     expected = "Antisymmetric has no hyper-parameter 'epsilom'; did you mean 'epsilon'? it has: "
@@ -103,7 +103,7 @@ def test_a_hyper_parameter_that_is_not_there() -> None:
         build_model(nn.LSTM, **SIZES, num_layer=2)
 
 
-def test_keywords_that_a_constructor_hands_on() -> None:
+def test_keywords_that_a_constructor_passes_to_its_base() -> None:
     class Outer(SequenceModule):
         def __init__(self, *args, extra=0, **kwargs):
             super().__init__(*args, **kwargs)
@@ -143,7 +143,7 @@ def test_a_constructor_or_a_forward_that_fails() -> None:
         build_model(NoForward, **SIZES)
 
 
-def test_cells_and_models_are_told_apart() -> None:
+def test_build_cell_refuses_a_module_that_is_no_cell() -> None:
     assert isinstance(build_cell("feedback", 3, 5), RecurrentCell)
     with pytest.raises(ModelError, match=r"^SequenceModule is not a RecurrentCell: use build_model$"):
         build_cell(SequenceModule, 3, 5)
@@ -178,5 +178,5 @@ class TakesTheRest(SequenceModule):
 
 
 @pytest.mark.parametrize("late", [MakesAModuleLate, HandsOnTheRest, HandsOnKeywords, TakesTheRest])
-def test_modules_that_are_made_in_other_ways(late: type[nn.Module]) -> None:
+def test_modules_with_unusual_constructors(late: type[nn.Module]) -> None:
     assert build_model(late, **SIZES)(torch.zeros(2, 4, SIZES["input_size"])).shape == (2, SIZES["num_outputs"])

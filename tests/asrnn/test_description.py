@@ -1,4 +1,4 @@
-"""What a model is described by, against the counts of the papers and what scans really run with."""
+"""Test descriptions of models against the counts of the papers and the back ends of scans."""
 
 import warnings
 from pathlib import Path
@@ -63,12 +63,12 @@ def described(folder: Path, name: str, **sizes: int) -> ModelDescription:
         ("feedback", 128 * 128 + 128 + 128, 128),
     ],
 )
-def test_parameters_and_state_are_those_that_the_papers_count(name: str, parameters: int, state_size: int) -> None:
+def test_parameter_and_state_counts_equal_those_of_the_papers(name: str, parameters: int, state_size: int) -> None:
     found = describe(find_model(name))
     assert (found.parameters, found.state_size, found.fault) == (parameters, state_size, None)
 
 
-def test_every_built_in_model_says_what_it_is() -> None:
+def test_every_built_in_model_has_family_paper_and_year() -> None:
     for source in model_sources():
         found = describe(source, hidden_size=16)
         assert found.fault is None, source.name
@@ -79,7 +79,7 @@ def test_every_built_in_model_says_what_it_is() -> None:
         assert found.parameters, source.name
 
 
-def test_a_model_of_ones_own_says_what_it_is(tmp_path: Path) -> None:
+def test_a_users_model_may_have_family_paper_and_year(tmp_path: Path) -> None:
     found = described(tmp_path, "Carries", input_size=2, hidden_size=5)
     assert (found.family, found.paper, found.year) == ("a test's", "Nobody, nowhere", 2001)
     assert (found.parameters, found.state_size, found.backends) == (10, 5 + 6, ("loop",))
@@ -91,7 +91,7 @@ def test_a_module_that_is_no_cell_has_no_state_to_count(tmp_path: Path) -> None:
     assert (found.parameters, found.state_size, found.backends) == (4 * 4 + 4 + 2 * 4, None, ("module",))
 
 
-def test_a_model_that_cannot_be_built_says_why_and_keeps_its_words(tmp_path: Path) -> None:
+def test_the_description_of_a_model_that_cannot_be_built_has_the_fault(tmp_path: Path) -> None:
     found = described(tmp_path, "NotBuilt")
     assert (found.family, found.parameters, found.state_size, found.backends) == ("a test's", None, None, ())
     assert found.fault is not None
@@ -99,14 +99,14 @@ def test_a_model_that_cannot_be_built_says_why_and_keeps_its_words(tmp_path: Pat
     assert "\n" not in found.fault
 
 
-def test_a_model_that_cannot_be_imported_says_why(tmp_path: Path) -> None:
+def test_the_description_of_a_model_that_cannot_be_imported_has_the_fault(tmp_path: Path) -> None:
     path = write(tmp_path / "broken.py", "1 / 0\nclass Cell: pass\n")
     found = describe(find_model(f"{path}:Cell"))
     assert found == ModelDescription(found.source, fault=found.fault)
     assert "ZeroDivisionError" in str(found.fault)
 
 
-def test_the_back_ends_are_those_that_scans_can_be_asked_to_run_with() -> None:
+def test_the_listed_back_ends_are_those_that_can_be_requested() -> None:
     found = describe(find_model("antisymmetric"), hidden_size=8).backends
     assert found[-2:] == ("fused", "loop")
     cell = build_cell("antisymmetric", 1, 8)
@@ -117,7 +117,7 @@ def test_the_back_ends_are_those_that_scans_can_be_asked_to_run_with() -> None:
         assert cell.scan_backend == name
 
 
-def test_without_a_compiler_nothing_is_compiled_and_nobody_is_warned(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_compiler_nothing_is_compiled_and_there_is_no_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled, "load_library", lambda *_: "this test has no C compiler")
     compiled.compiled_runner.cache_clear()
     try:
@@ -131,7 +131,7 @@ def test_without_a_compiler_nothing_is_compiled_and_nobody_is_warned(monkeypatch
     assert not warned
 
 
-def test_describing_leaves_the_global_generator_alone() -> None:
+def test_describing_does_not_change_the_global_generator() -> None:
     before = torch.get_rng_state()
     describe(find_model("rnn"), hidden_size=8)
     assert torch.equal(torch.get_rng_state(), before)

@@ -1,4 +1,4 @@
-"""Twenty steps of training per cell, in float64, must give the losses of the day they were written.
+"""Test that twenty steps of training of each cell, in float64, give the stored losses.
 
 A refactoring that changes a loss has changed the model. Where a change is meant, raise the cell's ``version``
 and write the curves anew, from the repository's root::
@@ -78,7 +78,7 @@ def curve(name: str, disturbance: float = 0.0) -> list[float]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_losses_are_those_that_were_written(name: str) -> None:
+def test_losses_equal_the_stored_ones(name: str) -> None:
     golden = json.loads((GOLDEN / f"{name}.json").read_text())
     # Another processor or torch may sum in another order: 1e-16 a sum, which 20 steps do not amplify to 1e-9, as the
     # test below makes sure.
@@ -87,12 +87,12 @@ def test_losses_are_those_that_were_written(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_rounding_does_not_change_a_curve(name: str) -> None:
+def test_a_rounding_error_does_not_change_a_curve(name: str) -> None:
     """A curve that amplifies a disturbance 1,000 times could differ by 1e-9 on another processor."""
     assert curve(name, 1e-12) == pytest.approx(json.loads((GOLDEN / f"{name}.json").read_text()), rel=1e-9, abs=0)
 
 
-def test_no_curve_of_a_cell_that_is_gone() -> None:
+def test_every_stored_curve_belongs_to_a_cell() -> None:
     assert sorted(path.stem for path in GOLDEN.glob("*.json")) == sorted(NAMES)
 
 

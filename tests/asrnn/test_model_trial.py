@@ -1,4 +1,4 @@
-"""A model is tried once when it is built: a wrong shape is reported, and the trial changes nothing."""
+"""Test that a built model is tried once: a wrong shape is reported, and the trial changes nothing."""
 
 from threading import Lock
 
@@ -61,7 +61,7 @@ def test_a_module_that_returns_a_wrong_shape(module: type[nn.Module], found: str
     )
 
 
-def test_a_shape_that_goes_wrong_later_is_reported_too() -> None:
+def test_a_wrong_shape_of_a_longer_sequence_is_reported_too() -> None:
     class Late(SequenceModule):
         def forward(self, x):
             return super().forward(x) if x.shape[1] < 10 else x
@@ -102,7 +102,7 @@ class Uncopied(Stateful):
 
 @pytest.mark.parametrize("module", [Stateful, Uncopied])
 @pytest.mark.parametrize("options", [{}, {"num_layers": 2}])
-def test_the_probe_leaves_no_trace(module: type[nn.Module], options: dict) -> None:
+def test_the_trial_does_not_change_the_model(module: type[nn.Module], options: dict) -> None:
     torch.manual_seed(0)
     before = torch.random.get_rng_state()
     model = build_model(module, **SIZES, **options, seed=0)
@@ -140,14 +140,14 @@ class SeedsItself(SequenceModule):
 
 
 @pytest.mark.parametrize("options", [{}, {"num_layers": 2}])
-def test_weights_that_are_drawn_late_are_those_of_the_seed(options: dict) -> None:
+def test_weights_of_a_lazy_module_depend_on_the_seed(options: dict) -> None:
     one, two, other = (build_model(Lazy, **SIZES, **options, seed=seed) for seed in (3, 3, 4))
     for a, b, c in zip(one.parameters(), two.parameters(), other.parameters(), strict=True):
         assert torch.equal(a, b)
         assert not torch.equal(a, c)
 
 
-def test_a_model_that_seeds_itself_leaves_the_generator_alone() -> None:
+def test_a_model_that_sets_the_seed_does_not_change_the_generator() -> None:
     one, other = (build_model(SeedsItself, **SIZES, seed=seed) for seed in (0, 1))
     assert torch.equal(one.recurrence.drawn, other.recurrence.drawn)
     assert not torch.equal(one.readout.weight, other.readout.weight)

@@ -1,4 +1,4 @@
-"""Models: parameter counts, seeds, readouts, devices and precisions, and modules that are no cells."""
+"""Test models: parameter counts, seeds, readouts, devices, precisions, and modules that are no cells."""
 
 import pytest
 import torch
@@ -40,7 +40,7 @@ def test_the_readout_is_linear_on_the_last_state() -> None:
         model(x[..., :2])
 
 
-def test_a_seed_fixes_the_initialisation_and_leaves_the_generator_alone() -> None:
+def test_a_seed_fixes_the_initialisation_and_does_not_change_the_generator() -> None:
     torch.manual_seed(1)
     before = torch.random.get_rng_state()
     one = build_model("lstm", **SIZES, seed=7)
@@ -98,7 +98,7 @@ def test_torch_layers_are_batch_first(layer: type[nn.Module]) -> None:
     assert not torch.equal(model(x)[1], model(changed)[1])
 
 
-def test_a_module_may_give_out_another_size_than_h() -> None:
+def test_a_module_may_have_an_output_size_other_than_h() -> None:
     class Both(SequenceModule):
         output_size = 10
 
@@ -161,7 +161,7 @@ def test_a_complex_number_counts_twice() -> None:
     double.load_state_dict(model.state_dict())
 
 
-def test_hooks_and_another_forward_of_a_cell_are_not_passed_over() -> None:
+def test_hooks_and_an_overridden_forward_of_a_cell_run() -> None:
     class Shifted(type(build_cell("rnn", 3, 5))):
         def forward(self, x, state=None):
             return super().forward(x + 1, state)

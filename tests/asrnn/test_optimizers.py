@@ -1,4 +1,4 @@
-"""The optimisers and schedules of a classifier: each step is torch's own, and settings out of range are refused."""
+"""Test that the optimisers of a classifier step as torch's do, and that settings out of range are refused."""
 
 import math
 
@@ -47,7 +47,7 @@ def test_structured_parameters_have_a_rate_of_their_own_and_no_decay() -> None:
         torch.testing.assert_close(parameter, expected)
 
 
-def test_a_rate_for_structured_parameters_needs_some() -> None:
+def test_a_rate_for_structured_parameters_is_refused_without_such_parameters() -> None:
     with pytest.raises(UsageError, match="for models whose cells have structured parameters; remove it"):
         classifier(structured_learning_rate=0.01).configure_optimizers()
     with pytest.raises(UsageError, match="structured_learning_rate must be above 0, or None, not 0"):
@@ -133,7 +133,7 @@ def test_a_parameter_may_have_its_first_gradient_later(optimizer: str) -> None:
     assert not torch.equal(module.model.later.weight, before)
 
 
-def test_without_a_norm_of_its_own_the_trainer_clips() -> None:
+def test_without_gradient_clip_norm_the_trainer_clips() -> None:
     module, twin = classifier(optimizer="sgd", learning_rate=0.2), classifier()
     trainer(max_steps=3, gradient_clip_val=0.01).fit(module, loader(40, 10, seed=1))
     step_by_hand(twin, torch.optim.SGD(twin.model.parameters(), 0.2, momentum=0.9), 3, clip=0.01)
@@ -213,7 +213,7 @@ def test_mistakes(options: dict, error: type[Exception], message: str) -> None:
     assert str(caught.value).startswith(message)
 
 
-def test_frozen_parameters_stay_and_a_model_without_others_is_refused() -> None:
+def test_frozen_parameters_do_not_change_and_a_model_of_frozen_parameters_is_refused() -> None:
     module = classifier(learning_rate=0.1, weight_decay=0.1)
     before = {name: value.clone() for name, value in module.model.recurrence.state_dict().items()}
     module.model.recurrence.requires_grad_(False)

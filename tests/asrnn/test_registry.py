@@ -1,4 +1,4 @@
-"""Finding and loading built-in cells and files: nothing is imported while finding, every mistake is a clear line."""
+"""Test that built-in cells and files are found without an import, and that every mistake gives a clear line."""
 
 import hashlib
 import pickle
@@ -97,13 +97,13 @@ def test_class_names_in_kebab_case(tmp_path: Path, class_name: str, name: str) -
     assert find_model(f"{path}:{class_name}").name == name
 
 
-def test_a_class_called_as_a_built_in_model(tmp_path: Path) -> None:
+def test_a_class_with_the_name_of_a_built_in_model_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "cells.py", "class LSTM: pass\n")
     with pytest.raises(UsageError, match=r"would be called 'lstm', as a built-in model is: rename the class$"):
         find_model(f"{path}:LSTM")
 
 
-def test_a_class_that_makes_no_slug(tmp_path: Path) -> None:
+def test_a_class_name_that_gives_no_model_name_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "cells.py", "class Größe: pass\n")
     with pytest.raises(UsageError, match="'größe' cannot be a model's name"):
         find_model(f"{path}:Größe")
@@ -127,7 +127,7 @@ def test_a_file_without_the_class(tmp_path: Path) -> None:
     assert one_line(caught) == f"{empty} has no class 'MyCell'; it has: none"
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file(tmp_path: Path) -> None:
     write(tmp_path / "my_cell.py", CELL)
     with pytest.raises(ModelError) as caught:
         find_model(f"{tmp_path / 'my_cel.py'}:MyCell")
@@ -143,7 +143,7 @@ def test_files_that_cannot_be_read_as_python(tmp_path: Path) -> None:
             find_model(f"{tmp_path / name}:MyCell")
 
 
-def test_a_file_whose_class_is_not_said(tmp_path: Path) -> None:
+def test_a_file_without_a_class_name(tmp_path: Path) -> None:
     path = write(tmp_path / "my_cell.py", CELL)
     with pytest.raises(UsageError) as caught:
         find_model(str(path))
@@ -182,7 +182,7 @@ def test_a_class_that_is_no_module(tmp_path: Path) -> None:
         load_model(find_model("torch:add"))
 
 
-def test_finding_is_done_without_torch(tmp_path: Path) -> None:
+def test_finding_does_not_import_torch(tmp_path: Path) -> None:
     path = write(tmp_path / "my_cell.py", CELL)
     script = f"""
         import sys

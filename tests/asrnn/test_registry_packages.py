@@ -1,4 +1,4 @@
-"""Finding and loading models of installed packages: modules, plug-ins, and what cannot be either."""
+"""Test that models of installed packages are found and loaded: modules and plug-ins."""
 
 import hashlib
 import importlib.metadata
@@ -16,7 +16,7 @@ from asrnn.loading import load_model
 from asrnn.registry import ModelSource, find_model, list_models
 
 
-def test_a_module_of_a_distribution_is_known_by_its_version() -> None:
+def test_a_module_of_a_distribution_is_identified_by_its_version() -> None:
     source = find_model("torch.nn.modules.rnn:RNNBase")
     version = importlib.metadata.version("torch")
     assert source == ModelSource(
@@ -28,7 +28,7 @@ def test_a_module_of_a_distribution_is_known_by_its_version() -> None:
         load_model(old)
 
 
-def test_a_module_of_no_distribution_is_known_by_its_packages_digest(
+def test_a_module_of_no_distribution_is_identified_by_the_digest_of_its_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = tmp_path / "some_package_of_mine"
@@ -101,7 +101,7 @@ def test_a_plug_in_that_is_not_installed_where_it_should_run() -> None:
         load_model(planned)
 
 
-def test_an_editable_plug_in_is_known_by_its_digest_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_editable_plug_in_is_identified_by_its_digest_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plug_in(tmp_path, "their-cell = plugged_in:MyCell\n", editable=True)
     monkeypatch.syspath_prepend(tmp_path)
     before = find_model("their-cell")

@@ -1,4 +1,4 @@
-"""Stacks: layers on layers, and what stands around each, held to torch's own modules."""
+"""Test stacks of layers, and the parts around each layer, against torch's own modules."""
 
 import itertools
 import pickle
@@ -54,7 +54,7 @@ class Ones(nn.Module):
 
 
 @pytest.mark.parametrize(("name", "layer"), [("lstm", nn.LSTM), ("gru", nn.GRU), ("rnn", nn.RNN)])
-def test_two_layers_are_torchs_two_layers(name: str, layer: type[nn.RNNBase]) -> None:
+def test_two_layers_equal_two_layers_of_torch(name: str, layer: type[nn.RNNBase]) -> None:
     model = randomized(build_model(name, **SIZES, num_layers=2))
     deep = layer(3, 6, num_layers=2, batch_first=True).double()
     for i, cell in enumerate(model.recurrence.layers):
@@ -104,7 +104,7 @@ def transcribed(model: nn.Module, x: torch.Tensor, options: dict, readout: str) 
 
 @pytest.mark.parametrize("readout", ["last", "mean"])
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_what_stands_around_a_layer(options: dict, readout: str) -> None:
+def test_the_parts_around_a_layer(options: dict, readout: str) -> None:
     model = randomized(build_model("gru", **SIZES, num_layers=2, readout=readout, **options))
     x = sequence(5, 4, 3)
     torch.manual_seed(0)
@@ -113,7 +113,7 @@ def test_what_stands_around_a_layer(options: dict, readout: str) -> None:
     torch.testing.assert_close(model(x), expected, **EXACT)
 
 
-def test_the_mask_is_one_for_all_steps_of_a_sample() -> None:
+def test_the_mask_is_the_same_for_all_steps_of_a_sample() -> None:
     torch.manual_seed(0)
     dropout, x = TiedDropout(0.25), sequence(400, 5, 50)
     mask = dropout(torch.ones_like(x))

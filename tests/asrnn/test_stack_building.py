@@ -1,4 +1,4 @@
-"""What stacks are built from: whose a keyword is, how many parameters there are, and mistakes that are one line."""
+"""Test the construction of stacks: keywords, parameter counts, and mistakes in one line."""
 
 from dataclasses import fields
 
@@ -88,7 +88,7 @@ def test_outputs_wider_than_the_state() -> None:
         ({"norm": "batch"}, "last", [True, True]),
     ],
 )
-def test_no_more_is_asked_of_the_last_layer_than_is_read(options: dict, readout: str, asked: list[bool]) -> None:
+def test_the_last_layer_computes_only_what_the_readout_reads(options: dict, readout: str, asked: list[bool]) -> None:
     model = build_model(Wide, **SIZES, num_layers=2, readout=readout, **options)
     for layer in model.recurrence.layers:
         layer.asked.clear()
@@ -112,7 +112,7 @@ def test_the_names_of_different_back_ends() -> None:
     assert model.scan_backend == model.recurrence.layers[1].scan_backend != "auto"
 
 
-def test_what_each_layer_is_asked_to_be() -> None:
+def test_the_sizes_of_each_layer() -> None:
     model = build_model("antisymmetric", **SIZES, num_layers=3, epsilon=0.25, residual=True, seed=1)
     cells = model.recurrence.layers
     assert [(cell.epsilon, cell.input_size) for cell in cells] == [(0.25, 6)] * 3
@@ -124,7 +124,7 @@ def test_what_each_layer_is_asked_to_be() -> None:
 
 
 @pytest.mark.parametrize("name", ["antisymmetric", "lstm"])
-def test_options_at_their_defaults_leave_the_cell_alone(name: str) -> None:
+def test_default_options_build_the_cell_alone(name: str) -> None:
     model = build_model(name, **SIZES, **{f.name: f.default for f in fields(StackOptions)}, readout="last", seed=3)
     assert type(model.recurrence) is type(build_cell(name, 3, 6))
     plain = build_model(name, **SIZES, seed=3)
@@ -140,7 +140,7 @@ def test_options_at_their_defaults_leave_the_cell_alone(name: str) -> None:
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), expected, strict=True))
 
 
-def test_other_modules_stack_where_they_return_sequences() -> None:
+def test_other_modules_can_be_stacked_if_they_return_sequences() -> None:
     model = build_model(nn.GRU, **SIZES, residual=True, norm="rms", norm_first=True, readout="mean")
     assert isinstance(model.recurrence.layers[0], nn.GRU)
     assert model.scan_backend == "module"
@@ -160,7 +160,7 @@ def test_other_modules_stack_where_they_return_sequences() -> None:
     )
 
 
-def test_a_name_that_the_class_takes_is_the_classs() -> None:
+def test_a_keyword_that_the_class_names_is_passed_to_the_class() -> None:
     class Normed(Ones):
         def __init__(self, input_size, hidden_size, *, norm="mine"):
             super().__init__(input_size, hidden_size)
@@ -222,7 +222,7 @@ def test_mistakes(options: dict, message: str) -> None:
 
 
 @pytest.mark.parametrize("norm", ["layer", "rms"])
-def test_a_norm_of_one_number_leaves_nothing(norm: str) -> None:
+def test_a_norm_over_one_number_is_refused(norm: str) -> None:
     sizes = {"input_size": 1, "hidden_size": 4, "num_outputs": 2}
     with pytest.raises(ModelError, match=f"^norm='{norm}' of a single number leaves its sign at most: "):
         build_model("rnn", **sizes, norm=norm, norm_first=True)
@@ -231,7 +231,7 @@ def test_a_norm_of_one_number_leaves_nothing(norm: str) -> None:
     build_model("rnn", **sizes, norm="batch", norm_first=True)
 
 
-def test_the_probe_leaves_no_trace_on_a_stack() -> None:
+def test_the_trial_does_not_change_a_stack() -> None:
     torch.manual_seed(0)
     before = torch.random.get_rng_state()
     model = build_model("rnn", **SIZES, num_layers=2, norm="batch", dropout=0.5, seed=1)

@@ -1,4 +1,4 @@
-"""The LightningModule: what it counts, what it logs, and what its checkpoints hold."""
+"""Test the LightningModule: what it counts, what it logs, and what its checkpoints hold."""
 
 import csv
 import math
@@ -34,14 +34,14 @@ def test_every_sample_counts_once_whatever_the_batches(batch_size: int) -> None:
     assert found["test/loss"] == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-5)
 
 
-def test_validation_counts_likewise_and_starts_anew_each_time() -> None:
+def test_each_validation_counts_from_zero() -> None:
     module, run = classifier(), trainer()
     for _ in range(2):
         (found,) = run.validate(module, loader(33, 8), verbose=False)
         assert found["val/samples"] == 33
 
 
-def test_a_loss_that_is_no_number_stays_one() -> None:
+def test_a_loss_that_is_not_a_number_makes_the_mean_one() -> None:
     module, data = classifier(), loader(10, 4)
     data.dataset.tensors[0][5] = math.nan  # one sample of ten
     (found,) = trainer().test(module, data, verbose=False)
@@ -99,7 +99,7 @@ def test_a_checkpoint_gives_the_classifier_back(tmp_path: Path, given: bool) -> 
     assert torch.equal(loaded(x), module(x))
 
 
-def test_a_model_of_one_s_own_is_given_again(tmp_path: Path) -> None:
+def test_a_checkpoint_of_a_users_model_is_loaded_with_the_model(tmp_path: Path) -> None:
     def own() -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(8 * C, C))
 
@@ -112,7 +112,7 @@ def test_a_model_of_one_s_own_is_given_again(tmp_path: Path) -> None:
     assert loaded.learning_rate == 0.5
 
 
-def test_a_checkpoint_names_no_code_to_run(tmp_path: Path) -> None:
+def test_a_checkpoint_cannot_name_code_to_run(tmp_path: Path) -> None:
     file = tmp_path / "cell.py"
     file.write_text("raise SystemExit('this must not run')\nclass Cell: ...\n", encoding="utf-8")
     for name in (f"{file}:Cell", "os:system", "torch.nn:GRU", "torch-nn-gru"):
@@ -183,7 +183,7 @@ def test_losses_are_summed_in_float32_or_better_whatever_the_precision(precision
     assert found["test/loss"] == pytest.approx(expected, rel=1e-5 if precision == "64-true" else 1e-2)
 
 
-def test_lightning_s_own_callbacks_find_what_is_logged(tmp_path: Path) -> None:
+def test_lightnings_callbacks_find_the_logged_values(tmp_path: Path) -> None:
     module = classifier(optimizer="sgd", learning_rate=0.3, schedule="cosine", schedule_steps=8)
     best = ModelCheckpoint(tmp_path, monitor="val/accuracy", mode="max", filename="best")
     stopping = EarlyStopping("val/loss", patience=1, min_delta=1e9)

@@ -1,6 +1,6 @@
-"""What every registered cell must do beyond the contract: a cell that is added is tested by being there.
+"""Test every registered cell beyond the contract; a new cell is tested without a change here.
 
-``test_contract.py`` asks all of them for the contract: causality, samples apart, state dicts, gradients that arrive.
+``test_contract.py`` checks the contract of all of them: causality, independent samples, state dicts, gradients.
 """
 
 import re
@@ -96,7 +96,7 @@ def test_gradcheck(name: str) -> None:
 
 
 @EVERY
-def test_version_and_vocabulary(name: str) -> None:
+def test_class_attributes(name: str) -> None:
     cell = random_cell(name, 3, 5)
     assert type(cell).version == SOURCES[name].code["version"] >= 1
     assert (cell.input_size, cell.hidden_size) == (3, 5)

@@ -1,4 +1,4 @@
-"""What the antisymmetric matrix is for: quadratic forms that vanish, and a spectrum on a vertical line."""
+"""Test the antisymmetric matrix: its quadratic form vanishes, and its spectrum is on a vertical line."""
 
 import pytest
 import torch

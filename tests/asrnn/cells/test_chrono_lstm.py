@@ -1,4 +1,4 @@
-"""The chrono-LSTM: the LSTM's own values, and forgetting times that are uniform over what the task spans."""
+"""Test the chrono-LSTM: values computed elsewhere, and forgetting times that are uniform up to t_max."""
 
 import math
 
@@ -45,7 +45,7 @@ def test_forgetting_times_are_uniform(t_max: int) -> None:
     assert torch.equal(i, -f)
 
 
-def test_all_other_biases_are_zero_and_b_hh_doubles_nothing() -> None:
+def test_all_other_biases_are_zero() -> None:
     cell = build_cell("chrono-lstm", 2, 5)
     _, _, g, o = gates(cell)
     _, _, _, b_hh = cell.layer.all_weights[0]
@@ -54,7 +54,7 @@ def test_all_other_biases_are_zero_and_b_hh_doubles_nothing() -> None:
     assert not b_hh.any()
 
 
-def test_an_empty_input_is_forgotten_as_slowly_as_the_bias_says() -> None:
+def test_without_input_a_unit_forgets_as_slowly_as_its_bias_says() -> None:
     cell = build_cell("chrono-lstm", 1, 4, sigma_w=0, t_max=100).double()
     _, f, _, _ = gates(cell)
     c = torch.ones(1, 4, dtype=torch.float64)
@@ -92,7 +92,7 @@ def test_counts_are_the_lstms(n: int, m: int, expected: int) -> None:
         (math.inf, "t_max must be a finite number above 0, not inf"),
     ],
 )
-def test_spans_that_are_refused(t_max: float, message: str) -> None:
+def test_t_max_out_of_range(t_max: float, message: str) -> None:
     with pytest.raises(ModelError) as caught:
         build_cell("chrono-lstm", 2, 3, t_max=t_max)
     assert str(caught.value) == message

@@ -1,4 +1,4 @@
-"""torch.compile takes every cell as it is: the scan stays out of the graph, and the numbers stay what they are."""
+"""Test that torch.compile takes every cell: the scan stays out of the graph, and the numbers do not change."""
 
 import subprocess
 import sys
@@ -60,13 +60,13 @@ def test_a_stack_and_a_compiled_step() -> None:
     torch.testing.assert_close(torch.compile(model, backend="eager")(x), expected)
 
 
-def test_mistakes_are_ours_there_too() -> None:
+def test_a_mistake_in_a_compiled_model_gives_the_same_message() -> None:
     model = torch.compile(build_model("gru", input_size=3, hidden_size=4, num_outputs=2), backend="eager")
     with pytest.raises(ModelError, match=r"^expected a sequence \[B, T, 3\]"):
         model(torch.zeros(2, 5, 4))
 
 
-def test_where_nothing_is_compiled_dynamo_is_not_imported() -> None:
+def test_dynamo_is_not_imported_if_nothing_is_compiled() -> None:
     code = (
         "import sys, torch, asrnn; asrnn.build_cell('rnn', 3, 4).scan(torch.zeros(2, 5, 3)); "
         "assert 'torch._dynamo' not in sys.modules"

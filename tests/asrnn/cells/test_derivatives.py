@@ -1,4 +1,4 @@
-"""Derivatives beyond one gradient: whatever scans a cell, they are those of the loop over its ``step``."""
+"""Test that higher derivatives equal those of the loop over ``step``, with every back end."""
 
 from collections.abc import Callable
 

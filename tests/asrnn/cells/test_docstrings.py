@@ -1,4 +1,4 @@
-"""The docstrings of the cells, from which the documentation site makes its catalogue."""
+"""Test the form of the cells' docstrings, from which the documentation site makes its catalogue."""
 
 import inspect
 import re

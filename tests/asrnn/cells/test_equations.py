@@ -1,4 +1,4 @@
-"""The paper's cells against their equations, written out element by element in plain Python floats."""
+"""Test the paper's cells against their equations, written out element by element in plain Python floats."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""FastRNN: values computed elsewhere, how much it forgets, and how it starts."""
+"""Test FastRNN: values computed elsewhere, the decay of the state, and the initialisation."""
 
 import math
 
@@ -21,7 +21,7 @@ def test_values_computed_elsewhere() -> None:
     assert last[0].tolist() == pytest.approx([0.0439355605, -0.0655037556], abs=6e-11)
 
 
-def test_what_was_there_decays_by_sigmoid_beta() -> None:
+def test_the_old_state_decays_by_sigmoid_beta() -> None:
     cell = build_cell("fastrnn", 2, 3, beta=5.0).double()
     with torch.no_grad():
         for parameter in (cell.weight_ih, cell.weight_hh, cell.bias):
@@ -32,7 +32,7 @@ def test_what_was_there_decays_by_sigmoid_beta() -> None:
     torch.testing.assert_close(last, h * (1 / (1 + math.exp(-5.0))) ** 100, rtol=1e-13, atol=0)
 
 
-def test_states_stay_within_one_where_the_shares_sum_to_one() -> None:
+def test_states_stay_within_one_if_the_weights_sum_to_one() -> None:
     cell = build_cell("fastrnn", 2, 8, alpha=-1.0, beta=1.0).double()
     with torch.no_grad():
         cell.weight_hh.mul_(100)
@@ -48,7 +48,7 @@ def test_counts(n: int, m: int, expected: int) -> None:
 
 
 @pytest.mark.parametrize(("n", "deviation"), [(64, 0.1), (100, 0.1), (400, 0.05)])
-def test_starts(n: int, deviation: float) -> None:
+def test_initialisation(n: int, deviation: float) -> None:
     torch.manual_seed(0)
     cell = build_cell("fastrnn", 96, n)
     # The estimate of a Gaussian's deviation from k >= 4,096 draws deviates by at most 1.1 %: five times that.
@@ -61,6 +61,6 @@ def test_starts(n: int, deviation: float) -> None:
 
 
 @pytest.mark.parametrize("name", ["alpha", "beta"])
-def test_it_starts_from_numbers(name: str) -> None:
+def test_alpha_and_beta_must_be_finite_numbers(name: str) -> None:
     with pytest.raises(ModelError, match=f"{name} must be a finite number, not nan"):
         build_cell("fastrnn", 2, 3, **{name: math.nan})

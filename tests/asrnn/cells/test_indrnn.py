@@ -1,4 +1,4 @@
-"""IndRNN: values computed elsewhere, units that do not meet, and the bound on their weights."""
+"""Test IndRNN: values computed elsewhere, the independence of units, and the bound on their weights."""
 
 import math
 
@@ -58,7 +58,7 @@ def test_a_weight_near_the_bound_still_learns() -> None:
     assert cell.weight_hh.grad.all()
 
 
-def test_units_do_not_meet() -> None:
+def test_units_are_independent() -> None:
     torch.manual_seed(1)
     cell = build_cell("indrnn", 3, 6, activation="tanh").double()
     x = torch.randn(1, 9, 3, dtype=torch.float64)
@@ -73,7 +73,7 @@ def test_counts(n: int, m: int, expected: int) -> None:
     assert build_cell("indrnn", m, n).num_parameters() == expected
 
 
-def test_starts() -> None:
+def test_initialisation() -> None:
     torch.manual_seed(0)
     cell = build_cell("indrnn", 96, 2000, mag=4.0, num_steps=2)
     u = cell.recurrent_weight.detach().double()

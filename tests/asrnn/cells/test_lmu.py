@@ -1,4 +1,4 @@
-"""The LMU: values computed elsewhere, a memory that can be read, how it starts, and what it counts."""
+"""Test the LMU: values computed elsewhere, the content of the memory, initialisation and counts."""
 
 import math
 
@@ -86,7 +86,7 @@ def test_the_published_count() -> None:
     assert build_cell("lmu", 1, 212).num_parameters() == 99_897  # and 2,130 of the readout are the published 102k
 
 
-def test_how_it_starts() -> None:
+def test_initialisation() -> None:
     torch.manual_seed(0)
     cell = build_cell("lmu", 2, 100, order=150)
     assert (cell.e_x == 1).all()

@@ -1,4 +1,4 @@
-"""minGRU and minLSTM: values computed elsewhere, the papers' logarithms, and what float32 allows."""
+"""Test minGRU and minLSTM: values computed elsewhere, the logarithms of the paper, and float32."""
 
 import copy
 import math
@@ -61,7 +61,7 @@ def by_logarithms(cell, x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_papers_logarithms_give_the_same(name: str) -> None:
+def test_the_logarithms_of_the_paper_give_the_same_numbers(name: str) -> None:
     cell = random_cell(name)
     x = torch.randn(2, 100, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
     # Logarithms of up to 100 * log 2 to 5 are summed, rounded at 1e-16 of themselves, and taken back: 1e-14 relative.
@@ -116,7 +116,7 @@ def test_states_stay_within_their_candidates(name: str) -> None:
 
 
 @pytest.mark.parametrize("backend", ["fused", "compiled", "parallel"])
-def test_gates_that_are_both_shut_have_a_quotient(backend: str) -> None:
+def test_the_quotient_of_two_closed_gates_is_finite(backend: str) -> None:
     if backend == "compiled":
         needs_compiler("min-lstm")
     cell = build_cell("min-lstm", 1, 1)

@@ -1,4 +1,4 @@
-"""coRNN, UnICORNN, LEM and LipschitzRNN: values computed elsewhere, and motions that have a closed form."""
+"""Test coRNN, UnICORNN, LEM and LipschitzRNN: values computed elsewhere, and motions with a closed form."""
 
 import itertools
 import math
@@ -123,7 +123,7 @@ def test_cornn_without_weights_is_a_damped_oscillator() -> None:
 @pytest.mark.parametrize(
     ("dt", "gamma", "epsilon"), list(itertools.product([0.034, 0.3, 0.7], [0.4, 7.0, 66.0], [0.1, 4.0, 12.7]))
 )
-def test_cornn_is_stable_where_it_says_so(dt: float, gamma: float, epsilon: float) -> None:
+def test_cornn_is_stable_under_its_documented_condition(dt: float, gamma: float, epsilon: float) -> None:
     cell = build_cell("cornn", 1, 1, dt=dt, gamma=gamma, epsilon=epsilon).double()
     with torch.no_grad():
         for parameter in cell.parameters():
@@ -162,7 +162,7 @@ def test_unicornn_keeps_the_area_of_each_unit_whatever_its_weights() -> None:
 
 
 @pytest.mark.parametrize(("alpha", "w", "tau"), [(13.0, 0.5, 0.5), (13.0, 0.5, 0.6), (0.5, 3.4, 1.0), (0.5, 3.6, 1.0)])
-def test_unicornn_is_stable_where_it_says_so(alpha: float, w: float, tau: float) -> None:
+def test_unicornn_is_stable_under_its_documented_condition(alpha: float, w: float, tau: float) -> None:
     cell = build_cell("unicornn", 1, 1, dt=2 * tau, alpha=alpha).double()  # c = 0 halves it
     with torch.no_grad():
         cell.weight_hh.fill_(w)

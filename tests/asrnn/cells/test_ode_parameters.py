@@ -1,4 +1,4 @@
-"""How many parameters the authors' ODE cells have, how they start, and which hyper-parameters they refuse."""
+"""Test the authors' ODE cells: parameter counts, initialisation, and hyper-parameters out of range."""
 
 import math
 
@@ -92,21 +92,21 @@ def assert_uniform(draws: torch.Tensor, low: float, high: float) -> None:
         ("lipschitz", {"weight_ih": 1 / math.sqrt(M), "bias": 1 / math.sqrt(M)}),
     ],
 )
-def test_starts_uniform_as_the_authors_code(name: str, ranges: dict[str, float]) -> None:
+def test_uniform_initialisation_of_the_authors_code(name: str, ranges: dict[str, float]) -> None:
     torch.manual_seed(0)
     cell = build_cell(name, M, N)
     for key, bound in ranges.items():
         assert_uniform(cell.get_parameter(key), -bound, bound)
 
 
-def test_the_rest_of_unicornn_starts_as_the_authors_code() -> None:
+def test_other_initial_values_of_unicornn() -> None:
     torch.manual_seed(0)
     cell = build_cell("unicornn", M, N)
     assert_uniform(cell.weight_hh, 0, 1)
     assert not cell.bias.any()
 
 
-def test_the_rest_of_lipschitz_starts_as_the_authors_code() -> None:
+def test_other_initial_values_of_lipschitz() -> None:
     torch.manual_seed(0)
     cell = build_cell("lipschitz", M, N, init_std=0.2)
     for free in (cell.free_a, cell.free_w):

@@ -1,4 +1,4 @@
-"""expRNN, scoRNN and the soft orthogonal RNN: values computed elsewhere, counts, and matrices that stay orthogonal."""
+"""Test expRNN, scoRNN and the soft orthogonal RNN: values computed elsewhere, counts, and orthogonality."""
 
 import math
 
@@ -60,7 +60,7 @@ def test_soft_orthogonal_states_computed_elsewhere(activation: str, expected: li
 
 
 @pytest.mark.parametrize("activation", ["leaky-relu", "relu", "tanh", "identity"])
-def test_soft_orthogonal_by_other_hands(activation: str) -> None:
+def test_soft_orthogonal_written_out_again(activation: str) -> None:
     """scipy's exponential where matrices do not commute, and torch's activations."""
     torch.manual_seed(1)
     cell = build_cell("soft-orthogonal", 2, 5, activation=activation, margin=0.4).double()
@@ -179,7 +179,7 @@ def test_black_pixels_leave_the_state_at_zero(name: str) -> None:
         assert parameter.grad.any()
 
 
-def test_how_they_start() -> None:
+def test_initialisation() -> None:
     torch.manual_seed(0)
     exp, sco, soft = (build_cell(name, 5, 400) for name in ("exprnn", "scornn", "soft-orthogonal"))
     # 2,000 draws: five deviations of an estimated variance are 5 sqrt(2/2000) = 16 % of it for a normal draw.

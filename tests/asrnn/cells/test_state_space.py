@@ -1,4 +1,4 @@
-"""LRU and S4D: values computed elsewhere, how they start, what they count, and their scans at the length of a task."""
+"""Test LRU and S4D: values computed elsewhere, initialisation, counts, and scans as long as those of a task."""
 
 import math
 
@@ -111,7 +111,7 @@ def test_s4d_values_computed_elsewhere(init, transition, drive, kernel, outputs,
 @pytest.mark.parametrize(
     ("init", "imaginary"), [("lin", [0, 1, 2]), ("inv", [30 / math.pi**2, 6 / math.pi**2, 1.2 / math.pi**2])]
 )
-def test_the_eigenvalues_that_s4d_starts_with(init: str, imaginary: list[float]) -> None:
+def test_initial_eigenvalues_of_s4d(init: str, imaginary: list[float]) -> None:
     """At N = 6: pi n, and (6/pi) (6/(2n+1) - 1) = (6/pi) 5, (6/pi) 1, (6/pi) 1/5, each over pi."""
     cell = build_cell("s4d", 1, 2, state_size=6, init=init)
     for row in cell.eigenvalues.detach():
@@ -120,7 +120,7 @@ def test_the_eigenvalues_that_s4d_starts_with(init: str, imaginary: list[float])
         assert (row.imag / math.pi).tolist() == pytest.approx(imaginary, rel=1e-6)
 
 
-def test_how_s4d_starts() -> None:
+def test_initialisation_of_s4d() -> None:
     torch.manual_seed(0)
     cell = build_cell("s4d", 1, 4000, state_size=2, dt_min=0.01, dt_max=0.1)
     log_dt = (cell.log_dt.detach() - math.log(0.01)) / math.log(10)
@@ -132,7 +132,7 @@ def test_how_s4d_starts() -> None:
     assert cell.D.square().mean().item() == pytest.approx(1.0, abs=0.1)
 
 
-def test_how_the_lru_starts() -> None:
+def test_initialisation_of_the_lru() -> None:
     torch.manual_seed(0)
     cell = build_cell("lru", 4, 4, state_size=4000, r_min=0.5, r_max=0.9, max_phase=1.5)
     moduli, phases = cell.transition.detach().abs(), cell.transition.detach().angle()
@@ -181,7 +181,7 @@ def test_the_papers_counts(H: int, N: int) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_features_are_the_input_where_it_has_their_number(name: str) -> None:
+def test_features_are_the_input_if_it_has_h_numbers(name: str) -> None:
     torch.manual_seed(0)
     inner = build_cell(name, 4, 4, state_size=6).double()
     outer = build_cell(name, 3, 4, state_size=6).double()

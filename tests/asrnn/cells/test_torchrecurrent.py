@@ -1,4 +1,4 @@
-"""Cells against the layers of the public package torchrecurrent, with the same weights, in float64.
+"""Test cells against the layers of the package torchrecurrent, with the same weights, in float64.
 
 Where the package computes the same equation, states, outputs and gradients agree; its LEM is another model, and the
 difference is pinned here, so that nobody takes the one for the other.
@@ -117,7 +117,7 @@ def lem_with_the_old_z(cell: RecurrentCell, x: Tensor) -> Tensor:
     return torch.stack(outputs, 1)
 
 
-def test_its_lem_is_another_model() -> None:
+def test_lem_of_torchrecurrent_is_another_model() -> None:
     cell, x = random_cell("lem", dt=0.5)
     rows = [1, 0, 2, 3]  # its input rows stand in the order D_2, D_1, z, y
     weight_ih, bias = (part.chunk(4) for part in (cell.weight_ih, cell.bias))

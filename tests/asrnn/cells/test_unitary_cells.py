@@ -1,4 +1,4 @@
-"""uRNN, full-capacity uRNN and KRU: values computed elsewhere, counts, and matrices that stay unitary."""
+"""Test uRNN, full-capacity uRNN and KRU: values computed elsewhere, counts, and unitarity."""
 
 import itertools
 import math
@@ -122,7 +122,7 @@ def test_kru_multiplies_by_the_kronecker_product(n: int) -> None:
     np.testing.assert_allclose(cell.recur(h).detach().numpy(), h.numpy() @ W.T, rtol=0, atol=1e-12 * np.abs(W).max())
 
 
-def test_the_factors_are_as_small_as_can_be() -> None:
+def test_the_factors_are_as_small_as_possible() -> None:
     assert [prime_factors(n) for n in (1, 2, 7, 12, 49, 512, 997)] == [
         [1], [2], [7], [2, 2, 3], [7, 7], [2] * 9, [997],
     ]  # fmt: skip
@@ -132,7 +132,7 @@ def test_the_factors_are_as_small_as_can_be() -> None:
         np.testing.assert_allclose(Q @ Q.conj().T, np.eye(2), rtol=0, atol=1e-6)  # unitary in float32
 
 
-def test_fc_urnn_turns_its_base() -> None:
+def test_fc_urnn_multiplies_its_base_by_an_exponential() -> None:
     """W = W_0 exp(A): at a unitary eigenbasis Q of A, Q^H W_0^H W Q is the diagonal of e^(eigenvalues)."""
     torch.manual_seed(2)
     cell = build_cell("fc-urnn", 1, 6).double()
@@ -226,7 +226,7 @@ def test_autocast_rounds_the_input_side_only(name: str) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=0.05)
 
 
-def test_how_they_start() -> None:
+def test_initialisation() -> None:
     torch.manual_seed(0)
     cells = {name: build_cell(name, 4, 300) for name in NAMES}
     for cell in cells.values():
@@ -249,7 +249,7 @@ def test_how_they_start() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_readout_sees_real_parts_and_then_imaginary_ones(name: str) -> None:
+def test_the_output_has_real_parts_first_then_imaginary_parts(name: str) -> None:
     cell = build_cell(name, 2, 5)
     sequence, (h_re, h_im) = cell.scan(torch.randn(3, 4, 2), return_sequence=True)
     assert cell.output_size == sequence.shape[2] == 10

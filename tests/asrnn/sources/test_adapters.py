@@ -1,4 +1,4 @@
-"""The layers of torch.nn and of torchrecurrent: found by text, under names of their own, and built as they are."""
+"""Test that the layers of torch.nn and torchrecurrent are found in text, named, and built."""
 
 import importlib.metadata
 from pathlib import Path
@@ -34,7 +34,7 @@ def test_the_layers_of_torch() -> None:
 
 
 @pytest.mark.parametrize("layer", [nn.GRU, nn.LSTM, nn.RNN])
-def test_a_layer_is_the_same_by_reference_by_name_and_by_what_its_class_says(layer: type[nn.Module]) -> None:
+def test_a_layer_is_found_by_reference_by_name_and_by_the_module_of_its_class(layer: type[nn.Module]) -> None:
     name = layer.__name__
     sources = [
         find_model(ref) for ref in (f"torch.nn:{name}", f"torch-nn-{name.lower()}", f"{layer.__module__}:{name}")
@@ -43,7 +43,7 @@ def test_a_layer_is_the_same_by_reference_by_name_and_by_what_its_class_says(lay
     assert name_of_layer(f"torch.nn:{name}") == sources[0].name
 
 
-def test_a_layer_of_torch_is_built_batch_first_and_starts_as_torch_starts_it() -> None:
+def test_a_layer_of_torch_is_built_batch_first_with_torchs_initialisation() -> None:
     model = build_model("torch.nn:LSTM", input_size=3, hidden_size=5, num_outputs=2, seed=4)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(4)
@@ -117,13 +117,13 @@ def test_a_layer_that_torchrecurrent_does_not_have() -> None:
 
 @pytest.mark.usefixtures("_without_torchrecurrent")
 @pytest.mark.parametrize("ref", ["torchrecurrent:LEM", "torchrecurrent-lem"])
-def test_without_torchrecurrent_it_says_what_to_install(ref: str) -> None:
+def test_without_torchrecurrent_the_message_says_what_to_install(ref: str) -> None:
     with pytest.raises(ModelError) as caught:
         find_model(ref)
     assert one_line(caught) == f"{ref} is of a package that is not installed: pip install torchrecurrent"
 
 
-def test_no_other_model_can_have_a_layers_name(tmp_path: Path) -> None:
+def test_no_other_model_can_have_the_name_of_a_layer(tmp_path: Path) -> None:
     path = write(tmp_path / "cells.py", "class TorchNnGru: pass\n\nclass TorchrecurrentLEM: pass\n")
     with pytest.raises(
         UsageError, match=r"would be called 'torch-nn-gru', as a layer of torch.nn is: rename the class"
@@ -133,7 +133,7 @@ def test_no_other_model_can_have_a_layers_name(tmp_path: Path) -> None:
         find_model(f"{path}:TorchrecurrentLEM")
 
 
-def test_which_names_may_be_a_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_which_names_may_be_those_of_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert may_be_a_layer("torch-nn-gru")
     assert not may_be_a_layer("torch-nn-gruu")
     assert not may_be_a_layer("gru")
@@ -141,9 +141,7 @@ def test_which_names_may_be_a_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert may_be_a_layer("torchrecurrent-whatever")  # nobody can tell without the package
 
 
-def test_a_module_of_torch_that_is_no_layer_is_a_module_like_any_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_module_of_torch_that_is_no_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_model("torch.nn.modules.rnn:RNNBase").name == "rnn-base"
     write(tmp_path / "torchrecurrents.py", CELL)
     monkeypatch.syspath_prepend(tmp_path)

@@ -1,4 +1,4 @@
-"""A file that a model's code reads, and that is no part of its identity, is refused by name."""
+"""Test that a file which a model reads, and which its identity does not cover, is refused by name."""
 
 import os
 import time
@@ -35,7 +35,7 @@ class MyCell(nn.Module):
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_what_a_model_reads(tmp_path: Path, name: str) -> None:
+def test_files_that_a_model_may_not_read(tmp_path: Path, name: str) -> None:
     table = write(tmp_path / "table.txt", "1")
     os.utime(table, (time.time() - 60,) * 2)
     path = write(tmp_path / "my_cell.py", MODEL.format(read=READERS[name].format(path=str(table))))
@@ -49,7 +49,7 @@ def test_what_a_model_reads(tmp_path: Path, name: str) -> None:
     assert one_line(caught).startswith(f"model 'my-cell' reads {table}, which is no part of its code")
 
 
-def test_reads_that_are_nobodys_business(tmp_path: Path) -> None:
+def test_files_that_a_model_may_read(tmp_path: Path) -> None:
     """Its own file, its own scratch, the system's and installed files, what others read, and what comes after."""
     other = write(tmp_path / "other.txt", "1")
     os.utime(other, (time.time() - 60,) * 2)

@@ -1,4 +1,4 @@
-"""A model is known by all the local code that it imports: an edited helper makes another model."""
+"""Test that the identity of a model covers all local code that it imports."""
 
 import importlib.metadata
 import sys
@@ -76,7 +76,7 @@ def test_an_edited_helper_makes_another_model(tmp_path: Path, lib: Path, stateme
     assert import_roots(find_model(f"{path}:MyCell")) == [lib]
 
 
-def test_a_helper_edited_after_planning_is_refused_where_it_is_loaded(tmp_path: Path, lib: Path) -> None:
+def test_a_helper_edited_after_planning_is_refused_when_it_is_loaded(tmp_path: Path, lib: Path) -> None:
     write(lib / "gains_l.py", "GAIN = 1\n")
     path = write(tmp_path / "my_cell.py", MODEL.format(imports="import gains_l"))
     source = find_model(f"{path}:MyCell")
@@ -88,7 +88,7 @@ def test_a_helper_edited_after_planning_is_refused_where_it_is_loaded(tmp_path: 
     )
 
 
-def test_a_module_is_known_by_what_it_imports_too(lib: Path) -> None:
+def test_the_identity_of_a_module_covers_its_imports(lib: Path) -> None:
     write(lib / "gains_m.py", "GAIN = 1\n")
     write(lib / "model_m.py", MODEL.format(imports="import gains_m"))
     first = find_model("model_m:MyCell")
@@ -103,7 +103,7 @@ def test_a_module_is_known_by_what_it_imports_too(lib: Path) -> None:
     assert load_model(second).__name__ == "MyCell"
 
 
-def test_all_files_of_a_package_are_its_code(lib: Path) -> None:
+def test_the_identity_of_a_package_covers_all_its_files(lib: Path) -> None:
     package = lib / "package_all"
     package.mkdir()
     write(package / "__init__.py", MODEL.format(imports=""))
@@ -130,7 +130,7 @@ sys.modules['gains_d'] = m = u.module_from_spec(spec)
 spec.loader.exec_module(m)""",
     ],
 )
-def test_local_code_that_the_text_does_not_name_is_refused_by_name(tmp_path: Path, lib: Path, imports: str) -> None:
+def test_local_code_without_an_import_statement_is_refused(tmp_path: Path, lib: Path, imports: str) -> None:
     file = write(lib / "gains_d.py", "GAIN = 1\n")
     path = write(tmp_path / "my_cell.py", MODEL.format(imports=imports.format(file=str(file))))
     with pytest.raises(ModelError) as caught:
@@ -160,12 +160,12 @@ def test_a_relative_import_of_a_file_is_refused_when_it_is_found(tmp_path: Path)
         "from torch.nn import RNN as MyCell",
     ],
 )
-def test_classes_that_are_made_in_other_ways(tmp_path: Path, text: str) -> None:
+def test_classes_that_are_not_defined_by_a_class_statement(tmp_path: Path, text: str) -> None:
     path = write(tmp_path / "my_cell.py", f"from torch import nn\n{text}\n")
     assert issubclass(load_model(find_model(f"{path}:MyCell")), __import__("torch").nn.Module)
 
 
-def test_a_class_that_only_running_could_tell_of(tmp_path: Path) -> None:
+def test_a_class_that_only_running_the_file_shows(tmp_path: Path) -> None:
     path = write(tmp_path / "my_cell.py", "from os.path import *\nclass Other: pass\n")
     with pytest.raises(ModelError, match=r"my_cell\.py has no class 'MyCell'; it has: Other$"):
         load_model(find_model(f"{path}:MyCell"))
@@ -198,7 +198,7 @@ def test_the_same_file_elsewhere_is_the_same_model(tmp_path: Path, lib: Path) ->
     assert load_model(ModelSource(source.name, source.origin, f"{copied}:MyCell", source.code)).__name__ == "MyCell"
 
 
-def test_modules_that_a_compiler_makes_in_a_cache_are_no_code_of_the_model(
+def test_modules_in_a_compilers_cache_are_no_code_of_the_model(
     tmp_path: Path, lib: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As Triton's and Inductor's are, which lie below a folder without a package."""
@@ -208,7 +208,7 @@ def test_modules_that_a_compiler_makes_in_a_cache_are_no_code_of_the_model(
     assert load_model(find_model(f"{path}:MyCell")).__name__ == "MyCell"
 
 
-def test_what_cannot_be_parsed_in_a_helpers_package_is_no_code(tmp_path: Path, lib: Path) -> None:
+def test_a_file_of_a_helpers_package_that_cannot_be_parsed_is_ignored(tmp_path: Path, lib: Path) -> None:
     package = lib / "package_with_template"
     package.mkdir()
     write(package / "__init__.py", "")

@@ -19,9 +19,9 @@ def test_the_text_of_a_cell_names_all_its_hyper_parameters(name: str) -> None:
     assert "sigmaw" not in read
 
 
-def test_no_other_names_are_read_where_a_cell_has_its_own_constructor() -> None:
+def test_only_the_own_constructor_of_a_cell_is_read() -> None:
     assert cell_arguments("asrnn.cells.lstm:LSTM") == {"sigma_w"}
 
 
-def test_the_names_around_a_cell_are_those_of_a_stack_and_its_readout() -> None:
+def test_stack_arguments_are_those_of_a_stack_and_its_readout() -> None:
     assert (*(field.name for field in fields(StackOptions)), "readout") == STACK_ARGUMENTS

@@ -1,4 +1,4 @@
-"""A fast scan runs for as long as it is the scan of what ``step``, ``project`` and ``output`` say, and no longer."""
+"""Test that a fast scan runs only while it computes the same as ``step``, ``project`` and ``output``."""
 
 import copy
 from functools import partial, wraps
@@ -212,7 +212,7 @@ class Decorated(Tanh):
 
 
 @pytest.mark.parametrize("base", [Tanh, Decorated])
-def test_helpers_of_somebodys_cell(base: type[RecurrentCell]) -> None:
+def test_a_replaced_helper_of_a_users_cell(base: type[RecurrentCell]) -> None:
     class Halved(base):
         def squash(self, a):
             return super().squash(a) / 2
@@ -268,7 +268,7 @@ def test_a_subclass_with_a_fast_scan_of_its_own() -> None:
     assert_scanned_as_stepped(Twice(3, 4), "loop")
 
 
-def test_a_cell_that_has_the_loop_alone() -> None:
+def test_a_cell_with_only_the_loop() -> None:
     class Plain(RecurrentCell):
         def step(self, u, state):
             return (torch.tanh(u + state[0]),)

@@ -1,4 +1,4 @@
-"""The variances of Appendix C, from enough draws to tell them from their square roots and doubles."""
+"""Test the variances of Appendix C with enough draws to tell them from their square roots and doubles."""
 
 import math
 
@@ -48,7 +48,7 @@ def test_biases_are_zero_but_for_the_forget_gate(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_sigma_w_zero_starts_without_recurrence(name: str) -> None:
+def test_sigma_w_zero_gives_no_initial_recurrence(name: str) -> None:
     _, W, _ = weights_and_biases(build_cell(name, 2, 5, sigma_w=0))
     assert not W.any()
 

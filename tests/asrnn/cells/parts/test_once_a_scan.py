@@ -1,4 +1,4 @@
-"""The recurrent weight is built once a scan, whatever the number of steps, and is never stale."""
+"""Test that the recurrent weight is built once a scan, for any number of steps, and is never stale."""
 
 import copy
 import pickle
@@ -65,7 +65,7 @@ def test_the_registered_cells_build_theirs_once(name: str, monkeypatch: pytest.M
     assert len(calls) == 1
 
 
-def test_afresh_outside_of_a_scan() -> None:
+def test_a_value_is_built_at_each_access_outside_of_a_scan() -> None:
     cell = Counting(2, 2)
     before = cell.weight
     with torch.no_grad():
@@ -75,7 +75,7 @@ def test_afresh_outside_of_a_scan() -> None:
     assert cell.weight.tolist() == [[1, 1], [-1, 1]]
 
 
-def test_a_changed_parameter_shows_in_the_next_scan() -> None:
+def test_the_next_scan_uses_a_changed_parameter() -> None:
     cell, x = Counting(2, 2), torch.ones(1, 3, 2)
     before, _ = cell.scan(x)
     with torch.no_grad():
@@ -96,7 +96,7 @@ def test_a_scan_that_fails_leaves_nothing_behind() -> None:
     assert cell.weight is not cell.weight
 
 
-def test_cells_and_scans_inside_scans_keep_apart() -> None:
+def test_cells_and_nested_scans_have_their_own_values() -> None:
     outer, x = Outer(2, 2), torch.ones(1, 4, 2)
     scanned, _ = outer.scan(x)
     (h,) = outer.initial_state(1)
@@ -134,7 +134,7 @@ def test_a_subclass_of_the_same_name_reads_both_values() -> None:
     assert cell.built == 3 * 2 + 1
 
 
-def test_a_value_without_history_does_not_serve_a_gradient() -> None:
+def test_a_value_without_graph_is_not_used_for_a_gradient() -> None:
     cell = Counting(2, 2)
     with scanning():
         with torch.no_grad():
@@ -142,7 +142,7 @@ def test_a_value_without_history_does_not_serve_a_gradient() -> None:
         assert cell.weight.requires_grad
 
 
-def test_threads_keep_apart() -> None:
+def test_threads_have_their_own_values() -> None:
     cell, seen = Counting(2, 2), []
     with scanning():
         mine = cell.weight

@@ -1,4 +1,4 @@
-"""The maps from free numbers to orthogonal and unitary matrices, how they start, and modReLU."""
+"""Test the maps from free numbers to orthogonal and unitary matrices, their initial values, and modReLU."""
 
 import math
 
@@ -61,7 +61,7 @@ def test_torch_has_the_same_maps(build, orthogonal_map: str, factor: float, n: i
 
 @pytest.mark.parametrize("build", [exponential, cayley])
 @pytest.mark.parametrize("scale", [0.0, 0.1, 10.0])
-def test_rotations_whatever_the_entries(build, scale: float) -> None:
+def test_any_entries_give_a_rotation(build, scale: float) -> None:
     Q = build(antisymmetric_matrix(scale * normal(28), 8))
     # Cayley solves with I + A, whose condition is at most |A|, about 60.
     torch.testing.assert_close(Q @ Q.T, torch.eye(8, dtype=torch.float64), rtol=0, atol=1e-13)
@@ -124,7 +124,7 @@ def test_a_block_computed_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(exponential(antisymmetric_matrix(entries, 2)), expected, rtol=0, atol=2e-7)
 
 
-def test_random_matrices_prefer_none() -> None:
+def test_random_matrices_are_uniformly_distributed() -> None:
     """All matrices being equally likely, the mean of an entry is 0, and that of its square 1/n."""
     torch.manual_seed(0)
     unitary = torch.stack([torch.view_as_complex(random_unitary(2)) for _ in range(2000)])

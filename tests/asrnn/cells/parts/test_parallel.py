@@ -1,4 +1,4 @@
-"""Cells that are scanned in parallel: which back end runs, and what they do where others cannot."""
+"""Test cells that are scanned in parallel: which back end runs, and what runs if it cannot."""
 
 import pytest
 import torch
@@ -58,7 +58,7 @@ def test_what_the_lru_derives_from_its_parameters_is_built_once_a_scan(monkeypat
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - set(ELEMENTWISE)))
-def test_back_ends_that_there_are_not(name: str) -> None:
+def test_back_ends_that_cannot_run(name: str) -> None:
     cell, x = small_cell(name), torch.ones(2, 5, 3)
     for other in ("fused", "compiled", "triton"):
         message = f"the scan back end '{other}' cannot run this scan: {type(cell).__name__} has parallel and loop"
@@ -81,13 +81,13 @@ class Summed(MinGRU):
         return super().scan(x.cumsum(1), state, return_sequence=return_sequence)
 
 
-def test_a_subclass_with_another_scan_says_so() -> None:
+def test_the_back_end_of_a_subclass_with_its_own_scan() -> None:
     assert Summed(3, 4).scan_backend == "custom"
 
 
 @EVERY
 @pytest.mark.parametrize("backend", ["parallel", "loop"])
-def test_autocast_does_not_round_the_inside(name: str, backend: str) -> None:
+def test_autocast_does_not_round_the_scan(name: str, backend: str) -> None:
     cell, x = small_cell(name), torch.randn(2, 9, 3, generator=torch.Generator().manual_seed(2))
     with scan_with(backend):
         expected, _ = cell.scan(x.bfloat16().float(), return_sequence=True)

@@ -1,4 +1,4 @@
-"""What every cell inherits: the default scan, its checks, and how a mistake in a new cell is reported."""
+"""Test what every cell inherits: the default scan, its checks, and the messages for mistakes in a new cell."""
 
 import pytest
 import torch
@@ -42,7 +42,7 @@ def test_the_default_projection_is_the_input_itself() -> None:
     assert torch.equal(h, x.sum(1))
 
 
-def test_output_chooses_what_is_read() -> None:
+def test_output_is_what_the_readout_sees() -> None:
     x = torch.ones(1, 4, 3)
     last, (position, velocity) = Pair(3, 3).scan(x)
     assert last.tolist() == velocity.tolist() == [[4.0] * 3]
@@ -129,7 +129,7 @@ def test_another_precision_is_refused_in_one_line(name: str, dtype: torch.dtype)
             cell.scan(x, tuple(part.to(dtype) for part in cell.initial_state(2)))
 
 
-def test_what_fails_for_another_reason_is_not_called_a_matter_of_precision() -> None:
+def test_an_unrelated_error_is_not_reported_as_one_of_precision() -> None:
     class Embeds(Sum):
         def project(self, x):
             raise RuntimeError("index out of range")
@@ -139,7 +139,7 @@ def test_what_fails_for_another_reason_is_not_called_a_matter_of_precision() -> 
 
 
 @pytest.mark.parametrize("name", ["feedback", "lru", "lstm", "lmu"])
-def test_what_is_no_sequence_is_refused_in_one_line(name: str) -> None:
+def test_an_input_that_is_no_sequence_is_refused_in_one_line(name: str) -> None:
     x = torch.ones(2, 5, 3)
     wrong = {
         "found a PackedSequence: unpack it by torch.nn.utils.rnn.pad_packed_sequence": pack_sequence([x[0], x[1, :2]]),
@@ -220,6 +220,6 @@ class ComplexState(RecurrentCell):
         return (state[0] + None,)
 
 
-def test_the_error_of_a_complex_cell_is_its_own() -> None:
+def test_an_error_of_a_complex_cell_is_not_changed() -> None:
     with pytest.raises(TypeError, match="unsupported operand"):
         ComplexState(3, 4).scan(torch.zeros(2, 5, 3))

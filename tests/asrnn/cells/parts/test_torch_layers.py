@@ -1,4 +1,4 @@
-"""lstm, gru and rnn: the step that is written out, and the scan, against torch.nn in float64."""
+"""Test the step and the scan of lstm, gru and rnn against torch.nn in float64."""
 
 import pytest
 import torch
@@ -96,7 +96,7 @@ def test_derivatives_of_derivatives(name: str) -> None:
     ("capability", "size", "backend"),
     [("AVX512", 96, "compiled"), ("AVX512", 97, "torch"), ("AVX2", 97, "compiled")],
 )
-def test_what_scans_an_lstm_goes_by_its_size_and_the_processor(
+def test_the_back_end_of_an_lstm_depends_on_its_size_and_the_processor(
     monkeypatch: pytest.MonkeyPatch, name: str, capability: str, size: int, backend: str
 ) -> None:
     needs_compiler(name)
