@@ -1,8 +1,14 @@
-"""The command line: ``asrnn-bench --suite long-range``, and a verb for everything else.
+"""Run the command line: ``asrnn-bench --suite long-range``, and a verb for everything else.
 
-Exit status: 0 all jobs done; 1 a job failed, or had no data with ``--strict``, or data could not be fetched, or a GPU
-that is named cannot be used, or a checked model breaks the contract; 2 wrong usage, in one line; 130 interrupted; 143
-ended by another signal. Nothing in this package imports torch before it is needed.
+Exit status:
+    0: all jobs are done.
+    1: a job failed, or had no data with ``--strict``; data could not be fetched; a GPU cannot be used; or a checked
+       model breaks the contract.
+    2: wrong usage; the message is one line.
+    130: interrupted.
+    143: ended by another signal.
+
+No module of this package imports torch at its top, because ``--help`` and ``--dry-run`` need none.
 """
 
 import io
@@ -20,28 +26,28 @@ from asrnn_bench.cli.misuse import unknown_flag
 from asrnn_bench.files.plain_text import plain
 from asrnn_bench.jobs.handover import ENDING_SIGNALS
 
-# Each module entered its verb when it was imported.
+# Each module adds its verb when it is imported.
 VERBS = (run, listing, check, prepare, doctor, status, leaderboard, search, speed)
 
-# Typer's own base of wrong usage, which it does not export.
+# The base class of Typer's errors of usage, which Typer does not export.
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 class _TerminatedError(BaseException):
-    """A signal came that ends a run; raised where the program is, so that it ends its workers in order."""
+    """A signal asks the run to end; as an exception it lets the run end its workers in order."""
 
 
 def main() -> None:
     """Run the command line and exit."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A file's name may hold bytes that are no text, and not every terminal shows a "±".
+            # File names can hold bytes that are not text, and some terminals cannot show "±".
             stream.reconfigure(errors="backslashreplace")
     sys.exit(invoke(sys.argv[1:]))
 
 
 def invoke(arguments: list[str]) -> int:
-    """Run the command line on ``arguments`` and return the exit status; a user's mistake is one line."""
+    """Run the command line on ``arguments``, print a user's mistake in one line, and return the exit status."""
     before = {number: signal.signal(number, _terminate) for number in ENDING_SIGNALS}
     try:
         return int(app(arguments, prog_name="asrnn-bench", standalone_mode=False) or 0)
@@ -63,11 +69,11 @@ def invoke(arguments: list[str]) -> int:
 
 
 def _in_a_line(error: Any) -> str:
-    """Say what is wrong with how a verb was called, and where it stands how to call it."""
+    """Return a line that says what is wrong with a call, and which help to read."""
     if hasattr(error, "possibilities") and error.ctx is not None:
         return unknown_flag(error.option_name, error.ctx)
     parameter: Any = getattr(error, "param", None)
-    # Older versions of typer keep the bound in the parameter's type.
+    # Older versions of Typer keep the bound in the parameter's type.
     bounds = (getattr(part, "min", None) for part in (parameter, getattr(parameter, "type", None)))
     least = next((bound for bound in bounds if bound is not None), None)
     if least is not None:

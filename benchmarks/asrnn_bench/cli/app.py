@@ -1,4 +1,4 @@
-"""The application that every verb enters itself into."""
+"""Define the application to which each verb adds itself."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,14 +10,14 @@ from asrnn_bench.cli.help_page import write_groups, write_verbs
 from asrnn_bench.cli.misuse import refuse_repeated, unknown_verb
 
 EXAMPLES = """\
-asrnn-bench --suite long-range --dry-run              what would run, and how long
-asrnn-bench --suite long-range                        run it, to its leaderboard
-asrnn-bench --suite long-range --models my.py:MyCell  a model of your own beside it
+asrnn-bench --suite long-range --dry-run              print the plan
+asrnn-bench --suite long-range                        run it
+asrnn-bench --suite long-range --models my.py:MyCell  add your own model
 """
 
 
 class _OnceEach:
-    """Refuses a flag of one value that is given twice, of which Typer would take the last in silence."""
+    """Refuses a flag that takes one value and is given twice: Typer would take the last one in silence."""
 
     def make_parser(self, ctx: Any) -> Any:
         parser: Any = super().make_parser(ctx)  # type: ignore[misc]
@@ -33,18 +33,18 @@ class _OnceEach:
 
 
 class Verb(_OnceEach, TyperCommand):
-    """A verb, whose help has its flags by their groups."""
+    """A verb, with the flags in groups in its help."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write what can be given."""
+        """Write the arguments and flags."""
         write_groups(self.get_params(ctx), formatter)
 
 
 class Verbs(_OnceEach, TyperGroup):
-    """The command line as a whole: a run, and a verb for everything else."""
+    """The whole command line: a run, and a verb for everything else."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write examples, what can be given by its groups, and the verbs."""
+        """Write examples, the flags in groups, and the verbs."""
         with formatter.section("Examples"):
             for line in EXAMPLES.splitlines():
                 formatter.write(f"{'':{formatter.current_indent}}{line}\n")
@@ -52,10 +52,10 @@ class Verbs(_OnceEach, TyperGroup):
         write_verbs(self.commands, formatter)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the verb that is called.
+        """Return the verb of a call.
 
         Raises:
-            UsageError: there is none; the message says what was probably meant.
+            UsageError: there is no such verb; the message names the nearest.
         """
         if self.get_command(ctx, args[0]) is None:
             raise unknown_verb(args, list(self.commands))

@@ -1,4 +1,4 @@
-"""``asrnn-bench check``: the contract, on any model, a line for each check."""
+"""Check a model against the contract: ``asrnn-bench check``."""
 
 import os
 import re
@@ -29,17 +29,18 @@ def check(
     ],
     hyper: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="A hyper-parameter of it, its value as in TOML; may be repeated."),
+        typer.Option(metavar="KEY=VALUE", help="A hyper-parameter, with its value as in TOML; can be repeated."),
     ] = None,
     hidden_size: Annotated[
-        int | None, typer.Option(min=1, metavar="H", help="H of the jobs; by default 64, or the next that it accepts.")
+        int | None,
+        typer.Option(min=1, metavar="H", help="Hidden size H; default: 64, or the next size that the model accepts."),
     ] = None,
-    input_size: Annotated[int, typer.Option(min=1, metavar="I", help="I of the jobs, the numbers of a step.")] = 3,
+    input_size: Annotated[int, typer.Option(min=1, metavar="I", help="Input size I.")] = 3,
     device: Annotated[
-        str | None, typer.Option(metavar="DEVICE", help="Where the jobs will train: cpu or cuda; by default a GPU's.")
+        str | None, typer.Option(metavar="DEVICE", help="cpu or cuda; default: a GPU if there is one.")
     ] = None,
 ) -> int:
-    """Check a model against the contract of the leaderboards; exit 1 if a run would refuse it."""
+    """Check a model against the contract; exit 1 if a run would refuse it."""
     given = _hyper(hyper or ())
     source = find_model(model)
     from asrnn.contract import Report, Subject, look  # only here: it imports torch
@@ -55,7 +56,7 @@ def check(
 
 
 def _fitting(line: str, indent: int = 26) -> str:
-    """Break a line at the width of the terminal, under its words; for a file or a pipe it stays one line."""
+    """Break a line at the width of the terminal, and indent the rest; in a file or a pipe it stays one line."""
     if not sys.stdout.isatty() and "COLUMNS" not in os.environ:
         return line
     width = max(shutil.get_terminal_size().columns, 2 * indent)
@@ -63,10 +64,10 @@ def _fitting(line: str, indent: int = 26) -> str:
 
 
 def _hyper(words: Sequence[str]) -> dict[str, Plain]:
-    """Read hyper-parameters as a suite would, so that what is checked can be run.
+    """Read hyper-parameters as a suite does, so that a run takes all that was checked.
 
     Raises:
-        UsageError: one of them is none that a suite takes, or is given twice.
+        UsageError: a suite would refuse one of them, or one is given twice.
     """
     given: dict[str, object] = {}
     for name, value in map(_pair, words):
@@ -80,10 +81,10 @@ def _hyper(words: Sequence[str]) -> dict[str, Plain]:
 
 
 def _pair(text: str) -> tuple[str, object]:
-    """Read ``key=value``; a value that is a bare word is a string, without the quotes that a shell would swallow.
+    """Read ``key=value``; a bare word is a string, because a shell would remove its quotes.
 
     Raises:
-        UsageError: it is not of this form.
+        UsageError: the text has another form.
     """
     key, equals, value = (part.strip() for part in text.partition("="))
     if equals and key.isidentifier() and value.isprintable():

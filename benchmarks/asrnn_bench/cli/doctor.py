@@ -1,4 +1,4 @@
-"""``asrnn-bench doctor``: what this machine can do, and what is missing."""
+"""Show what this machine can do and what is missing: ``asrnn-bench doctor``."""
 
 import shutil
 import sys
@@ -21,16 +21,16 @@ from asrnn_data.image_sets import IMAGE_SETS, check_images, images_present, reso
 
 PACKAGES = ("asrnn-bench", "torch", "torchvision", "lightning", "torchmetrics", "mlxtend", "numpy", "pandas")
 
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - it is looked at, and nothing is written there
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - only its size is read
 ENOUGH_SHARED_BYTES = 256 * 2**20
-"""What two GPUs exchange gradients through; Docker gives 64 MiB unless it is told otherwise."""
+"""Two GPUs exchange gradients through shared memory; Docker gives 64 MiB by default."""
 
 
 @app.command()
 def doctor(
     data_dir: DataDir = None,
 ) -> int:
-    """Show versions, devices, disk and data; exit 1 if something is damaged or not installed."""
+    """Show versions, devices, disk and data; exit 1 if something is damaged or missing."""
     faults = _packages() + _devices() + _shared_memory()
     _scans_and_disk()
     faults += _data(resolve_data_dir(data_dir))
@@ -55,7 +55,7 @@ def _packages() -> int:
 
 
 def _devices() -> int:
-    """Say what jobs would run on, and return 1 where that is not what torch can compute on."""
+    """Print the devices that jobs would use, and return 1 if torch cannot compute on them."""
     capacity, named = find_capacity(), named_gpus()
     seen = ask_torch(named.names or None)
     missing = len(named.names) - len(seen.models)
@@ -79,7 +79,7 @@ def _devices() -> int:
 
 
 def _scans_and_disk() -> None:
-    """Say how scans run, and where there is room."""
+    """Print how scans run, and the free disk space."""
     from asrnn.ops import Residual  # only here: these import torch
     from asrnn.ops.compiled import compiled_runner
 
@@ -90,7 +90,7 @@ def _scans_and_disk() -> None:
 
 
 def _shared_memory() -> int:
-    """Say how large the shared memory is, and return 1 where it is too small for several GPUs."""
+    """Print the size of the shared memory, and return 1 if it is too small for several GPUs."""
     if not SHARED_MEMORY.is_dir():
         return 0
     total = shutil.disk_usage(SHARED_MEMORY).total
@@ -101,7 +101,7 @@ def _shared_memory() -> int:
 
 
 def _launchers() -> None:
-    """Say where jobs can be sent from here, and what the flags need that ask for more."""
+    """Print which launchers and loggers are installed."""
     slurm = f"sbatch is {'' if shutil.which('sbatch') else 'not '}on this machine"
     needed = {
         "slurm": ("submitit", f"; {slurm}"),

@@ -1,4 +1,4 @@
-"""Name the flags that several verbs have, so that each is read in one way."""
+"""Define the flags that both a run and a search take."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ import typer
 from asrnn_bench.cli.quantities import interval, names, seconds
 from asrnn_bench.files.paths import expanded
 from asrnn_bench.jobs.options import Options, chosen_loggers
-from asrnn_bench.launching.choice import known_launcher
+from asrnn_bench.launching.choice import LAUNCHERS, known_launcher
 from asrnn_bench.launching.launcher import LaunchSettings
 
 WHAT, WHERE, CARE, FOLDERS = "What runs", "Where it runs", "While it runs", "Folders"
@@ -20,16 +20,23 @@ Models = Annotated[
     list[str] | None,
     typer.Option(metavar="A,B", rich_help_panel=WHAT, help="Models: names, FILE.py:Class, package.module:Class."),
 ]
-Tasks = Annotated[list[str] | None, typer.Option(metavar="A,B", rich_help_panel=WHAT, help="Tasks of the suite.")]
+Tasks = Annotated[
+    list[str] | None,
+    typer.Option(metavar="A,B", rich_help_panel=WHAT, help="Tasks; default: all of the suite."),
+]
 MaxSteps = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", rich_help_panel=WHAT, help="Train for so many optimiser steps instead."),
+    typer.Option(
+        min=1, metavar="N", rich_help_panel=WHAT, help="Optimiser steps of each job, in place of the budget's."
+    ),
 ]
 
-LauncherName = Annotated[str, typer.Option(metavar="NAME", rich_help_panel=WHERE, help="local, ray or slurm.")]
+LauncherName = Annotated[
+    str, typer.Option(metavar="NAME", rich_help_panel=WHERE, help=f"Where jobs run: {', '.join(LAUNCHERS)}.")
+]
 Devices = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", rich_help_panel=WHERE, help="GPUs, or groups of cores; by default all."),
+    typer.Option(min=1, metavar="N", rich_help_panel=WHERE, help="GPUs, or groups of cores; default: all."),
 ]
 JobsPerDevice = Annotated[
     int, typer.Option(min=1, metavar="N", rich_help_panel=WHERE, help="Jobs that share one device.")
@@ -38,49 +45,54 @@ DevicesPerJob = Annotated[
     int, typer.Option(min=1, metavar="N", rich_help_panel=WHERE, help="Devices that train one job together.")
 ]
 NodesPerJob = Annotated[int, typer.Option(min=1, metavar="N", rich_help_panel=WHERE, help="Slurm nodes of one job.")]
-Threads = Annotated[int, typer.Option(min=1, metavar="N", rich_help_panel=WHERE, help="Threads of a job on CPU.")]
+Threads = Annotated[int, typer.Option(min=1, metavar="N", rich_help_panel=WHERE, help="CPU threads of one job.")]
 SlurmOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="KEY=VALUE", rich_help_panel=WHERE, help="An option of sbatch; repeat for more."),
+    typer.Option(metavar="KEY=VALUE", rich_help_panel=WHERE, help="An option of sbatch; can be repeated."),
 ]
 RayAddress = Annotated[
     str | None,
-    typer.Option(metavar="HOST:PORT", rich_help_panel=WHERE, help="A Ray cluster; else one is started here."),
+    typer.Option(metavar="HOST:PORT", rich_help_panel=WHERE, help="Address of a Ray cluster; default: start one here."),
 ]
 
 TimeLimit = Annotated[
     str | None,
-    typer.Option(metavar="TIME", rich_help_panel=CARE, help="The most that one job may take, such as 2h."),
+    typer.Option(metavar="TIME", rich_help_panel=CARE, help="End a job after this time, such as 2h."),
 ]
 HangAfter = Annotated[
-    str, typer.Option(metavar="TIME", rich_help_panel=CARE, help="End a job that shows no progress for so long.")
+    str, typer.Option(metavar="TIME", rich_help_panel=CARE, help="End a job that makes no progress for this time.")
 ]
 CheckpointEvery = Annotated[
-    str, typer.Option(metavar="TIME", rich_help_panel=CARE, help="Save so often; also as 100steps.")
+    str, typer.Option(metavar="TIME", rich_help_panel=CARE, help="Time between checkpoints; also steps, as 100steps.")
 ]
 KeepCheckpoints = Annotated[
-    bool, typer.Option("--keep-checkpoints", rich_help_panel=CARE, help="Keep those of finished jobs.")
+    bool, typer.Option("--keep-checkpoints", rich_help_panel=CARE, help="Keep the checkpoints of finished jobs.")
 ]
 Retries = Annotated[
-    int, typer.Option(min=0, metavar="N", rich_help_panel=CARE, help="Tries more of a job that was killed.")
+    int, typer.Option(min=0, metavar="N", rich_help_panel=CARE, help="How often a killed job starts again.")
 ]
 RetryFailed = Annotated[
-    bool, typer.Option("--retry-failed", rich_help_panel=CARE, help="Try failed jobs again, from checkpoints.")
+    bool, typer.Option("--retry-failed", rich_help_panel=CARE, help="Start failed jobs again, from their checkpoints.")
 ]
-Join = Annotated[bool, typer.Option("--join", rich_help_panel=CARE, help="Help a runner at work in the same folder.")]
+Join = Annotated[
+    bool, typer.Option("--join", rich_help_panel=CARE, help="Work beside another runner in the same folder.")
+]
 LoggerNames = Annotated[
     list[str] | None,
-    typer.Option(metavar="A,B", rich_help_panel=CARE, help="csv, tensorboard, wandb or none. [csv]"),
+    typer.Option(metavar="A,B", rich_help_panel=CARE, help="csv, tensorboard, wandb or none; default: csv."),
 ]
 
-Output = Annotated[Path, typer.Option(metavar="DIR", parser=expanded, rich_help_panel=FOLDERS, help="Job directories.")]
+Output = Annotated[
+    Path,
+    typer.Option(metavar="DIR", parser=expanded, rich_help_panel=FOLDERS, help="Folder for the directories of jobs."),
+]
 DataDir = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
         parser=expanded,
         rich_help_panel=FOLDERS,
-        help="Data, as torchvision has it; else $ASRNN_DATA_DIR, then ./data.",
+        help="Folder of the data; default: $ASRNN_DATA_DIR, then ./data.",
     ),
 ]
 
@@ -88,14 +100,14 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop
 Strict = Annotated[bool, typer.Option("--strict", help="Exit 1 if a job had no data.")]
 
 
-def machine_of(flags: Mapping[str, Any]) -> LaunchSettings:
-    """Return where and how jobs run, from the flags of a verb that runs some.
+def launch_settings(flags: Mapping[str, Any]) -> LaunchSettings:
+    """Return where and how jobs run, from the flags of a run or a search.
 
     Args:
-        flags: their values, by the names that they have above in words, such as ``jobs_per_device``.
+        flags: the value of each flag by its name, such as ``jobs_per_device``.
 
     Raises:
-        UsageError: the launcher or a logger is unknown, or a time is none.
+        UsageError: the launcher or a logger is unknown, or a time cannot be read.
     """
     every_seconds, every_steps = interval("--checkpoint-every", flags["checkpoint_every"])
     limit = flags["time_limit"]

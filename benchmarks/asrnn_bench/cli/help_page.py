@@ -1,4 +1,4 @@
-"""Write the help of the command line: flags in groups, a line or two each, and nothing cut off."""
+"""Write the help of the command line, with flags in groups and no text cut off."""
 
 import inspect
 from collections.abc import Iterable, Mapping
@@ -8,11 +8,11 @@ OTHERS = "Other flags"
 
 
 def write_groups(parameters: Iterable[Any], formatter: Any) -> None:
-    """Write arguments and flags, those of one ``rich_help_panel`` together.
+    """Write arguments and flags, in one group for each ``rich_help_panel``.
 
     Args:
-        parameters: those of a command, as Typer makes them.
-        formatter: what writes lines, of Typer.
+        parameters: Typer's parameters of a command.
+        formatter: Typer's formatter, which writes lines.
     """
     groups: dict[str, list[tuple[str, str]]] = {}
     for parameter in parameters:
@@ -35,7 +35,7 @@ def write_verbs(verbs: Mapping[str, Any], formatter: Any) -> None:
 
 
 def _name(parameter: Any) -> str:
-    """Return what is typed: an argument's name, or a flag with the kind of its value."""
+    """Return the name of an argument, or a flag with the kind of its value."""
     value = parameter.metavar or parameter.name.upper()
     if parameter.param_type_name == "argument":
         return str(value)
@@ -44,7 +44,7 @@ def _name(parameter: Any) -> str:
 
 
 def _help(parameter: Any) -> str:
-    """Return what a flag is for, and what it is if it is not given."""
+    """Return what a flag does, and its default."""
     default = parameter.default
     usual = "" if default is None or isinstance(default, bool) or callable(default) else f" [{default}]"
     return f"{parameter.help or ''}{usual}"

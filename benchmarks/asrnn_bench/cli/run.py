@@ -1,4 +1,4 @@
-"""The run itself: ``asrnn-bench --suite NAME``."""
+"""Run a suite: ``asrnn-bench --suite NAME``."""
 
 import shlex
 from pathlib import Path
@@ -37,7 +37,7 @@ from asrnn_bench.cli.flags import (
     Tasks,
     Threads,
     TimeLimit,
-    machine_of,
+    launch_settings,
 )
 from asrnn_bench.cli.outcome import print_outcome
 from asrnn_bench.cli.quantities import names, numbers
@@ -61,7 +61,7 @@ KEPT = (
 def run(
     context: typer.Context,
     suite: Annotated[
-        str | None, typer.Option(metavar="NAME|FILE", rich_help_panel=WHAT, help="The suite to run, or its TOML file.")
+        str | None, typer.Option(metavar="NAME|FILE", rich_help_panel=WHAT, help="Name of a suite, or its TOML file.")
     ] = None,
     budget: Annotated[
         str | None,
@@ -93,14 +93,16 @@ def run(
     output: Output = Path("runs"),
     leaderboards: Annotated[
         Path,
-        typer.Option(metavar="DIR", parser=expanded, rich_help_panel=FOLDERS, help="Records and leaderboards."),
+        typer.Option(
+            metavar="DIR", parser=expanded, rich_help_panel=FOLDERS, help="Folder for records and leaderboards."
+        ),
     ] = Path("leaderboards"),
     data_dir: DataDir = None,
     dry_run: DryRun = False,
     strict: Strict = False,
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
 ) -> int:
-    """The benchmark of long-range memory in recurrent networks."""
+    """Benchmark the long-range memory of recurrent networks."""
     if context.invoked_subcommand is not None:
         if suite is not None:
             raise UsageError(f"--suite starts a run and '{context.invoked_subcommand}' does something else: use one")
@@ -118,7 +120,7 @@ def run(
     )
     plan = make_plan(load_suite(suite), request)
     folders = Folders(output, leaderboards, resolve_data_dir(data_dir))
-    settings = machine_of(context.params)
+    settings = launch_settings(context.params)
     console = open_console()
     if dry_run:
         print_plan(plan, folders, settings, console)
@@ -144,6 +146,6 @@ def _was_given(context: typer.Context, name: str) -> bool:
 
 
 def _words(name: str, value: object) -> list[str]:
-    """Return a flag as it would be typed, once for each of its values."""
+    """Return a flag as the user types it, once for each of its values."""
     values = value if isinstance(value, list | tuple) else [value]  # older versions of typer make tuples
     return [f"--{name.replace('_', '-')} {shlex.quote(str(each))}" for each in values]

@@ -1,4 +1,4 @@
-"""``asrnn-bench search``: the search for hyper-parameters that a suite describes, and what it came to."""
+"""Search for hyper-parameters: ``asrnn-bench search``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -36,7 +36,7 @@ from asrnn_bench.cli.flags import (
     Tasks,
     Threads,
     TimeLimit,
-    machine_of,
+    launch_settings,
 )
 from asrnn_bench.cli.outcome import print_reasons, without_data
 from asrnn_bench.cli.quantities import names
@@ -89,19 +89,21 @@ def search(
     output: Output = Path("runs/search"),
     leaderboards: Annotated[
         Path,
-        typer.Option(metavar="DIR", parser=expanded, rich_help_panel=FOLDERS, help="Picture of equal tuning."),
+        typer.Option(
+            metavar="DIR", parser=expanded, rich_help_panel=FOLDERS, help="Folder for the picture of equal tuning."
+        ),
     ] = Path("leaderboards"),
     data_dir: DataDir = None,
     dry_run: DryRun = False,
     strict: Strict = False,
 ) -> int:
-    """Give every model the same number of trials, and write the settings that did best on validation."""
+    """Search for hyper-parameters, with the same number of trials for each model."""
     spec = load_suite(suite)
     found = search_of(spec)
     asked, on = names("--models", models), names("--tasks", tasks)
     plan = plan_search(spec, Request(budget, asked, on, (), max_steps, threads))
     folders = Folders(output, leaderboards, resolve_data_dir(data_dir))
-    settings = machine_of(context.params)
+    settings = launch_settings(context.params)
     console = open_console()
     console.print(_size_of(plan), soft_wrap=True)
     if dry_run:
@@ -125,7 +127,7 @@ def search(
         console.print(f"{many} came to no end; run the same command to go on", soft_wrap=True)
         return 1
     console.print(_table(ended))
-    _say_who_was_lost(ended, console)
+    _print_lost_trials(ended, console)
     parts = [spec.name, *([] if plan.plan.budget == found.budget else [plan.plan.budget]), *asked, *on]
     name = ".".join(parts).replace("/", "-").replace(":", "-")
     for path in _write(ended, folders, name, found.same_as):
@@ -135,7 +137,7 @@ def search(
 
 
 def _size_of(plan: SearchPlan) -> str:
-    """Say how large a search is: the trials of each model and task at each rung, and the steps of all of them."""
+    """Return a line with the trials of each model and task at each rung, and the steps of all of them."""
     first = plan.groups[0]
     counts = [first.places(rung) for rung in range(plan.rungs)]
     steps = sum(map(plan.steps, range(plan.rungs)))
@@ -145,7 +147,7 @@ def _size_of(plan: SearchPlan) -> str:
 
 
 def _table(ended: Climb) -> Table:
-    """Return the best trial of each task and model."""
+    """Return a table of the best trial of each task and model."""
     table = Table(box=None, pad_edge=False)
     for column in ("task", "model"):
         table.add_column(column, overflow="fold")
@@ -162,10 +164,10 @@ def _table(ended: Climb) -> Table:
     return table
 
 
-def _say_who_was_lost(ended: Climb, console: Console) -> None:
-    """Say where trials came to no score or were fewer than they should be: a model had less training than the others.
+def _print_lost_trials(ended: Climb, console: Console) -> None:
+    """Print where trials have no score or are missing, because such a model had less training than the others.
 
-    Those without data are not among them: no model had any.
+    Trials without data are not counted: they have no data for any model.
     """
     for group in ended.plan.groups:
         own = [result for result in ended.results if result.group == group]
@@ -181,7 +183,7 @@ def _say_who_was_lost(ended: Climb, console: Console) -> None:
 
 
 def _write(ended: Climb, folders: Folders, name: str, same_as: dict[str, str]) -> list[Path]:
-    """Write the trials and the settings beside the jobs, and the curves of equal tuning with the leaderboards."""
+    """Write trials and settings beside the jobs, and the curves of equal tuning beside the leaderboards."""
     from asrnn_bench.search.picture import write_picture  # matplotlib takes half a second to import
 
     make_writable(folders.leaderboards, "--leaderboards")

@@ -54,7 +54,7 @@ def speed(
         bool, typer.Option("--quick", help="Time only the first size, on all cores, without growth: about a minute.")
     ] = False,
 ) -> int:
-    """Time a training step of every model and of the installed peers, in turns, and measure its peak memory."""
+    """Measure the time and the peak memory of a training step of each model."""
     plan = make_plan(
         models=names("--models", models), sizes=sizes, threads=numbers("--threads", threads), rounds=rounds, quick=quick
     )

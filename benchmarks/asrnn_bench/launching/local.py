@@ -1,4 +1,4 @@
-"""The local launcher: a pool of supervised workers on this machine, one a slot, each pinned before it imports torch."""
+"""Run jobs on this machine: a pool of supervised workers, one on each slot, each pinned before it imports torch."""
 
 import os
 import time
@@ -22,7 +22,7 @@ from asrnn_bench.supervising.supervisor import LOOK_SECONDS, Supervisor
 
 POLL_SECONDS = 0.05
 LONGEST_KILL_SECONDS = 5.0
-"""How long the end of a run waits for workers that it killed."""
+"""How long the end of a run waits for workers that it has killed."""
 
 
 class LocalLauncher(Launcher):
@@ -68,18 +68,18 @@ def run_local(
 ) -> dict[JobDirectory, str]:
     """Run every job, as many at a time as there are slots, and return when all are settled.
 
-    One thread does it all, because a worker ends with the thread that started it. An interrupt has the workers save
-    and end, and is raised again. A worker that cannot be killed costs its slot until it is gone.
+    One thread starts all workers, because a worker ends with the thread that started it. After an interrupt the workers
+    save and end, and the interrupt is raised again. A worker that cannot be killed keeps its slot until it is gone.
 
     Args:
         directories: the jobs, in the order in which they start.
-        slots: where they run.
-        options: how they run.
-        watch: called a few times a second, and with what it waits for after an interrupt.
-        say: takes a line for the user.
+        slots: where the jobs run.
+        options: how each job runs.
+        watch: called a few times a second, and after an interrupt with what the launcher waits for.
+        say: prints a line for the user.
 
     Returns:
-        for each job whose directory could not be written to, what would have been written there.
+        the reason of each failure that could not be written to its job directory.
 
     Raises:
         DeviceError: torch can no longer compute on any of the GPUs.
@@ -115,7 +115,7 @@ class _Pool:
         self._start: Start = Child if on_gpu else self.template.start  # CUDA does not survive a fork
 
     def fill(self) -> None:
-        """Start what waits while a slot is free; what another process has in hand is asked for again later."""
+        """Start waiting jobs while a slot is free; a job that another process holds is tried again later."""
         if AWAKE() < self._next_try:
             return
         for _ in range(len(self.waiting)):
@@ -134,7 +134,7 @@ class _Pool:
         self._next_try = AWAKE() + LOOK_SECONDS
 
     def look(self) -> None:
-        """Look after what runs."""
+        """Look at every running job, and free the slots of those that have ended."""
         for slot, supervisor in list(self.running):
             if supervisor.watch():
                 continue
@@ -149,13 +149,13 @@ class _Pool:
                 continue
             self.free.append(slot)
             if supervisor.is_held():
-                self.waiting.append(supervisor.directory)  # another runner went on with it
+                self.waiting.append(supervisor.directory)  # another runner has taken it over
                 self._held[supervisor.directory] = supervisor
             else:
                 self._over(supervisor)
 
     def _lose(self, slot: Slot, supervisor: Supervisor) -> None:
-        """Go on without a slot whose worker cannot be killed."""
+        """Take a slot out of use, because its worker cannot be killed."""
         self.lost.append((slot, supervisor))
         self._over(supervisor)
         left = len(self.free) + len(self.running)
@@ -165,13 +165,13 @@ class _Pool:
         )
 
     def _take_slots_back(self) -> None:
-        """Use a slot again whose worker is gone at last."""
+        """Use a slot again whose worker has ended at last."""
         for slot, supervisor in [each for each in self.lost if each[1].is_gone()]:
             self.lost.remove((slot, supervisor))
             self.free.append(slot)
 
     def _end_without_slots(self) -> None:
-        """Give up what waits, as nothing is left to run it on."""
+        """Give up the waiting jobs, because no slot is left."""
         self.say(f"no place is left to run jobs on: {len(self.waiting)} of them are not started")
         for directory in self.waiting:
             self.last_words[directory] = (
@@ -180,10 +180,10 @@ class _Pool:
         self.waiting.clear()
 
     def require_slots(self) -> None:
-        """See that jobs can still be started, and give up those that cannot.
+        """Check that jobs can still start, and give them up if they cannot.
 
         Raises:
-            DeviceError: all slots were left out.
+            DeviceError: no slot has a GPU that works.
         """
         self._take_slots_back()
         if not self.waiting or self.free or self.running:
@@ -193,13 +193,13 @@ class _Pool:
         self._end_without_slots()
 
     def stop(self, watch: Watch = unwatched) -> None:
-        """Have what still runs save and end, and show meanwhile how long that may take."""
+        """Have all running jobs save and end, and show how long that may take."""
         for _, supervisor in self.running:
             supervisor.stop()
         until = time.monotonic() + self.options.grace_seconds
         try:
             while self.running:
-                with suppress(OSError):  # the terminal may be gone: jobs are saved all the same
+                with suppress(OSError):  # the terminal may be gone; jobs are saved nevertheless
                     watch(saving(len(self.running), until - time.monotonic()))
                 time.sleep(POLL_SECONDS)
                 self.look()
@@ -217,7 +217,7 @@ class _Pool:
 
 
 def _lost_gpu(directory: JobDirectory) -> str | None:
-    """Return what the last attempt said of the GPU that it was promised and did not find."""
+    """Return why the last attempt did not start, if it did not find the GPU of its slot."""
     with suppress(OSError):
         attempts = directory.attempts()
         end = attempts[-1].ended() if attempts else None

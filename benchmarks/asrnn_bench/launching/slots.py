@@ -1,4 +1,4 @@
-"""The places of this machine where one job can run at a time: a device, or a few cores."""
+"""Divide this machine into slots: a slot is a device or a group of cores, and runs one job at a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 
 @dataclass(frozen=True)
 class Slot:
-    """One place for one job: its name, and the environment that keeps a worker there."""
+    """A place for one job: its name, and the variables that keep a worker there."""
 
     name: str
     environment: tuple[tuple[str, str], ...]
@@ -26,17 +26,17 @@ class Slot:
 
 
 def find_slots(*, devices: int | None, jobs_per_device: int, threads: int, devices_per_job: int = 1) -> list[Slot]:
-    """Return the slots of this machine: one for every ``devices_per_job`` GPUs, or every so many groups of cores.
+    """Return the slots of this machine: one for every ``devices_per_job`` GPUs or groups of cores.
 
     Args:
-        devices: how many GPUs or groups of cores to take; by default all GPUs, or a group for every ``threads``
-            physical cores, as far as the container's limits and the memory are enough for their jobs.
-        jobs_per_device: how many jobs share one of them.
-        threads: the threads of a job, or of each of its processes.
+        devices: how many GPUs or groups of cores to take. By default all GPUs, or a group for every ``threads``
+            physical cores, up to the limits of the container and the memory of their jobs.
+        jobs_per_device: how many jobs share one device.
+        threads: the threads of each process of a job, which are the cores of a group.
         devices_per_job: how many devices one job takes.
 
     Raises:
-        UsageError: more devices are asked for than there are, or jobs share devices and take several.
+        UsageError: there are not so many devices, or jobs would share devices and take several.
     """
     if min(jobs_per_device, devices_per_job, devices or 1) < 1 or devices == 0:
         raise UsageError(
@@ -79,13 +79,13 @@ def find_slots(*, devices: int | None, jobs_per_device: int, threads: int, devic
 
 
 def _usual(capacity: Capacity, groups: int, threads: int, jobs_per_device: int) -> int:
-    """Return how many groups of cores a run takes by itself."""
+    """Return how many groups of cores a run takes by default."""
     within = min(capacity.usual_cores // threads, capacity.processes // jobs_per_device)
     return max(1, min(groups, within))
 
 
 def describe_slots(slots: list[Slot]) -> str:
-    """Return how many jobs run at a time here, and what of this machine that follows from."""
+    """Return in words how many jobs run at a time, and on which devices."""
     count = f"{len(slots)} job{'s' * (len(slots) != 1)} at a time"
     gpus = {name for slot in slots for name in slot.gpus}
     if gpus:

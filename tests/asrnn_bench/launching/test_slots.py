@@ -1,6 +1,5 @@
 """Slots are GPUs or groups of cores, as many as the limits of a container allow."""
 
-
 import pytest
 
 from asrnn.errors import UsageError
