@@ -1,0 +1,154 @@
+"""Jobs that the queue does not show: which are lost, and which only late."""
+
+import errno
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from fake_slurm import FakeSlurm, finish
+
+from asrnn_bench.jobs.directory import JobDirectory
+from asrnn_bench.jobs.options import Options
+from asrnn_bench.launching.slurm import job as slurm_job
+from asrnn_bench.launching.slurm import launcher as slurm
+from asrnn_bench.launching.slurm.commands import Seen, Task
+from asrnn_bench.launching.slurm.launcher import run_slurm
+from asrnn_bench.launching.slurm.request import SlurmRequest
+from asrnn_bench.launching.slurm.submission import UnansweredError
+
+OPTIONS = Options(retries=1)
+ASKED = SlurmRequest({"partition": "gpu"})
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that every job's watch shows; each look at one takes five."""
+    shown = [0.0]
+
+    def tick() -> float:
+        shown[0] += 5.0
+        return shown[0]
+
+    monkeypatch.setattr(slurm_job, "time", SimpleNamespace(monotonic=tick))
+    return shown
+
+
+def _hidden(fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch, act: Callable[[JobDirectory, int], object]) -> None:
+    """Let jobs run on that the queue does not show."""
+
+    def look(names: Sequence[str]) -> dict[Task, Seen]:
+        for directory, _ in fake.queue.values():
+            act(directory, len(fake.submitted))
+        return {}
+
+    monkeypatch.setattr(slurm, "look", look)
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_job_that_moves_is_not_lost_whatever_the_queue_shows(
+    directories: list[JobDirectory], fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+
+    def act(directory: JobDirectory, count: int) -> object:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            directory.claim()
+        directory.write_progress({"attempt": 1, "seq": looks // 8})  # it writes less often than the queue is asked
+        return looks > 200 and finish(directory)
+
+    _hidden(fake, monkeypatch, act)
+    run_slurm(directories[:1], OPTIONS, ASKED)
+    assert len(fake.submitted) == 1
+    assert directories[0].state() == ("done", None)
+
+
+def test_a_job_that_is_not_shown_and_does_not_move_is_lost_in_the_end(
+    directories: list[JobDirectory], fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch, clock: list[float]
+) -> None:
+    lost_at: list[float] = []
+
+    def act(directory: JobDirectory, count: int) -> object:
+        if not directory.attempts():
+            directory.claim()
+        if count == 2 and not lost_at:
+            lost_at.append(clock[0])
+        return count == 2 and finish(directory)
+
+    _hidden(fake, monkeypatch, act)
+    run_slurm(directories[:1], OPTIONS, ASKED)
+    assert len(fake.submitted) == 2
+    assert 60.0 <= lost_at[0] <= 90.0
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_submission_that_slurm_took_without_saying_so_is_neither_lost_nor_sent_twice(
+    directories: list[JobDirectory], fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit, looks = fake.submit, 0
+
+    def late(*given: Any) -> tuple[str, str]:
+        name, _ = submit(*given)
+        raise UnansweredError(name, "Socket timed out on send/recv operation")
+
+    def look(names: Sequence[str]) -> dict[Task, Seen] | None:
+        nonlocal looks
+        looks += 1
+        return fake.look(names) if looks > 15 else {}
+
+    fake.submit = late  # type: ignore[method-assign]
+    monkeypatch.setattr(slurm, "look", look)
+    named: list[tuple[str, str]] = []
+    monkeypatch.setattr(slurm, "name_tasks", lambda folder, number: named.append((folder.name, number)))
+    fake.act = lambda directory, count: finish(directory) if looks > 18 else None
+    said: list[str] = []
+    run_slurm(directories[:1], OPTIONS, ASKED, say=said.append)
+    assert len(fake.submitted) == 1
+    assert named == [("asrnn-bench-1", "1")]
+    assert said[0] == (
+        "Slurm did not say whether it takes 1 job (Socket timed out on send/recv operation): its queue will"
+    )
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_submission_that_slurm_did_not_take_is_sent_again(
+    directories: list[JobDirectory], fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = fake.submit
+
+    def refuses_once(*given: Any) -> tuple[str, str]:
+        if not fake.submitted:
+            fake.submitted.append([])
+            raise UnansweredError("asrnn-bench-gone", "Socket timed out on send/recv operation")
+        return submit(*given)
+
+    fake.submit = refuses_once  # type: ignore[method-assign]
+    run_slurm(directories, OPTIONS, ASKED)
+    assert [len(names) for names in fake.submitted] == [0, 5]
+
+
+@pytest.mark.usefixtures("clock")
+def test_tasks_that_could_not_be_named_are_named_at_the_next_look(
+    directories: list[JobDirectory], fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit, asked = fake.submit, list[str]()
+
+    def late(*given: Any) -> tuple[str, str]:
+        name, _ = submit(*given)
+        raise UnansweredError(name, "Socket timed out on send/recv operation")
+
+    def name_tasks(folder: Path, number: str) -> None:
+        asked.append(number)
+        if len(asked) < 3:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    fake.submit = late  # type: ignore[method-assign]
+    fake.act = lambda directory, count: finish(directory) if len(asked) >= 3 else None
+    monkeypatch.setattr(slurm, "name_tasks", name_tasks)
+    run_slurm(directories, OPTIONS, ASKED)
+    assert asked == ["1"] * 3
+    assert len(fake.submitted) == 1

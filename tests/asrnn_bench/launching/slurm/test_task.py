@@ -1,0 +1,63 @@
+"""What runs on a node of Slurm: the GPUs a worker sees, and jobs that are put back into the queue."""
+
+from pathlib import Path
+
+import pytest
+
+from asrnn_bench.jobs.options import Options
+from asrnn_bench.launching.slurm import task as slurm_task
+from asrnn_bench.launching.slurm.folder import write_jobs
+from asrnn_bench.launching.slurm.request import SlurmRequest
+
+OPTIONS = Options(retries=1)
+ASKED = SlurmRequest({"partition": "gpu"})
+
+
+@pytest.mark.parametrize(
+    ("variables", "promised", "place"),
+    [
+        ({}, False, {"ASRNN_BENCH_DEVICES": "0", "CUDA_VISIBLE_DEVICES": ""}),
+        ({"CUDA_VISIBLE_DEVICES": "0"}, False, {"ASRNN_BENCH_DEVICES": "0", "CUDA_VISIBLE_DEVICES": ""}),
+        ({"SLURM_GPUS_ON_NODE": "0"}, False, {"ASRNN_BENCH_DEVICES": "0", "CUDA_VISIBLE_DEVICES": ""}),
+        ({"SLURM_GPUS_ON_NODE": "2"}, False, {"ASRNN_BENCH_DEVICES": "2"}),
+        ({"SLURM_JOB_GPUS": "0,1"}, False, {"ASRNN_BENCH_DEVICES": "2"}),
+        ({"SLURM_STEP_GPUS": "3"}, False, {"ASRNN_BENCH_DEVICES": "2"}),
+        ({}, True, {"ASRNN_BENCH_DEVICES": "2"}),
+    ],
+)
+def test_gpus_that_slurm_gave_are_never_hidden_and_promised_ones_are_expected(
+    variables: dict[str, str], promised: bool, place: dict[str, str]
+) -> None:
+    assert slurm_task.gpu_place(variables, 2, promised=promised) == place
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "again"),
+    [
+        (75, "RUNNING", True),
+        (75, "CANCELLED", False),
+        (75, "COMPLETING", False),
+        (75, None, False),
+        (0, "RUNNING", False),
+    ],
+)
+def test_a_job_that_was_told_to_stop_is_queued_again_unless_slurm_ends_it(
+    status: int, state: str | None, again: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    requeued: list[str] = []
+    write_jobs(tmp_path / "runs" / ".slurm" / "name", [tmp_path / "runs" / str(index) for index in range(4)])
+    started: list[tuple[str, dict[str, str]]] = []
+    monkeypatch.setattr(
+        slurm_task, "supervise", lambda path, options, environment, start: started.append((path, environment)) or status
+    )
+    monkeypatch.setattr(slurm_task, "state_of", lambda number: state)
+    monkeypatch.setattr(slurm_task, "requeue", lambda number: requeued.append(number) or True)
+    monkeypatch.setenv("SLURM_JOB_ID", "9")
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    with pytest.raises(SystemExit) as caught:
+        slurm_task.run_task(str(tmp_path / "runs" / ".slurm" / "name"), OPTIONS.model_dump_json(), {"A": "1"}, False)
+    place = {"A": "1", "ASRNN_BENCH_DEVICES": "0", "CUDA_VISIBLE_DEVICES": ""}
+    assert started == [(str(tmp_path / "runs" / "3"), place)]
+    assert caught.value.code == status
+    assert requeued == (["7_3"] if again else [])
