@@ -39,7 +39,7 @@ def read_object(text: str | bytes) -> dict[str, Any]:
     except UnreadableError as error:
         raise UnreadableError(f"it is damaged: {error}") from error
     if not isinstance(value, dict):
-        raise UnreadableError("it is damaged: it is no JSON object")
+        raise UnreadableError("it is damaged: it is not a JSON object")
     return value
 
 
@@ -81,7 +81,7 @@ def _read_with_care(schema: type[Schema], value: dict[str, Any], claimed: object
     except RecursionError as error:  # Python 3.12 reads deeper than it writes
         raise UnreadableError("it is damaged: it is nested too deeply") from error
     if with_digest and claimed != _sha256(written):
-        raise UnreadableError("it was altered: its digest is not that of what it holds")
+        raise UnreadableError("it was altered: its digest does not fit its content")
     try:
         found = schema.model_validate(value, strict=True)
     except ValidationError as error:

@@ -52,7 +52,7 @@ def read_file(path: Path, largest: int = LARGEST) -> bytes:
         if stat.S_ISDIR(found.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         if found.st_size > largest:
             raise OSError(errno.EFBIG, f"it is larger than {largest >> 20} MiB", str(path))
         return file.read()
@@ -79,7 +79,7 @@ def parse_json(text: str | bytes, *, halves: bool = False) -> Any:
     except UnicodeDecodeError as error:
         raise UnreadableError(f"it is not UTF-8 text, from byte {error.start} on") from error
     except UnicodeEncodeError as error:
-        raise UnreadableError("it holds half of a surrogate pair, which is no character") from error
+        raise UnreadableError("it holds half of a surrogate pair, which is not a character") from error
     except json.JSONDecodeError as error:
         raise UnreadableError(f"it is not JSON: {error.msg}, line {error.lineno}") from error
     except RecursionError as error:
@@ -105,4 +105,4 @@ def _finite(text: str) -> float:
 
 
 def _no_constant(name: str) -> Any:
-    raise UnreadableError(f"it holds {name}, which is no JSON")
+    raise UnreadableError(f"it holds {name}, which is not JSON")

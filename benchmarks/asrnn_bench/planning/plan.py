@@ -86,7 +86,7 @@ def make_plan(suite: SuiteSpec, request: Request) -> Plan:
 def _plan(suite: SuiteSpec, request: Request) -> Plan:
     if suite.search is not None and suite.search.seed in request.seeds and not request.of_search:
         raise UsageError(
-            f"seed {suite.search.seed} is that of the trials that chose the settings of {suite.name}; take another"
+            f"seed {suite.search.seed} is the seed of the trials that chose the settings of {suite.name}; take another"
         )
     budget_name, budget = suite.budget(request.budget)
     if request.max_steps is not None:
@@ -223,7 +223,7 @@ def _check_names_of_settings(suite: SuiteSpec, models: list[str]) -> None:
     for model in models:
         near = [] if model in named else get_close_matches(model, named - known, n=1, cutoff=0.8)
         if near:
-            raise UsageError(f"suite {suite.name} has settings of '{near[0]}' and none of '{model}'; mend the name")
+            raise UsageError(f"suite {suite.name} has settings for '{near[0]}' but not for '{model}'; correct the name")
 
 
 def _check_names_differ(sources: list[ModelSource]) -> None:

@@ -45,7 +45,7 @@ class Settings(Scheduled):
         """Refuse an argument that a run itself gives to every model."""
         for name in ("model", "input_size", "hidden_size", "num_outputs", "seed"):
             if name in hyper:
-                raise ValueError(f"'{name}' is what a run gives to every model, and no hyper-parameter; remove it")
+                raise ValueError(f"'{name}' is not a hyper-parameter, as a run gives it to every model; remove it")
         return hyper
 
 

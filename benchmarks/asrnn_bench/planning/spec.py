@@ -97,7 +97,7 @@ class Search(Strict):
 def _check_value(model: str, name: str, value: Plain) -> None:
     """Refuse a value of a search space that no settings can have."""
     if name in ("origin", "hyper", "schedule_steps"):
-        raise ValueError(f"{model}.{name} is no setting that can be searched; remove it")
+        raise ValueError(f"{model}.{name} is not a setting that can be searched; remove it")
     try:
         settings_of({name: value}, "a trial")
     except ValidationError as error:

@@ -25,7 +25,7 @@ class Strict(Frozen):
 def _no_constant(value: object) -> object:
     """Refuse a value of another type, and a word that is a constant in Python or JSON."""
     if not isinstance(value, bool | int | float | str):
-        raise ValueError(f"a hyper-parameter is a number, a word, true or false, and no {type(value).__name__}")
+        raise ValueError(f"a hyper-parameter is a number, a word, true or false, not a {type(value).__name__}")
     if isinstance(value, str) and value in CONSTANTS:
         raise ValueError(f"'{value}' would be a word like any other: {CONSTANTS[value]}")
     return value

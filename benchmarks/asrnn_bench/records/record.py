@@ -137,7 +137,7 @@ class Record(Frozen):
 
     @property
     def test_accuracy(self) -> float | None:
-        """The test accuracy, or ``None`` where the job came to none."""
+        """The test accuracy, or ``None`` where the job has none."""
         return None if self.scores is None else self.scores.test_accuracy
 
     @property

@@ -43,146 +43,151 @@ def _cost(name: str) -> Callable[[Seeds], Any]:
 COLUMNS = (
     Column(
         "task",
-        "the task; where a suite was edited so that it has several protocols, what differs is said beside its name",
+        "the task; in brackets what differs, where an edited suite gives the task several protocols",
         lambda seeds: seeds.place.task,
     ),
     Column(
         "model",
-        "the model, or the row of the suite that names one; `chance` and `logistic-regression` train nothing recurrent",
+        "the model, or the name of a suite's row; `chance` and `logistic-regression` train nothing recurrent",
         lambda seeds: seeds.job.model.name,
     ),
     Column(
         "entry",
-        "what joins a model's rows across tasks: no task has an entry twice. The model's name; where its code or "
-        "threads differ, or a task has it in several configurations, what differs is said beside it, as in "
-        "`lstm (threads=2)`",
+        "a model in one configuration a task; rows of different tasks with one entry belong together. The name of the "
+        "model; in brackets what differs, where the model has several codes, threads or configurations on a task, as "
+        "in `lstm (threads=2)`",
         lambda seeds: seeds.place.entry,
     ),
-    Column("rank", "rank on the task among the entries; empty where the row or the task does not count", None),
+    Column("rank", "rank of the row on its task; empty where the row or the task is not ranked", None),
     Column(
         "mean_rank",
-        "mean of the entry's ranks over the tasks that count, the same in all its rows; empty for an entry whose "
-        "scores all count for other entries of its model",
+        "mean of the entry's ranks over the ranked tasks, the same in all its rows; empty for an entry all of whose "
+        "scores count for other entries of its model",
         None,
     ),
-    Column("metric", "what `mean` is: test accuracy", lambda _: "accuracy"),
+    Column("metric", "the metric of `mean`: `accuracy`", lambda _: "accuracy"),
     Column(
         "mean",
-        "mean over seeds, in [0, 1]; empty where no seed came to a score",
+        "mean test accuracy over seeds, in [0, 1]; empty where no seed has a score",
         lambda seeds: fmean(seeds.accuracies) if seeds.accuracies else None,
     ),
     Column(
         "std",
-        "standard deviation over seeds (n − 1); empty for one seed",
+        "standard deviation of the test accuracy over seeds (n − 1); empty for one seed",
         lambda seeds: stdev(seeds.accuracies) if len(seeds.accuracies) > 1 else None,
     ),
-    Column("ci_low", "lower end of the 95 % interval", lambda seeds: seeds.interval.low),
-    Column("ci_high", "upper end of the 95 % interval", lambda seeds: seeds.interval.high),
+    Column("ci_low", "lower end of the 95 % confidence interval of `mean`", lambda seeds: seeds.interval.low),
+    Column("ci_high", "upper end of the 95 % confidence interval of `mean`", lambda seeds: seeds.interval.high),
     Column(
         "ci_method",
-        "how it was made: Wilson's over the test samples; with several seeds Student's t over them, where that is "
-        "wider",
+        "method of the interval: Wilson's over the test samples; with several seeds Student's t over the seeds, where "
+        "that is wider",
         lambda seeds: seeds.interval.method,
     ),
-    Column("n_seeds", "seeds with a score, those the mean is of", lambda seeds: len(seeds.accuracies)),
-    Column("n_diverged", "seeds whose loss stopped being finite", lambda seeds: seeds.count("diverged")),
-    Column("n_failed", "seeds whose job failed", lambda seeds: seeds.count("failed")),
-    Column("n_no_data", "seeds whose data were not there", lambda seeds: seeds.count("no-data")),
-    Column("reasons", "why, where a seed has no score", lambda seeds: "; ".join(seeds.reasons)),
+    Column(
+        "n_seeds", "number of seeds with a score, over which the mean is taken", lambda seeds: len(seeds.accuracies)
+    ),
+    Column(
+        "n_diverged",
+        "number of seeds whose loss became infinite or not a number",
+        lambda seeds: seeds.count("diverged"),
+    ),
+    Column("n_failed", "number of seeds whose job failed", lambda seeds: seeds.count("failed")),
+    Column("n_no_data", "number of seeds without data", lambda seeds: seeds.count("no-data")),
+    Column("reasons", "the reasons why seeds have no score", lambda seeds: "; ".join(seeds.reasons)),
     Column(
         "val_mean",
         "mean validation accuracy of the selected weights, in [0, 1]",
         lambda seeds: fmean(scores.val_accuracy for scores in seeds.scores) if seeds.scores else None,
     ),
-    Column("n_test", "test samples, each counted once", lambda seeds: seeds.n_test),
-    Column("hidden_size", "hidden units", lambda seeds: seeds.job.model.hidden_size),
+    Column("n_test", "number of test samples, each counted once", lambda seeds: seeds.n_test),
+    Column("hidden_size", "number of hidden units", lambda seeds: seeds.job.model.hidden_size),
     Column(
         "parameters_recurrent",
-        "degrees of freedom that are learnt, without the readout",
+        "number of learnt degrees of freedom without the readout",
         lambda seeds: seeds.cost and seeds.cost.parameters_recurrent,
     ),
     Column(
         "parameters_total",
-        "degrees of freedom that are learnt, with the readout",
+        "number of learnt degrees of freedom with the readout",
         lambda seeds: seeds.cost and seeds.cost.parameters_total,
     ),
-    Column("max_steps", "optimiser steps trained", lambda seeds: seeds.job.training.max_steps),
+    Column("max_steps", "optimiser steps of the training", lambda seeds: seeds.job.training.max_steps),
     Column("batch_size", "samples a step", lambda seeds: seeds.job.training.batch_size),
     Column("images", "the image set", lambda seeds: seeds.job.task.images),
     Column(
         "variants",
-        "permutation or noise asset",
+        "the permutation or the noise of the task",
         lambda seeds: plain(" ".join(f"{kind}={name}" for kind, name in sorted(seeds.job.task.variants.items()))),
     ),
     Column(
         "hyperparameters",
-        "those of the training: optimiser, learning rate, and all others that differ from their defaults; then the "
-        "cell's own under its paper's names",
+        "first those of the training: optimiser, learning rate, and all others that differ from their defaults; then "
+        "those of the cell, named as in its paper",
         lambda seeds: hyperparameters(seeds.job),
     ),
     Column(
         "hyperparameters_from",
-        "where they come from: trials of a suite, or `default`",
+        "origin of the hyper-parameters: trials of a suite, or `default`",
         lambda seeds: plain(seeds.job.settings),
     ),
     Column(
         "code",
-        "what identifies the model's code: version of a built-in, digest of a file, distribution and version of a "
-        "plug-in",
+        "identity of the model's code: version of a built-in, digest of a file, distribution and version of a plug-in",
         lambda seeds: code(seeds.job),
     ),
     Column(
         "step_ms",
-        "median milliseconds of an optimiser step on the clock, batch included, validation left out; other work on "
-        "the machine lengthens it",
+        "median time of an optimiser step on the clock, in milliseconds, with the batch, without validation; other "
+        "work on the machine lengthens it",
         _cost("step_ms"),
     ),
     Column(
         "step_cpu_ms",
-        "median milliseconds of processor time of a step, over all threads of the job's first process; on CPU what to "
-        "compare models by (records of schema 4 on)",
+        "median processor time of an optimiser step, in milliseconds, over all threads of the job's first process; "
+        "compare models on CPU by it (from records of schema 4 on)",
         _cost("step_cpu_ms"),
     ),
-    Column("train_seconds", "median seconds of the training, validations included", _cost("train_seconds")),
+    Column("train_seconds", "median time of the training, in seconds, validations included", _cost("train_seconds")),
     Column(
         "peak_memory_mib",
-        "largest memory, MiB: of the process on CPU (torch itself takes about 600), of CUDA on a GPU",
+        "largest memory, in MiB: of the process on CPU (torch itself takes about 600), of CUDA on a GPU",
         _cost("peak_memory_mib"),
     ),
     Column(
         "scan_backend",
-        "what ran the recurrence: `compiled` (C), `triton` (`triton-bfloat16` where the weight was rounded) or `fused` "
-        "steps, the `loop` over `step`, `torch`'s kernels, a foreign `module`, `custom`, `none`",
+        "the code that ran the recurrence: `compiled` (C), `triton` (`triton-bfloat16` where the weight was rounded) "
+        "or `fused` steps, the `loop` over `step`, `torch`'s kernels, a foreign `module`, `custom`, `none`",
         _cost("scan_backend"),
     ),
-    Column("threads", "threads of the job on CPU", lambda seeds: seeds.job.threads),
+    Column("threads", "number of threads of the job on CPU", lambda seeds: seeds.job.threads),
     Column(
         "machine",
-        "processor or GPU; compare times within one machine, thread count and back end only",
+        "processor or GPU; times can be compared on one machine with one number of threads and one back end only",
         _cost("machine"),
     ),
-    Column("processes", "processes that trained a job together", _cost("processes")),
+    Column("processes", "number of processes that trained a job together", _cost("processes")),
     Column(
         "slots",
-        "how many jobs the runner had places for on the machine; empty where it does not know, as on a cluster",
+        "number of jobs that the runner could run at a time on the machine; empty where it is unknown, as on a cluster",
         _cost("slots"),
     ),
     Column(
         "jobs_per_device",
-        "jobs that shared a device; empty where the runner does not know",
+        "number of jobs that shared a device; empty where it is unknown",
         _cost("jobs_per_device"),
     ),
     Column(
         "suite_version",
-        "version of the suite; a changed protocol is a new one",
+        "version of the suite; a changed protocol is a new version",
         lambda seeds: seeds.job.suite_version,
     ),
     Column(
         "protocol",
-        "digest of all that must be equal where models are compared: task, assets, steps, batches",
+        "digest of everything that must be equal where models are compared: task, assets, steps, batches",
         lambda seeds: protocol(seeds.job),
     ),
-    Column("config", "digest of all that seeds of the row share", lambda seeds: seeds.job.config),
+    Column("config", "digest of everything that the seeds of the row share", lambda seeds: seeds.job.config),
 )
 """The columns of the CSV, in their order."""
 

@@ -67,7 +67,7 @@ def read_records(
             faults.append(f"{file} is left out: {error}")
             continue
         if name != name_below(record):
-            faults.append(f"{file} is left out: its name is not that of its record")
+            faults.append(f"{file} is left out: its name does not fit its record")
             continue
         record = record if with_curves else without_curve(record)
         records.append(record)

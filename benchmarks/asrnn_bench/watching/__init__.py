@@ -1,1 +1,1 @@
-"""Show people where a run stands."""
+"""Show people the state of a run."""

@@ -58,7 +58,7 @@ def summary(views: Sequence[JobView], to_go: float | None, *, is_live: bool = Tr
     if stopping:
         parts.append(stopping)
     elif counts["waiting"] and not counts["running"] and not is_live:
-        parts.append("none of them runs; run the same command to go on")
+        parts.append("none of them runs; run the same command to continue")
     elif counts["running"] or counts["waiting"]:
         rung = " in this rung" if views and not any(view.job.tested for view in views) else ""
         parts.append("time to go unknown yet" if to_go is None else f"about {duration(to_go)} to go{rung}")

@@ -103,13 +103,13 @@ REFUSED = {
     "bias=True": "hyper.bias|'True' would be a word like any other: write true, without quotes",
     "activation=None": "hyper.activation|'None' would be a word like any other: leave it out",
     'activation="null"': "hyper.activation|'null' would be a word like any other: leave it out",
-    "lags=[1,4,16]": "hyper.lags|a hyper-parameter is a number, a word, true or false, and no list",
-    "lags={a=1}": "hyper.lags|a hyper-parameter is a number, a word, true or false, and no dict",
-    "since=2020-01-01": "hyper.since|a hyper-parameter is a number, a word, true or false, and no date",
+    "lags=[1,4,16]": "hyper.lags|a hyper-parameter is a number, a word, true or false, not a list",
+    "lags={a=1}": "hyper.lags|a hyper-parameter is a number, a word, true or false, not a dict",
+    "since=2020-01-01": "hyper.since|a hyper-parameter is a number, a word, true or false, not a date",
     "gain=inf": "hyper.gain|Input should be a finite number",
     "gain=nan": "hyper.gain|Input should be a finite number",
     "gain=10000000000000000000": "hyper.gain|a whole number lies within 2**63 of zero",
-    "hidden_size=3": "hyper|'hidden_size' is what a run gives to every model",
+    "hidden_size=3": "hyper|'hidden_size' is not a hyper-parameter, as a run gives it",
 }
 
 

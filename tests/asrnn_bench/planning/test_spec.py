@@ -36,7 +36,7 @@ def test_an_unknown_suite_is_named_with_its_near_match() -> None:
         (
             "[budgets.tiny]",
             "[settings.permuted-mnist.rnn]\norigin = 'x'\nhyper = { seed = 3 }\n[budgets.tiny]",
-            "settings.permuted-mnist.rnn.hyper: 'seed' is what a run gives to every model",
+            "settings.permuted-mnist.rnn.hyper: 'seed' is not a hyper-parameter, as a run gives it",
         ),
         ("[budgets.tiny]", "[settings.pixel-mnist.rnn]\norigin = 'x'\n[budgets.tiny]", "unknown task of suite tiny"),
         (

@@ -139,8 +139,8 @@ SEARCH = '\n[search]\ntrials = 2\nbudget = "tiny"\ntasks = ["permuted-mnist"]\n{
             "rnn.learning_rate has an axis for adam; the optimizers of this space are adam, sgd",
         ),
         ("", 'optimizer = ["adam", "none"]', "rnn.optimizer: Input should be 'sgd'"),
-        ("", "hidden_size = [1, 2]", "'hidden_size' is what a run gives to every model"),
-        ("", 'origin = ["me"]', "rnn.origin is no setting that can be searched; remove it"),
+        ("", "hidden_size = [1, 2]", "'hidden_size' is not a hyper-parameter, as a run gives it"),
+        ("", 'origin = ["me"]', "rnn.origin is not a setting that can be searched; remove it"),
         (
             '[search.published.permuted-mnist.antisymetric]\norigin = "x"',
             "gamma = [1]",

@@ -34,7 +34,7 @@ def test_what_is_not_a_record_is_left_out_left_alone_and_named(tmp_path: Path, j
     found, faults = read_records(tmp_path)
     assert [record.test_accuracy for record in found] == [0.5]
     for fault, path, why in zip(
-        faults, files, ["damaged", "altered", "schema 99", "name is not that of its record"], strict=False
+        faults, files, ["damaged", "altered", "schema 99", "name does not fit its record"], strict=False
     ):
         assert str(path) in fault
         assert why in fault

@@ -146,7 +146,7 @@ def test_what_no_key_covers_the_digest_does(old: str, new: str) -> None:
     [
         (b"", "it is not JSON"),
         (b"{}", "it is not a record"),
-        (b"[]", "it is no JSON object"),
+        (b"[]", "it is not a JSON object"),
         (b"\xef\xbb\xbf{}", "it is not a record"),
         (b"\xef\xbb\xbf\xef\xbb\xbf{}", "it is not JSON"),
         (TEXT.encode("utf-16"), "it is not UTF-8 text"),
