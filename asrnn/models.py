@@ -31,11 +31,11 @@ class RecurrentModel(nn.Module):
         input_size: the input size I.
         hidden_size: the hidden size H.
         num_outputs: the number of values read out; C for a classifier.
-        readout: what of the recurrence is read: ``last``, its output at the last step, or ``mean``, over all steps.
+        readout: the output of the recurrence that is read: ``last``, that of the last step, or ``mean``, over all.
 
     Raises:
         ModelError: a size is not positive.
-        UnknownNameError: there is no such readout.
+        UnknownNameError: there is no readout of this name.
     """
 
     def __init__(
@@ -101,17 +101,17 @@ def build_cell(
     """Build a cell from its registered name; its hyper-parameters have the names of its paper.
 
     Args:
-        model: as :func:`build_model` takes it.
+        model: the cell, as in :func:`build_model`.
         input_size: the input size I.
         hidden_size: the hidden size H.
-        seed: of the initialisation, as :func:`build_model` takes it.
-        device: where the cell goes once it is initialised.
-        dtype: the precision that it is then cast to.
+        seed: the seed of the initialisation, as in :func:`build_model`.
+        device: the device to which the cell is moved after its initialisation.
+        dtype: the precision to which it is cast then.
         hyper: hyper-parameters of the cell.
 
     Raises:
         ModelError: it cannot be built, or is a module that is no :class:`RecurrentCell`.
-        UsageError: it is not to be found under this name.
+        UsageError: there is no model of this name.
     """
     with _initialization(seed):
         cell = construct(model_class_of(model), input_size, hidden_size, hyper)
@@ -140,23 +140,22 @@ def build_model(
     >>> model = build_model("antisymmetric", input_size=1, hidden_size=16, num_outputs=10, gamma=0.1, **deep)
 
     Args:
-        model: a registered name, ``FILE.py:Class``, ``package.module:Class``, a class, or a found source.
+        model: a registered name, ``FILE.py:Class``, ``package.module:Class``, a class, or a result of ``find_model``.
         input_size: the input size I.
         hidden_size: the hidden size H.
         num_outputs: the number of values read out; C for a classifier.
-        seed: of the initialisation, which then neither reads nor changes torch's global generator.
-        device: where the model goes once it is initialised; a seed gives the same numbers on every device.
-        dtype: the precision that it is then cast to.
-        hyper: hyper-parameters of the model, under its own names; ``num_layers``, ``residual``, ``norm``,
-            ``norm_first``, ``glu`` and ``dropout`` of a stack of it (:class:`StackOptions`); and ``readout``, ``last``
-            or ``mean``. A name that the model's own constructor has, as ``torch.nn.LSTM`` has ``num_layers`` and
-            ``dropout``, is the model's; an open ``**kwargs`` has none of these names. Where the model's own
-            hyper-parameters are called ``seed`` or like another argument of this function,
-            :func:`asrnn.models.assemble` takes them.
+        seed: the seed of the initialisation; with a seed, torch's global generator is neither read nor changed.
+        device: the device to which the model is moved after its initialisation; a seed gives the same numbers on all.
+        dtype: the precision to which it is cast then.
+        hyper: hyper-parameters of the model; ``num_layers``, ``residual``, ``norm``, ``norm_first``, ``glu`` and
+            ``dropout`` of a stack of it (:class:`StackOptions`); and ``readout``, ``last`` or ``mean``. A name that
+            the constructor of the model has is passed to the model, such as ``num_layers`` to ``torch.nn.LSTM``; an
+            open ``**kwargs`` has none of these names. Use :func:`asrnn.models.assemble` if a hyper-parameter of the
+            model has the name of an argument of this function, such as ``seed``.
 
     Raises:
         ModelError: it cannot be imported or built, or returns a wrong shape.
-        UsageError: it, a norm or a readout is not to be found under this name.
+        UsageError: there is no model, norm or readout of this name.
     """
     sizes = {"input_size": input_size, "hidden_size": hidden_size, "num_outputs": num_outputs}
     return assemble(model, hyper, **sizes, seed=seed, device=device, dtype=dtype)
@@ -179,8 +178,8 @@ def assemble(
     >>> model = assemble("antisymmetric", {"gamma": 0.1, "num_layers": 2}, input_size=1, hidden_size=16, num_outputs=10)
 
     Raises:
-        ModelError: as there.
-        UsageError: as there.
+        ModelError: it cannot be imported or built, or returns a wrong shape.
+        UsageError: there is no model, norm or readout of this name.
     """
     model_class = model_class_of(model)
     own = own_hyper(model_class, hyper)

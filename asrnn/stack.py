@@ -20,17 +20,17 @@ class StackOptions:
     """The parts of a stack other than its recurrent layers; the defaults give one layer alone.
 
     Args:
-        num_layers: how many layers, each with weights of its own; all have the same hyper-parameters.
-        residual: add each layer's input to what comes out of it; a linear map I -> H then begins the stack.
+        num_layers: the number of layers; each has its own weights, and all have the same hyper-parameters.
+        residual: add the input of each layer to its output; the stack then begins with a linear map from I to H.
         norm: ``none``, ``layer`` (:class:`torch.nn.LayerNorm`), ``rms`` (:class:`torch.nn.RMSNorm`), both over the
             numbers of one step; or ``batch`` (:class:`torch.nn.BatchNorm1d`), over samples and time together: in
-            training a sample then sees its batch and its own future, in evaluation neither.
-        norm_first: normalise the input of each layer, not what comes out after the skip connection. The first layer's
-            is the data themselves where the stack is not residual.
-        glu: put the output of each layer through GELU, dropout, and a linear map to twice its size whose second half
-            gates the first (:class:`torch.nn.GLU`).
-        dropout: the probability at which a channel is dropped after each layer, the last included, 0 or above and
-            below 1; drawn once for each sample and channel, for all steps (:class:`TiedDropout`).
+            training a sample then depends on its batch and on its own future, in evaluation on neither.
+        norm_first: normalise the input of each layer instead of the sum after the skip connection. Without ``residual``
+            the input of the first layer is the data.
+        glu: apply GELU, dropout, and a linear map to twice the size, whose second half gates the first
+            (:class:`torch.nn.GLU`), to the output of each layer.
+        dropout: the probability of dropping a channel after each layer and after the last one, at least 0 and below 1;
+            the mask is the same for all steps of a sample (:class:`TiedDropout`).
 
     Raises:
         ModelError: a value is out of its range.
@@ -52,7 +52,7 @@ class StackOptions:
         if self.norm not in NORMS:
             raise UnknownNameError("norm", str(self.norm), NORMS)
         if self.norm_first and self.norm == "none":
-            raise ModelError("norm_first needs a norm to put first: norm must be layer, batch or rms")
+            raise ModelError("norm_first needs a norm: norm must be layer, batch or rms")
         p: object = self.dropout
         if isinstance(p, bool) or not isinstance(p, Real) or not 0 <= float(p) < 1:
             raise ModelError(f"dropout must be a number of at least 0 and below 1, not {self.dropout!r}")

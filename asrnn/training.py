@@ -31,35 +31,36 @@ Batch = tuple[Tensor, Tensor]
 class SequenceClassifier(LightningModule):
     """Train a model to classify sequences, with cross-entropy as the loss.
 
-    It logs ``train/loss`` of each step, and over each evaluation ``val/accuracy``, ``val/loss`` and
-    ``val/samples``, likewise ``test/``: means over samples, whatever the batches, and the number of samples. Where
-    several processes train together (DDP), each with an equal share of a batch, all of them log what one alone would.
+    It logs ``train/loss`` in each step, and ``val/accuracy``, ``val/loss`` and ``val/samples`` in each evaluation, or
+    the same with ``test/``. They are means over samples, which do not depend on the batches, and the sample count.
+    If several processes train together (DDP), each with an equal share of a batch, all log the values of a single one.
 
     >>> from asrnn import build_model
     >>> model = build_model("antisymmetric", input_size=1, hidden_size=64, num_outputs=10)
     >>> classifier = SequenceClassifier(model, optimizer="adagrad", learning_rate=0.1)
 
-    Its checkpoints hold all arguments. ``load_from_checkpoint(path)`` builds the model if
-    :func:`asrnn.models.build_model` built it from a built-in cell's name; any other is given:
+    Its checkpoints hold all arguments. ``load_from_checkpoint(path)`` builds the model again if
+    :func:`asrnn.models.build_model` built it from the name of a built-in cell. Pass any other model:
     ``load_from_checkpoint(path, model=model)``.
 
     Args:
-        model: maps sequences ``[B, T, I]`` to logits ``[B, C]``; or a mapping from which one is built, with the name of
-            a built-in cell as ``model``, ``input_size``, ``hidden_size``, ``num_outputs`` and, if any, ``hyper``.
+        model: a module that maps sequences ``[B, T, I]`` to logits ``[B, C]``; or a mapping to build one from: the
+            name of a built-in cell as ``model``, ``input_size``, ``hidden_size``, ``num_outputs`` and ``hyper``.
         num_classes: the number of classes C.
-        optimizer: ``sgd``, ``adagrad``, ``rmsprop``, ``adam`` or ``adamw``; torch's, fused on a CPU where that can be.
-        learning_rate: at the first step.
+        optimizer: ``sgd``, ``adagrad``, ``rmsprop``, ``adam`` or ``adamw`` of torch, fused on a CPU if possible.
+        learning_rate: the learning rate at the first step.
         structured_learning_rate: the rate of the parameters that the model's cells name in
             :attr:`asrnn.cells.parts.recurrent_cell.RecurrentCell.structured`. They then have no weight decay. None
             trains them as all others.
-        momentum: of ``sgd`` only.
+        momentum: the momentum of ``sgd``; the others ignore it.
         weight_decay: decoupled from the gradient in ``adamw``, added to it in the others, as torch does.
-        gradient_clip_norm: scale gradients whose joint 2-norm is above this; None leaves them.
-        schedule: ``constant``; ``cosine``: half a cosine from the learning rate to 0; or ``steps``, as torch's
-            ``MultiStepLR``: multiplied by ``schedule_factor`` after each of ``schedule_steps``.
-        schedule_steps: the optimiser steps that ``cosine`` takes, after which the rate stays 0; of ``steps`` a list,
-            in which they grow. ``constant`` takes none.
-        schedule_factor: of ``steps`` only, above 0 and below 1.
+        gradient_clip_norm: the largest joint 2-norm of the gradients, to which they are scaled; None does not clip.
+        schedule: the schedule of the learning rate: ``constant``; ``cosine``, half a cosine from the learning rate to
+            0; or ``steps``, which multiplies the rate by ``schedule_factor`` after each of ``schedule_steps``, as
+            torch's ``MultiStepLR`` does.
+        schedule_steps: for ``cosine``, the number of optimiser steps until the rate is 0, where it stays; for
+            ``steps``, a growing list of steps; for ``constant``, None.
+        schedule_factor: the factor of ``steps``, above 0 and below 1; None for the other schedules.
 
     Raises:
         UsageError: an optimiser or schedule is unknown, a number is out of its range, or there is no model.

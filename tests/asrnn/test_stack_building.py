@@ -197,7 +197,7 @@ def test_a_keyword_that_the_class_names_is_passed_to_the_class() -> None:
         ({"glu": None}, "glu must be true or false, not None"),
         ({"norm": "leyer"}, "unknown norm 'leyer'; did you mean 'layer'? there is: batch, layer, none, rms"),
         ({"norm": True}, "unknown norm 'True'; there is: batch, layer, none, rms"),
-        ({"norm_first": True}, "norm_first needs a norm to put first: norm must be layer, batch or rms"),
+        ({"norm_first": True}, "norm_first needs a norm: norm must be layer, batch or rms"),
         ({"dropout": 1}, "dropout must be a number of at least 0 and below 1, not 1"),
         ({"dropout": -0.1}, "dropout must be a number of at least 0 and below 1, not -0.1"),
         ({"dropout": float("nan")}, "dropout must be a number of at least 0 and below 1, not nan"),
