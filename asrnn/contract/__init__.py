@@ -7,61 +7,78 @@ True
 >>> print(report.findings[0].line)
 ok    builds              it is built from (input_size, hidden_size) and maps [B, T, I] to [B, T, H]  (Antisymmetric(3, 64) has 2,272 parameters)
 
-Each check stands in the file of its theme; this one puts them in order.
+Each check is a function in ``asrnn/contract/checks``; its docstring says what is expected.
 """  # noqa: E501 - a line of a report is as long as it is
 
 from collections.abc import Iterator
 
 from asrnn.construction import Model
-from asrnn.contract import (
-    building,
-    causality,
+from asrnn.contract.check import Check as Check
+from asrnn.contract.checks import (
     cost,
     gradients,
-    isolation,
-    long_sequences,
-    own_code,
+    lengths,
     parameters,
     precision,
-    processes,
-    recurrence,
-    reproducibility,
+    repetition,
     resuming,
+    samples,
+    shape,
+    time,
 )
-from asrnn.contract.check import Check as Check
+from asrnn.contract.model_under_test import INPUT_SIZE as INPUT_SIZE
+from asrnn.contract.model_under_test import ModelUnderTest as ModelUnderTest
 from asrnn.contract.report import Finding as Finding
 from asrnn.contract.report import Report as Report
 from asrnn.contract.report import Verdict as Verdict
-from asrnn.contract.subject import INPUT_SIZE as INPUT_SIZE
-from asrnn.contract.subject import Subject as Subject
 
 CHECKS: tuple[Check, ...] = (
-    *building.CHECKS,
-    *reproducibility.CHECKS,
-    *precision.CHECKS,
-    *isolation.CHECKS,
-    *causality.CHECKS,
-    *recurrence.CHECKS,
-    *parameters.CHECKS,
-    *cost.CHECKS,
-    *gradients.CHECKS,
-    *long_sequences.CHECKS,
-    *resuming.CHECKS,
-    *own_code.CHECKS,
-    *processes.CHECKS,
+    shape.builds,
+    shape.shapes,
+    shape.settings,
+    repetition.initialization,
+    repetition.own_seed,
+    repetition.deterministic,
+    repetition.same_training,
+    repetition.state_dict,
+    repetition.train_is_eval,
+    precision.float64,
+    samples.variable_length,
+    samples.no_carry,
+    samples.no_hoard,
+    samples.batch_independence,
+    samples.batch_statistics,
+    time.causality,
+    time.carried_state,
+    time.scan_is_step,
+    parameters.parameters,
+    parameters.made_once,
+    parameters.reads_input,
+    parameters.learning,
+    parameters.nonzero_gradients,
+    cost.linear_cost,
+    gradients.gradient_arrives,
+    gradients.gradcheck,
+    lengths.long_sequence,
+    lengths.finite_gradients,
+    lengths.long_gradient,
+    resuming.resume,
+    resuming.new_process,
+    shape.own_code,
+    cost.speed,
 )
-"""All checks, in the order in which a stranger wants to read them; what others need comes first."""
+"""All checks, in the order of a report; a check comes after those that it needs."""
 
 HARD = tuple(check for check in CHECKS if check.severity == "hard")
-"""The checks that a run asks for."""
+"""The checks that a run makes."""
 
 
-def look(subject: Subject, checks: tuple[Check, ...] = CHECKS) -> Iterator[Finding]:
-    """Yield what each check finds, as soon as it is found; nothing more where the model cannot be built.
+def run_checks(subject: ModelUnderTest, checks: tuple[Check, ...] = CHECKS) -> Iterator[Finding]:
+    """Make the checks one by one and yield each finding; stop if the model cannot be built.
 
     Args:
         subject: the model under test.
-        checks: which checks, in an order in which what others need comes first.
+        checks: the checks to make; a check comes after those that it needs.
     """
     broken: set[str] = set()
     for check in checks:
@@ -99,5 +116,5 @@ def check_model(
         UsageError: the model or the device is not to be found.
         ModelError: it cannot be imported.
     """
-    subject = Subject(model, hyper, input_size=input_size, hidden_size=hidden_size, device=device)
-    return Report(subject.name, tuple(look(subject)))
+    subject = ModelUnderTest(model, hyper, input_size=input_size, hidden_size=hidden_size, device=device)
+    return Report(subject.name, tuple(run_checks(subject)))

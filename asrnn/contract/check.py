@@ -1,4 +1,4 @@
-"""A check: a name, what it expects, and a look at the model that may fail in whatever way a model can."""
+"""Define a check of the contract, and judge whatever it or the model raises."""
 
 import os
 import re
@@ -13,9 +13,10 @@ from pathlib import Path
 import torch
 
 from asrnn.construction import one_line
+from asrnn.contract.model_under_test import ModelUnderTest
 from asrnn.contract.randomness import seeded
 from asrnn.contract.report import Finding, Severity, Verdict, failed, skipped
-from asrnn.contract.subject import RaisedError, Subject
+from asrnn.contract.running import RaisedError
 from asrnn.errors import AsrnnError
 
 TOLERANCE = 1e-4
@@ -41,20 +42,20 @@ class Check:
     Args:
         name: a few letters, as in ``causality``.
         severity: what a failure means.
-        expected: what must be so, in words.
-        look: looks at the model; what the model's code raises is a failure, what the look itself raises is not.
-        needs: checks without which there is nothing to see: where one of them failed, this one is skipped.
-        advice: what to do where the model raised something.
+        expected: what must hold, in words.
+        function: examines the model. An exception of the model's code is a failure; one of the function itself is not.
+        needs: the checks that must have passed; if one of them failed, this check is skipped.
+        advice: what to do if the model raised an exception.
     """
 
     name: str
     severity: Severity
     expected: str
-    look: Callable[[Subject], Verdict]
+    function: Callable[[ModelUnderTest], Verdict]
     needs: tuple[str, ...] = ()
     advice: str = ""
 
-    def __call__(self, subject: Subject, broken: Collection[str] = ()) -> Finding:
+    def __call__(self, subject: ModelUnderTest, broken: Collection[str] = ()) -> Finding:
         """Look at a model.
 
         Args:
@@ -63,13 +64,13 @@ class Check:
         """
         began = time.perf_counter()
         lacking = [name for name in self.needs if name in broken]
-        verdict = skipped(f"not looked at, as {lacking[0]} failed") if lacking else self._look(subject)
+        verdict = skipped(f"not looked at, as {lacking[0]} failed") if lacking else self._run(subject)
         return Finding(self.name, self.severity, self.expected, verdict, time.perf_counter() - began)
 
-    def _look(self, subject: Subject) -> Verdict:
+    def _run(self, subject: ModelUnderTest) -> Verdict:
         with _undisturbed(), subject.watched():
             try:
-                return self.look(subject)
+                return self.function(subject)
             except AsrnnError as error:
                 return self._raised(subject, error, str(error))
             except RaisedError as error:
@@ -80,7 +81,7 @@ class Check:
                     return skipped(_NO_MEMORY)
                 return skipped(f"the check itself failed, which is no fault of the model: {_where(error)}")
 
-    def _raised(self, subject: Subject, error: BaseException, words: str) -> Verdict:
+    def _raised(self, subject: ModelUnderTest, error: BaseException, words: str) -> Verdict:
         """Judge what the model raised: a machine without a GPU, or with too little memory, is no fault of a model.
 
         A model that cannot even be built for want of memory cannot be run here, and a run refuses it.
@@ -92,6 +93,18 @@ class Check:
                 f"it needs CUDA, and this is the CPU: {words}; check it with --device cuda where there is a GPU"
             )
         return failed(words, self.advice)
+
+
+def check(
+    name: str, severity: Severity, *, needs: tuple[str, ...] = (), advice: str = ""
+) -> Callable[[Callable[[ModelUnderTest], Verdict]], Check]:
+    """Decorate a function into a :class:`Check`; the first line of its docstring says what is expected."""
+
+    def made(function: Callable[[ModelUnderTest], Verdict]) -> Check:
+        first = (function.__doc__ or "").partition("\n")[0].removesuffix(".")
+        return Check(name, severity, first[:1].lower() + first[1:], function, needs, advice)
+
+    return made
 
 
 def needs_cuda(error: BaseException | None) -> bool:

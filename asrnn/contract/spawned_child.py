@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from asrnn.contract.resuming import go_on_from
+from asrnn.contract.checks.resuming import go_on_from
+from asrnn.contract.model_under_test import ModelUnderTest
+from asrnn.contract.running import RaisedError
 from asrnn.contract.spawned import UnplainError, receive, send
-from asrnn.contract.subject import RaisedError, Subject
 from asrnn.memory import peak_mib
 from asrnn.models import RecurrentModel
 from asrnn.ops import free_buffers
@@ -59,7 +60,7 @@ def _line(error: BaseException | None) -> str:
 def _go_on(
     source: dict[str, Any], hyper: dict[str, object], sizes: dict[str, Any], shortened: int, saved: bytes
 ) -> dict[str, Any]:
-    subject = Subject(ModelSource(**source), hyper, **sizes)
+    subject = ModelUnderTest(ModelSource(**source), hyper, **sizes)
     subject.shortened = shortened  # as there, whatever the clock says here
     with torch.compiler.set_stance("force_eager"):
         return asdict(go_on_from(subject, saved))
@@ -72,7 +73,7 @@ def _measure(
 
     They take their steps in turns, and the quickest of a few counts; memory is the peak above what was there.
     """
-    subject = Subject(ModelSource(**source), hyper, **sizes)
+    subject = ModelUnderTest(ModelSource(**source), hyper, **sizes)
     lstm = nn.LSTM(subject.input_size, subject.hidden_size, batch_first=True).to(subject.device)
     modules: list[nn.Module] = [subject.build().train(), lstm]
     x = subject.sequences(*shape)

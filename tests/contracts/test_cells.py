@@ -10,7 +10,7 @@ import torch
 from scan_support import FUSED, PARALLEL, SOURCES, fold, gradients, random_cell, random_run
 
 from asrnn import RecurrentCell
-from asrnn.contract.cost import growth
+from asrnn.contract.checks.cost import growth
 from asrnn.ops import scan_with
 
 EVERY = pytest.mark.parametrize("name", SOURCES)

@@ -4,7 +4,7 @@ import importlib.util
 
 import pytest
 
-from asrnn.contract import CHECKS, HARD, Subject, check_model, look
+from asrnn.contract import CHECKS, HARD, ModelUnderTest, check_model, run_checks
 from asrnn.registry import list_models
 from asrnn.sources.adapters import ADAPTERS
 
@@ -49,6 +49,6 @@ def test_stacks(name: str, hyper: dict) -> None:
 @pytest.mark.skipif(importlib.util.find_spec("torchrecurrent") is None, reason="torchrecurrent is not installed")
 @pytest.mark.parametrize("layer", TORCHRECURRENT.layers() if TORCHRECURRENT.is_installed() else [])
 def test_every_layer_of_torchrecurrent(layer: str) -> None:
-    findings = list(look(Subject(f"torchrecurrent:{layer}", {}), HARD))
+    findings = list(run_checks(ModelUnderTest(f"torchrecurrent:{layer}", {}), HARD))
     refused = {finding.name for finding in findings if finding.refuses}
     assert refused == REFUSED.get(layer, set()), "\n".join(finding.line for finding in findings)

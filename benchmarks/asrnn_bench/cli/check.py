@@ -43,11 +43,11 @@ def check(
     """Check a model against the contract; exit 1 if a run would refuse it."""
     given = _hyper(hyper or ())
     source = find_model(model)
-    from asrnn.contract import Report, Subject, look  # only here: it imports torch
+    from asrnn.contract import ModelUnderTest, Report, run_checks  # only here: it imports torch
 
-    subject = Subject(source, given, input_size=input_size, hidden_size=hidden_size, device=device)
+    subject = ModelUnderTest(source, given, input_size=input_size, hidden_size=hidden_size, device=device)
     findings = []
-    for finding in look(subject):
+    for finding in run_checks(subject):
         typer.echo(_fitting(finding.line))
         findings.append(finding)
     report = Report(subject.name, tuple(findings))

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from asrnn.contract import HARD, INPUT_SIZE, Subject, look
+from asrnn.contract import HARD, INPUT_SIZE, ModelUnderTest, run_checks
 from asrnn.errors import AsrnnError
 from asrnn.registry import ModelSource
 from asrnn_bench.files.writing import replace
@@ -36,8 +36,8 @@ def main(words: list[str]) -> int:
 def _refusal(source: ModelSource, hyper: dict[str, Any], hidden_size: int | None, input_size: int | None) -> str | None:
     """Look as a job would train: on a GPU where there is one, and with the job's sizes."""
     try:
-        subject = Subject(source, hyper, input_size=input_size or INPUT_SIZE, hidden_size=hidden_size)
-        refusing = (finding for finding in look(subject, HARD) if finding.refuses)
+        subject = ModelUnderTest(source, hyper, input_size=input_size or INPUT_SIZE, hidden_size=hidden_size)
+        refusing = (finding for finding in run_checks(subject, HARD) if finding.refuses)
         first = next(refusing, None)  # a run needs no more: the others are for whoever mends the model
     except AsrnnError as error:
         return str(error)

@@ -5,7 +5,8 @@ import pytest
 import torch
 import unusual_models
 
-from asrnn.contract import CHECKS, Report, Subject, check_model, long_sequences, look
+from asrnn.contract import CHECKS, ModelUnderTest, Report, check_model, run_checks
+from asrnn.contract.checks import lengths
 
 CAUGHT = {
     "LeaksTheFuture": ({"causality"}, "outputs from step 1 on change", "the model sees the future"),
@@ -83,7 +84,7 @@ def model_called(name: str) -> type:
 def report_of(name: str, *lengthy: str) -> Report:
     checks = tuple(check for check in CHECKS if check.name not in LENGTHY - set(lengthy))
     few = None if name in ("WantsSixteens", "Explodes") else 8  # Explodes is wilder with few units
-    return Report(name, tuple(look(Subject(model_called(name), {}, hidden_size=few), checks)))
+    return Report(name, tuple(run_checks(ModelUnderTest(model_called(name), {}, hidden_size=few), checks)))
 
 
 @pytest.fixture(autouse=True)
@@ -171,7 +172,7 @@ def test_what_is_only_unusual_passes_and_what_cannot_be_seen_is_said(name: str, 
 
 @pytest.mark.parametrize("name", ["NeedsCuda", "NeedsADriver"])
 def test_what_needs_a_gpu_is_not_judged_on_a_machine_without_one(name: str) -> None:
-    report = Report(name, tuple(look(Subject(model_called(name), {}, device="cpu"))))
+    report = Report(name, tuple(run_checks(ModelUnderTest(model_called(name), {}, device="cpu"))))
     (finding,) = report.findings
     assert finding.line.startswith("skip  builds")
     assert "it needs CUDA, and this is the CPU" in finding.line
@@ -237,8 +238,8 @@ class GrowsInSilence(broken_models.Sound):
 
 def test_a_gradient_that_overflows_only_over_the_zeros_of_pixel_mnist_is_a_warning() -> None:
     """Over 272 steps it grows to 1e47, which float32 does not hold, and over 20 to 3,000."""
-    subject = Subject(GrowsInSilence, {}, hidden_size=8)
-    found = {check.name: check.look(subject) for check in long_sequences.CHECKS}
+    subject = ModelUnderTest(GrowsInSilence, {}, hidden_size=8)
+    found = {check.name: check.function(subject) for check in CHECKS if check.function.__module__ == lengths.__name__}
     assert found["finite-gradients"].outcome == "passed"
     assert found["long-gradient"].outcome == "failed"
     assert "over 272 steps without news" in found["long-gradient"].found
@@ -250,5 +251,5 @@ def test_a_root_of_what_is_0_is_found_without_a_long_run_of_zeros() -> None:
         def forward(self, x: torch.Tensor, state: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
             return super().forward(x / (1 + x.square().sum(dim=2, keepdim=True).sqrt()), state)
 
-    verdict = long_sequences._finite_gradients(Subject(TakesARoot, {}, hidden_size=8))
+    verdict = lengths.finite_gradients.function(ModelUnderTest(TakesARoot, {}, hidden_size=8))
     assert verdict.outcome == "failed"

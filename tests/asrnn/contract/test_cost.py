@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from asrnn.contract.cost import STEEPEST, Cost, growth
+from asrnn.contract.checks.cost import STEEPEST, Cost, growth
 
 
 def counted(work) -> tuple[int, int, int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from registry_support import write
 
-from asrnn.contract import CHECKS, Finding, Subject, look
+from asrnn.contract import CHECKS, Finding, ModelUnderTest, run_checks
 
 MODEL = """
 import importlib
@@ -32,8 +32,8 @@ LOOKED_AT = tuple(check for check in CHECKS if check.name in ("builds", "own-cod
 
 
 def findings(path: Path) -> dict[str, Finding]:
-    subject = Subject(f"{path}:Own", {})
-    return {finding.name: finding for finding in look(subject, LOOKED_AT)}
+    subject = ModelUnderTest(f"{path}:Own", {})
+    return {finding.name: finding for finding in run_checks(subject, LOOKED_AT)}
 
 
 def written_a_minute_ago(path: Path, text: str) -> Path:
@@ -95,4 +95,4 @@ def test_models_that_are_checked_in_turn_answer_for_themselves(tmp_path: Path) -
     second = write(tmp_path / "second.py", MODEL.format(build="pass", forward="x.detach()"))
     for path in (first, second, first, second):
         assert findings(path)["own-code"].verdict.outcome == "passed", findings(path)["own-code"].line
-    assert [each.verdict.outcome for each in look(Subject("rnn", {}), LOOKED_AT)] == ["passed", "passed"]
+    assert [each.verdict.outcome for each in run_checks(ModelUnderTest("rnn", {}), LOOKED_AT)] == ["passed", "passed"]

@@ -7,9 +7,10 @@ import pytest
 import torch
 from broken_models import Sound
 
-from asrnn.contract import Check, Finding, Report, Subject, look, processes
+from asrnn.contract import Check, Finding, ModelUnderTest, Report, run_checks
+from asrnn.contract.checks import cost
 from asrnn.contract.report import Severity, Verdict, failed, listed, passed, skipped
-from asrnn.contract.subject import model_code
+from asrnn.contract.running import model_code
 from asrnn.errors import ModelError
 
 
@@ -58,11 +59,11 @@ def test_of_many_names_the_first_few_are_told() -> None:
     assert listed(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
 
 
-SUBJECT = Subject(Sound, {}, hidden_size=8, device="cpu")
+SUBJECT = ModelUnderTest(Sound, {}, hidden_size=8, device="cpu")
 
 
 def _raises(error: BaseException, *, in_the_model: bool, name: str = "c") -> Finding:
-    def look_at(subject: Subject) -> Verdict:
+    def look_at(subject: ModelUnderTest) -> Verdict:
         with model_code() if in_the_model else nullcontext():
             raise error
 
@@ -130,7 +131,7 @@ def test_too_little_memory_does_not_count_against_the_model_where_it_was_built(e
 def test_a_look_draws_the_same_numbers_whoever_asks_and_leaves_no_trace() -> None:
     drawn = []
 
-    def draws(subject: Subject) -> Verdict:
+    def draws(subject: ModelUnderTest) -> Verdict:
         drawn.append(torch.rand(3).tolist())
         return passed(str(torch.is_grad_enabled()))
 
@@ -154,7 +155,7 @@ def test_a_check_is_skipped_where_one_that_it_needs_failed_or_was_itself_skipped
         Check("fourth", "hard", "e", lambda subject: skipped("not to be seen")),
         Check("fifth", "hard", "e", lambda subject: passed("yes"), ("fourth",)),
     )
-    found = {each.name: (each.verdict.outcome, each.verdict.found) for each in look(SUBJECT, checks)}
+    found = {each.name: (each.verdict.outcome, each.verdict.found) for each in run_checks(SUBJECT, checks)}
     assert found["second"] == ("skipped", "not looked at, as first failed")
     assert found["third"] == ("skipped", "not looked at, as second failed")
     assert found["fifth"] == ("passed", "yes")  # what cannot be seen is no failure
@@ -166,8 +167,7 @@ def test_a_check_is_skipped_where_one_that_it_needs_failed_or_was_itself_skipped
 def test_a_cell_whose_steps_run_in_python_is_told_of_a_faster_scan(
     model: str, told: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, "ask", lambda *words: ((0.1, None), (0.1, None)))
+    monkeypatch.setattr(cost, "ask", lambda *words: ((0.1, None), (0.1, None)))
     path = Path(__file__).parents[3] / model
-    (speed,) = processes.CHECKS
-    verdict = speed.look(Subject(str(path) if ".py" in model else model, {}, hidden_size=8))
+    verdict = cost.speed.function(ModelUnderTest(str(path) if ".py" in model else model, {}, hidden_size=8))
     assert ("a FusedCell or ParallelCell scans several times faster" in verdict.found) is told

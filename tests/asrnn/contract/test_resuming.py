@@ -6,8 +6,9 @@ import pytest
 import torch
 from broken_models import Sound
 
-from asrnn.contract import Subject, resuming
-from asrnn.contract.resuming import Continued
+from asrnn.contract import ModelUnderTest
+from asrnn.contract.checks import resuming
+from asrnn.contract.checks.resuming import Continued
 from asrnn.registry import find_model
 
 EXPECTED = Continued([0.7, 0.6], torch.ones(4, 2), {"W": torch.ones(3)})
@@ -25,9 +26,9 @@ ROUNDED_OUTPUTS = EXPECTED.outputs * (1 + 1e-5)
 def test_a_rounding_elsewhere_hides_nothing_that_differs_after_it(
     found: Continued, outcome: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    subject = Subject(Sound, {}, hidden_size=8, device="cpu")
+    subject = ModelUnderTest(Sound, {}, hidden_size=8, device="cpu")
     subject.importable = find_model("torch.nn:GRU")
     subject.shortened = 16
     monkeypatch.setattr(resuming, "interrupted", lambda _: (b"", EXPECTED))
     monkeypatch.setattr(resuming, "ask", lambda *_: vars(found))
-    assert resuming._elsewhere(subject).outcome == outcome
+    assert resuming.new_process.function(subject).outcome == outcome

@@ -10,8 +10,8 @@ import broken_models
 import psutil
 import pytest
 
-from asrnn.contract import Subject, spawned
-from asrnn.contract.resuming import Continued, go_on_from, interrupted
+from asrnn.contract import ModelUnderTest, spawned
+from asrnn.contract.checks.resuming import Continued, go_on_from, interrupted
 from asrnn.contract.spawned import SpawnedError, as_plain, ask
 from asrnn.registry import find_model
 
@@ -72,7 +72,7 @@ def test_a_training_goes_on_there_as_here(tmp_path: Path) -> None:
     path = tmp_path / "cells.py"
     path.write_text(Path(broken_models.__file__).read_text())
     sizes = {"input_size": 3, "hidden_size": 4, "device": "cpu"}
-    subject = Subject(find_model(f"{path}:Sound"), {}, **sizes)
+    subject = ModelUnderTest(find_model(f"{path}:Sound"), {}, **sizes)
     subject.shortened = 16
     saved, _ = interrupted(subject)
     here = go_on_from(subject, saved)

@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor
 
-from asrnn.contract.check import Check
+from asrnn.contract.check import check
+from asrnn.contract.model_under_test import ModelUnderTest
 from asrnn.contract.randomness import seeded
 from asrnn.contract.report import Verdict, failed, listed, passed, skipped
-from asrnn.contract.subject import Subject, gradients_of, largest_change, model_code, run, trained_parameters
+from asrnn.contract.running import gradients_of, largest_change, model_code, run, trained_parameters
 from asrnn.layers import num_elements
 from asrnn.models import RecurrentModel
 
@@ -14,7 +15,9 @@ BATCH_SIZE, STEPS, LONGER = 4, 12, 300
 WEIGHTS, DISTURBANCE = 4, 0.3
 
 
-def _counted(subject: Subject) -> Verdict:
+@check("parameters", "hard", needs=("builds",))
+def parameters(subject: ModelUnderTest) -> Verdict:
+    """The numbers that learn are counted."""
     model = subject.build()
     with model_code():
         counted, held = int(model.num_parameters()), num_elements(model)
@@ -26,7 +29,9 @@ def _counted(subject: Subject) -> Verdict:
     return passed(f"{counted:,} degrees of freedom in {held:,} numbers, the readout's included")
 
 
-def _made_once(subject: Subject) -> Verdict:
+@check("made-once", "hard", needs=("builds",))
+def made_once(subject: ModelUnderTest) -> Verdict:
+    """Training keeps the parameters that the constructor made."""
     model = subject.build().train()
     before = _identities(model)
     outputs = run(model, subject.sequences(BATCH_SIZE, STEPS)).outputs
@@ -51,7 +56,9 @@ def _identities(model: RecurrentModel) -> dict[str, int]:
     return {name: id(parameter) for name, parameter in model.named_parameters()}
 
 
-def _learning(subject: Subject) -> Verdict:
+@check("learning", "hard", needs=("builds",))
+def learning(subject: ModelUnderTest) -> Verdict:
+    """Every parameter receives a gradient from the last output."""
     gradients = subject.once(_gradients)
     if not gradients:
         return skipped("the recurrence has no parameter that is trained")
@@ -64,7 +71,9 @@ def _learning(subject: Subject) -> Verdict:
     return passed(f"{len(gradients)} tensors")
 
 
-def _nonzero_gradients(subject: Subject) -> Verdict:
+@check("nonzero-gradients", "warning", needs=("builds", "learning"))
+def nonzero_gradients(subject: ModelUnderTest) -> Verdict:
+    """No parameter starts with a gradient of exactly 0."""
     gradients = subject.once(_gradients)
     still = [name for name, gradient in gradients.items() if gradient is not None and not gradient.any()]
     if not gradients:
@@ -77,7 +86,7 @@ def _nonzero_gradients(subject: Subject) -> Verdict:
     return passed(f"{len(gradients)} tensors")
 
 
-def _gradients(subject: Subject) -> dict[str, Tensor | None]:
+def _gradients(subject: ModelUnderTest) -> dict[str, Tensor | None]:
     """Return the gradients of a random sum of the last outputs, as the first steps of a training have them.
 
     A parameter that has none in one step, as of a layer that is left out at random or that runs every 100 steps only,
@@ -98,9 +107,13 @@ def _gradients(subject: Subject) -> dict[str, Tensor | None]:
     return found
 
 
+@check("reads-input", "hard", needs=("builds", "deterministic"))
 @torch.no_grad()
-def _reads_its_input(subject: Subject) -> Verdict:
-    """Look with the weights it starts with, and where these hide an input, with others that training may lead to."""
+def reads_input(subject: ModelUnderTest) -> Verdict:
+    """The outputs depend on every number of a step.
+
+    Look with the weights it starts with, and where these hide an input, with others that training may lead to.
+    """
     unread = list(range(subject.input_size))
     for seed in range(WEIGHTS):
         model = subject.build()
@@ -126,24 +139,3 @@ def _moves(model: RecurrentModel, x: Tensor, number: int, expected: Tensor) -> b
     changed[..., number] = x[..., number].flip(0) + 1
     change = largest_change(run(model, changed).outputs, expected)
     return change > 0
-
-
-CHECKS = (
-    Check("parameters", "hard", "the numbers that learn are counted", _counted, ("builds",)),
-    Check("made-once", "hard", "training keeps the parameters that the constructor made", _made_once, ("builds",)),
-    Check(
-        "reads-input",
-        "hard",
-        "the outputs depend on every number of a step",
-        _reads_its_input,
-        ("builds", "deterministic"),
-    ),
-    Check("learning", "hard", "every parameter receives a gradient from the last output", _learning, ("builds",)),
-    Check(
-        "nonzero-gradients",
-        "warning",
-        "no parameter starts with a gradient of exactly 0",
-        _nonzero_gradients,
-        ("builds", "learning"),
-    ),
-)

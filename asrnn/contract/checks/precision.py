@@ -2,9 +2,10 @@
 
 import torch
 
-from asrnn.contract.check import TOLERANCE, Check
+from asrnn.contract.check import TOLERANCE, check
+from asrnn.contract.model_under_test import ModelUnderTest
 from asrnn.contract.report import Verdict, failed, passed
-from asrnn.contract.subject import RaisedError, Subject, largest_change, model_code, run, tensors_of
+from asrnn.contract.running import RaisedError, largest_change, model_code, run, tensors_of
 from asrnn.errors import AsrnnError
 
 _ADVICE = (
@@ -13,7 +14,9 @@ _ADVICE = (
 )
 
 
-def _float64(subject: Subject) -> Verdict:
+@check("float64", "warning", needs=("builds", "deterministic"), advice=_ADVICE)
+def float64(subject: ModelUnderTest) -> Verdict:
+    """Moved to float64 it computes the same there, and moves back."""
     model, x = subject.build(), subject.sequences(2, 6)
     single = run(model, x)
     with model_code():
@@ -38,7 +41,7 @@ def _float64(subject: Subject) -> Verdict:
 
 
 @torch.no_grad()
-def computes_in_float64(subject: Subject) -> bool:
+def computes_in_float64(subject: ModelUnderTest) -> bool:
     """Say whether a model that is moved to float64 computes there: whether inputs that float32 cannot tell apart do.
 
     It is moved by 1e-12 of the inputs; float64 resolves 1e-16 of them, and float32 6e-8.
@@ -60,15 +63,3 @@ def computes_in_float64(subject: Subject) -> bool:
 
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
-
-
-CHECKS = (
-    Check(
-        "float64",
-        "warning",
-        "moved to float64 it computes the same there, and moves back",
-        _float64,
-        ("builds", "deterministic"),
-        _ADVICE,
-    ),
-)

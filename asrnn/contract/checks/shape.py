@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor
 
-from asrnn.contract.check import Check
-from asrnn.contract.report import Verdict, failed, passed
+from asrnn.contract.check import check
+from asrnn.contract.model_under_test import ModelUnderTest
+from asrnn.contract.report import Verdict, failed, passed, skipped
+from asrnn.contract.running import RaisedError, model_code, run
 from asrnn.contract.settings import Settings
-from asrnn.contract.subject import RaisedError, Subject, model_code, run
 from asrnn.errors import AsrnnError
 from asrnn.layers import run_layer
 
@@ -17,7 +18,9 @@ that was squeezed away must not pass for a single step."""
 _ADVICE = "its constructor must take input_size and hidden_size, and may default the rest"
 
 
-def _builds(subject: Subject) -> Verdict:
+@check("builds", "hard", advice=_ADVICE)
+def builds(subject: ModelUnderTest) -> Verdict:
+    """It is built from (input_size, hidden_size) and maps [B, T, I] to [B, T, H]."""
     refusals = [subject.refusal(subject.input_size, size) for size in subject.hidden_sizes]
     if refusals[0] is not None and None not in refusals:
         raise refusals[0]
@@ -29,7 +32,9 @@ def _builds(subject: Subject) -> Verdict:
     return passed(f"{called} has {parameters}{slow}")
 
 
-def _shapes(subject: Subject) -> Verdict:
+@check("shapes", "hard", needs=("builds",))
+def shapes(subject: ModelUnderTest) -> Verdict:
+    """[B, T, H] or [B, H] in float32 at odd sizes."""
     other_sizes: set[int] = set()
     in_sequence = run(subject.build(), subject.sequences(2, 3)).sequence is not None
     for B, T, inputs, hidden in ODD_SIZES:
@@ -51,13 +56,15 @@ def _shapes(subject: Subject) -> Verdict:
     return passed(seen)
 
 
-def _output(subject: Subject, B: int, T: int, inputs: int, hidden: int, in_sequence: bool) -> Tensor:
+def _output(subject: ModelUnderTest, B: int, T: int, inputs: int, hidden: int, in_sequence: bool) -> Tensor:
     model = subject.build(inputs, hidden)
     with model_code():
         return run_layer(model.recurrence, subject.noise(B, T, inputs), model.output_size, return_sequence=in_sequence)
 
 
-def _settings(subject: Subject) -> Verdict:
+@check("settings", "hard", needs=("builds",))
+def settings(subject: ModelUnderTest) -> Verdict:
+    """Torch's global settings stay as they are."""
     before = Settings.now()
     run(subject.build().train(), subject.sequences(2, 3))
     changed = [*subject.changed_settings, *before.put_back()]
@@ -69,14 +76,10 @@ def _settings(subject: Subject) -> Verdict:
     return passed("default dtype, default device and gradient mode")
 
 
-CHECKS = (
-    Check(
-        "builds",
-        "hard",
-        "it is built from (input_size, hidden_size) and maps [B, T, I] to [B, T, H]",
-        _builds,
-        advice=_ADVICE,
-    ),
-    Check("shapes", "hard", "[B, T, H] or [B, H] in float32 at odd sizes", _shapes, ("builds",)),
-    Check("settings", "hard", "torch's global settings stay as they are", _settings, ("builds",)),
-)
+@check("own-code", "hard", needs=("builds",))
+def own_code(subject: ModelUnderTest) -> Verdict:
+    """It reads and imports only files that its identity covers."""
+    if subject.reads is None:
+        return skipped("a class that is handed over has no file that a job would be given")
+    subject.reads.refuse()
+    return passed(f"{len(subject.reads.covered)} files and folders of its own")

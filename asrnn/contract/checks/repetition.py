@@ -7,11 +7,12 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from asrnn.contract.check import TOLERANCE, Check
-from asrnn.contract.isolation import statistics_of_batches
+from asrnn.contract.check import TOLERANCE, check
+from asrnn.contract.checks.samples import statistics_of_batches
+from asrnn.contract.model_under_test import ModelUnderTest
 from asrnn.contract.randomness import seeded
 from asrnn.contract.report import Verdict, failed, listed, passed, skipped
-from asrnn.contract.subject import Subject, gradients_of, largest_change, model_code, run, trained_parameters
+from asrnn.contract.running import gradients_of, largest_change, model_code, run, trained_parameters
 from asrnn.errors import ModelError
 from asrnn.models import RecurrentModel
 
@@ -22,7 +23,9 @@ SAME_IN_BOTH_MODES = ((4, 9), (128, 12), (2, 300))
 """B and T at which training and evaluation are compared: a batch as large as a job's, and a long sequence."""
 
 
-def _initialization(subject: Subject) -> Verdict:
+@check("initialization", "hard", needs=("builds",))
+def initialization(subject: ModelUnderTest) -> Verdict:
+    """The same seed gives the same weights."""
     first, second = (_tensors(subject.build(seed=5)) for _ in range(2))
     for name, tensor in first.items():
         if name not in second or not torch.equal(tensor, second[name]):
@@ -33,7 +36,9 @@ def _initialization(subject: Subject) -> Verdict:
     return passed(f"{len(first)} tensors equal to the bit")
 
 
-def _own_seed(subject: Subject) -> Verdict:
+@check("own-seed", "warning", needs=("builds",))
+def own_seed(subject: ModelUnderTest) -> Verdict:
+    """Another seed gives other weights, and other noise."""
     one, other = subject.build(seed=5), subject.build(seed=6)
     drawn = {name: p for name, p in trained_parameters(one).items() if p.numel() > 1 and not _is_constant(p)}
     others = dict(other.recurrence.named_parameters())
@@ -56,7 +61,9 @@ def _own_seed(subject: Subject) -> Verdict:
     return passed("two seeds give two sets of weights")
 
 
-def _deterministic(subject: Subject) -> Verdict:
+@check("deterministic", "hard", needs=("builds",))
+def deterministic(subject: ModelUnderTest) -> Verdict:
+    """Two calls and their backwards give the same numbers."""
     model, x = subject.build(), subject.sequences(3, 9).requires_grad_()
     given = x.detach().clone()
     watched = {"the input": x, **trained_parameters(model)}
@@ -87,7 +94,7 @@ def _deterministic(subject: Subject) -> Verdict:
     return _other_gradient_modes(subject, model, given, one)
 
 
-def _other_gradient_modes(subject: Subject, model: RecurrentModel, x: Tensor, expected: Tensor) -> Verdict:
+def _other_gradient_modes(subject: ModelUnderTest, model: RecurrentModel, x: Tensor, expected: Tensor) -> Verdict:
     """Compare with a validation, which keeps no gradient."""
     for name, mode in (("torch.no_grad()", torch.no_grad()), ("torch.inference_mode()", torch.inference_mode())):
         with mode:
@@ -107,7 +114,9 @@ def _other_gradient_modes(subject: Subject, model: RecurrentModel, x: Tensor, ex
     return passed(f"outputs equal to the bit, gradients {_agreement(subject)}; outputs the same without gradients")
 
 
-def _state_dict(subject: Subject) -> Verdict:
+@check("state-dict", "hard", needs=("builds", "deterministic"))
+def state_dict(subject: ModelUnderTest) -> Verdict:
+    """The state dict holds the whole model."""
     model, x = subject.build(), subject.sequences(2, 9)
     other = subject.build(seed=1)
     with model_code():
@@ -122,7 +131,9 @@ def _state_dict(subject: Subject) -> Verdict:
     return passed(f"{len(state)} tensors; outputs equal to the bit")
 
 
-def _same_training(subject: Subject) -> Verdict:
+@check("same-training", "hard", needs=("builds", "initialization", "deterministic"))
+def same_training(subject: ModelUnderTest) -> Verdict:
+    """A training from the same seed gives the same numbers."""
     (one, gradients), (other, others) = (_training_step(subject, seed=3) for _ in range(2))
     if not torch.equal(one, other):
         return failed(
@@ -153,11 +164,11 @@ def other_gradient(gradients: dict[str, Tensor | None], others: dict[str, Tensor
     return None
 
 
-def _agreement(subject: Subject) -> str:
+def _agreement(subject: ModelUnderTest) -> str:
     return "too" if torch.device(subject.device).type == "cpu" else f"to {TOLERANCE:.0e} of the largest"
 
 
-def _training_step(subject: Subject, seed: int) -> tuple[Tensor, dict[str, Tensor | None]]:
+def _training_step(subject: ModelUnderTest, seed: int) -> tuple[Tensor, dict[str, Tensor | None]]:
     model = subject.build().train()
     parameters = trained_parameters(model)
     x = subject.sequences(8, 20)
@@ -170,8 +181,10 @@ def _training_step(subject: Subject, seed: int) -> tuple[Tensor, dict[str, Tenso
     return outputs.detach(), dict(zip(parameters, found, strict=True))
 
 
+@check("train-is-eval", "hard", needs=("builds", "deterministic"))
 @torch.no_grad()
-def _train_is_eval(subject: Subject) -> Verdict:
+def train_is_eval(subject: ModelUnderTest) -> Verdict:
+    """Training and evaluation agree where nothing is random."""
     worst = 0.0
     for B, T in SAME_IN_BOTH_MODES:
         model, x = subject.build(), subject.sequences(B, T)
@@ -229,25 +242,3 @@ def _clock_moved_by(seconds: float):  # type: ignore[no-untyped-def]
     """Let time.time() tell another time; whoever reads the clock otherwise is seen later, in another process."""
     now = time.time
     return patch("time.time", lambda: now() + seconds) if seconds else nullcontext()
-
-
-CHECKS = (
-    Check("initialization", "hard", "the same seed gives the same weights", _initialization, ("builds",)),
-    Check("own-seed", "warning", "another seed gives other weights, and other noise", _own_seed, ("builds",)),
-    Check("deterministic", "hard", "two calls and their backwards give the same numbers", _deterministic, ("builds",)),
-    Check(
-        "same-training",
-        "hard",
-        "a training from the same seed gives the same numbers",
-        _same_training,
-        ("builds", "initialization", "deterministic"),
-    ),
-    Check("state-dict", "hard", "the state dict holds the whole model", _state_dict, ("builds", "deterministic")),
-    Check(
-        "train-is-eval",
-        "hard",
-        "training and evaluation agree where nothing is random",
-        _train_is_eval,
-        ("builds", "deterministic"),
-    ),
-)

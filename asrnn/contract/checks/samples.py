@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from asrnn.contract.check import TOLERANCE, Check
+from asrnn.contract.check import TOLERANCE, check
+from asrnn.contract.model_under_test import ModelUnderTest
 from asrnn.contract.randomness import seeded
 from asrnn.contract.report import Verdict, failed, passed
-from asrnn.contract.subject import Subject, gradients_of, largest_change, run, trained_parameters
+from asrnn.contract.running import gradients_of, largest_change, run, trained_parameters
 from asrnn.models import RecurrentModel
 
 BATCHES = ((2, 5), (2, 1), (2, 31), (1, 5), (65, 5), (2, 5), (3, 130), (2, 5))
@@ -24,8 +25,10 @@ CALLS = 6
 SUBSETS = (slice(0, 1), slice(-1, None), slice(0, 3), slice(5, 21), slice(0, 64), slice(0, 255))
 
 
+@check("variable-length", "hard", needs=("builds", "shapes", "deterministic"))
 @torch.no_grad()
-def _variable_length(subject: Subject) -> Verdict:
+def variable_length(subject: ModelUnderTest) -> Verdict:
+    """One instance takes batches of any size and length, and a call leaves no trace."""
     model = subject.build()
     first, *later = (run(model, subject.sequences(B, T)).outputs.clone() for B, T in BATCHES)
     for number, (sizes, outputs) in enumerate(zip(BATCHES[1:], later, strict=True), 1):
@@ -42,7 +45,9 @@ def _variable_length(subject: Subject) -> Verdict:
     return passed(f"{len(BATCHES)} calls of one instance, B up to 65 and T up to 130")
 
 
-def _carried(subject: Subject) -> Verdict:
+@check("no-carry", "hard", needs=("builds", "deterministic", "same-training"))
+def no_carry(subject: ModelUnderTest) -> Verdict:
+    """No batch leaves anything behind for the next."""
     x = subject.sequences(16, 20)
     for mode in ("training", "evaluation"):
         after = [_outputs_after(subject, x, earlier, mode) for earlier in (None, 2, 3)]
@@ -58,7 +63,7 @@ def _carried(subject: Subject) -> Verdict:
     return passed("outputs of a batch are the same after any other one, in training and in evaluation")
 
 
-def _outputs_after(subject: Subject, x: Tensor, earlier: int | None, mode: str) -> Tensor:
+def _outputs_after(subject: ModelUnderTest, x: Tensor, earlier: int | None, mode: str) -> Tensor:
     """Return the outputs for a batch, from a model that has seen one other batch, in the same memory, or none."""
     model = subject.build().train(mode == "training")
     parameters = list(trained_parameters(model).values())
@@ -77,7 +82,9 @@ def _outputs_after(subject: Subject, x: Tensor, earlier: int | None, mode: str) 
     return outputs.detach().clone()
 
 
-def _nothing_piles_up(subject: Subject) -> Verdict:
+@check("no-hoard", "hard", needs=("builds", "no-carry"))
+def no_hoard(subject: ModelUnderTest) -> Verdict:
+    """Calls do not pile up tensors."""
     model, x = subject.build().train(), subject.sequences(8, 20)
     parameters = list(trained_parameters(model).values())
     counts = []
@@ -96,8 +103,10 @@ def _nothing_piles_up(subject: Subject) -> Verdict:
     return passed(f"no more tensors after {CALLS} more calls")
 
 
+@check("batch-independence", "hard", needs=("builds", "shapes", "deterministic", "same-training"))
 @torch.no_grad()
-def _batch_independence(subject: Subject) -> Verdict:
+def batch_independence(subject: ModelUnderTest) -> Verdict:
+    """A sample's outputs do not depend on the other samples."""
     model, x = subject.build(), subject.sequences(BATCH_SIZE, STEPS)
     expected = run(model, x).outputs.clone()
     change = _mixing(subject, x, model)
@@ -132,7 +141,9 @@ def _batch_independence(subject: Subject) -> Verdict:
     return passed(f"B up to {BATCH_SIZE}; largest change {max(change, moved):.1g}")
 
 
-def _batch_statistics(subject: Subject) -> Verdict:
+@check("batch-statistics", "warning", needs=("builds", "batch-independence"))
+def batch_statistics(subject: ModelUnderTest) -> Verdict:
+    """Nor do they in training, by batch norm."""
     mixing, lawful = subject.once(mixing_in_training)
     if mixing > TOLERANCE:
         return failed(
@@ -144,7 +155,7 @@ def _batch_statistics(subject: Subject) -> Verdict:
 
 
 @torch.no_grad()
-def mixing_in_training(subject: Subject) -> tuple[float, str]:
+def mixing_in_training(subject: ModelUnderTest) -> tuple[float, str]:
     """Return by how much samples change one another in training, and what makes that lawful: statistics of a batch."""
     x = subject.sequences(BATCH_SIZE - 1, STEPS)
     mixing = _mixing(subject, x)
@@ -166,7 +177,7 @@ def mixing_in_training(subject: Subject) -> tuple[float, str]:
 
 
 @torch.no_grad()
-def statistics_of_batches(subject: Subject, x: Tensor) -> list[str]:
+def statistics_of_batches(subject: ModelUnderTest, x: Tensor) -> list[str]:
     """Return the buffers that a call in training changes, and to other numbers for another batch.
 
     A counter of calls changes too, and is no statistic of a batch.
@@ -190,7 +201,7 @@ def statistics_of_batches(subject: Subject, x: Tensor) -> list[str]:
 
 
 def _mixing(
-    subject: Subject, x: Tensor, model: RecurrentModel | None = None, *, without_batch_norm: bool = False
+    subject: ModelUnderTest, x: Tensor, model: RecurrentModel | None = None, *, without_batch_norm: bool = False
 ) -> float:
     """Return the largest change of a sample's outputs when others change; every other sample is once among them.
 
@@ -229,36 +240,3 @@ def _halves(size: int) -> Iterator[Tensor]:
         of_digit = (numbers >> digit) % 2 == 1
         yield of_digit
         yield ~of_digit
-
-
-CHECKS = (
-    Check(
-        "variable-length",
-        "hard",
-        "one instance takes batches of any size and length, and a call leaves no trace",
-        _variable_length,
-        ("builds", "shapes", "deterministic"),
-    ),
-    Check(
-        "no-carry",
-        "hard",
-        "no batch leaves anything behind for the next",
-        _carried,
-        ("builds", "deterministic", "same-training"),
-    ),
-    Check("no-hoard", "hard", "calls do not pile up tensors", _nothing_piles_up, ("builds", "no-carry")),
-    Check(
-        "batch-independence",
-        "hard",
-        "a sample's outputs do not depend on the other samples",
-        _batch_independence,
-        ("builds", "shapes", "deterministic", "same-training"),
-    ),
-    Check(
-        "batch-statistics",
-        "warning",
-        "nor do they in training, by batch norm",
-        _batch_statistics,
-        ("builds", "batch-independence"),
-    ),
-)

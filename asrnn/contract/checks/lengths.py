@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from asrnn.contract.check import Check
+from asrnn.contract.check import check
+from asrnn.contract.model_under_test import ModelUnderTest
 from asrnn.contract.report import Verdict, failed, listed, passed, skipped
-from asrnn.contract.subject import Subject, gradients_of, run, trained_parameters
+from asrnn.contract.running import gradients_of, run, trained_parameters
 from asrnn.models import RecurrentModel
 
 STEPS, LONGEST = 1000, 2000
@@ -38,7 +39,7 @@ MOST_QUIET_STEPS = 272
 gradients overflow only here may be of use in those, so it is warned of, and a run takes it."""
 
 
-def like_tasks(subject: Subject, num_steps: int) -> Tensor:
+def like_tasks(subject: ModelUnderTest, num_steps: int) -> Tensor:
     """Return a batch of sequences, one of each kind."""
     noise = subject.sequences(1, num_steps)[0]
     pixels = noise.abs().clamp(max=1) * (noise > 0.5)  # most are black, as in MNIST
@@ -49,8 +50,10 @@ def like_tasks(subject: Subject, num_steps: int) -> Tensor:
     return torch.stack([noise, torch.zeros_like(noise), late, (pixels - 0.13) / 0.31, padded, torch.ones_like(noise)])
 
 
+@check("long-sequence", "hard", needs=("builds", "linear-cost"))
 @torch.no_grad()
-def _finite_outputs(subject: Subject) -> Verdict:
+def long_sequence(subject: ModelUnderTest) -> Verdict:
+    """No NaN over long noise, zeros, pixels and other inputs like the tasks'."""
     model = subject.build()
     alone = torch.zeros_like(subject.sequences(2, subject.length(STEPS // 2)))
     if not run(model, alone).outputs.isfinite().all():
@@ -73,7 +76,9 @@ def _finite_outputs(subject: Subject) -> Verdict:
     )
 
 
-def _finite_gradients(subject: Subject) -> Verdict:
+@check("finite-gradients", "hard", needs=("builds", "linear-cost"))
+def finite_gradients(subject: ModelUnderTest) -> Verdict:
+    """Gradients over as many steps as tasks have are finite."""
     if not trained_parameters(subject.build()):
         return skipped("nothing to see: it has no number that is trained, so that no gradient is needed")
     _, of_inputs, of_parameters = subject.once(_norms)
@@ -90,7 +95,9 @@ def _finite_gradients(subject: Subject) -> Verdict:
     return passed(f"those of the input and {len(of_parameters)} parameters are")
 
 
-def _reach(subject: Subject) -> Verdict:
+@check("long-gradient", "warning", needs=("builds", "finite-gradients"))
+def long_gradient(subject: ModelUnderTest) -> Verdict:
+    """The gradient of the last output reaches the first input, also where inputs are 0 for long."""
     if not trained_parameters(subject.build()):
         return skipped("nothing to see: it has no number that is trained, so that no gradient is needed")
     if kinds := _overflowing(subject):
@@ -109,7 +116,7 @@ def _reach(subject: Subject) -> Verdict:
     return failed(f"{found}: it explodes", "clip gradients, or start from smaller recurrent weights")
 
 
-def _overflowing(subject: Subject) -> list[str]:
+def _overflowing(subject: ModelUnderTest) -> list[str]:
     """Return the kinds of input over whose longest quiet stretch a gradient is not finite."""
     model = subject.build()
     x, loss = _loss(subject, model, MOST_QUIET_STEPS, QUIET)
@@ -117,7 +124,7 @@ def _overflowing(subject: Subject) -> list[str]:
     return [] if gradient is None else [k for k, g in zip(QUIET, gradient, strict=True) if not math.isfinite(_norm(g))]
 
 
-def _norms(subject: Subject) -> tuple[tuple[float, float], list[float], dict[str, float]]:
+def _norms(subject: ModelUnderTest) -> tuple[tuple[float, float], list[float], dict[str, float]]:
     """Return norms of gradients: of noise's first and last step, of each kind of input, and of each parameter."""
     model = subject.build()
     batches = [(kinds, *_loss(subject, model, n, kinds)) for n, kinds in ((STEPS, BUSY), (QUIET_STEPS, QUIET))]
@@ -132,7 +139,7 @@ def _norms(subject: Subject) -> tuple[tuple[float, float], list[float], dict[str
     return (_norm(noise[0]), _norm(noise[-1])), [_norm(of_kind[kind]) for kind in KINDS], norms
 
 
-def _loss(subject: Subject, model: RecurrentModel, steps: int, kinds: Sequence[str]) -> tuple[Tensor, Tensor]:
+def _loss(subject: ModelUnderTest, model: RecurrentModel, steps: int, kinds: Sequence[str]) -> tuple[Tensor, Tensor]:
     """Return inputs of some kinds, and a loss of the model's last output on them."""
     x = like_tasks(subject, subject.length(steps))[[KINDS.index(kind) for kind in kinds]].requires_grad_()
     last = run(model, x).last
@@ -144,28 +151,3 @@ def _norm(gradient: Tensor | None) -> float:
         return 0.0
     real = torch.view_as_real(gradient) if gradient.is_complex() else gradient
     return float(real.double().norm())
-
-
-CHECKS = (
-    Check(
-        "long-sequence",
-        "hard",
-        "no NaN over long noise, zeros, pixels and other inputs like the tasks'",
-        _finite_outputs,
-        ("builds", "linear-cost"),
-    ),
-    Check(
-        "finite-gradients",
-        "hard",
-        "gradients over as many steps as tasks have are finite",
-        _finite_gradients,
-        ("builds", "linear-cost"),
-    ),
-    Check(
-        "long-gradient",
-        "warning",
-        "the gradient of the last output reaches the first input, also where inputs are 0 for long",
-        _reach,
-        ("builds", "finite-gradients"),
-    ),
-)

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from asrnn.contract.check import Check
-from asrnn.contract.precision import computes_in_float64
+from asrnn.contract.check import check
+from asrnn.contract.checks.precision import computes_in_float64
+from asrnn.contract.model_under_test import ModelUnderTest
 from asrnn.contract.randomness import seeded
 from asrnn.contract.report import Verdict, failed, passed, skipped
-from asrnn.contract.subject import Subject, gradients_of, model_code, run, trained_parameters
+from asrnn.contract.running import gradients_of, model_code, run, trained_parameters
 from asrnn.models import RecurrentModel
 
 SHORT, LONG = 4, 1025
@@ -58,7 +59,7 @@ ATTEMPTS = 3
 class Loss:
     """A weighted sum of all outputs of a model in training, with the same random numbers at every call."""
 
-    subject: Subject
+    subject: ModelUnderTest
     model: RecurrentModel
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -83,11 +84,11 @@ class Loss:
         return (values[0] - values[1]) / (2 * nudge)
 
 
-def _precision(subject: Subject) -> Precision:
+def _precision(subject: ModelUnderTest) -> Precision:
     return DOUBLE if subject.once(computes_in_float64) else SINGLE
 
 
-def _model(subject: Subject, dtype: torch.dtype) -> RecurrentModel:
+def _model(subject: ModelUnderTest, dtype: torch.dtype) -> RecurrentModel:
     """Build a model in training, or in evaluation where its noise does not follow the seeds of a process."""
     model = subject.build().train()
     if dtype == torch.float64:
@@ -99,13 +100,15 @@ def _model(subject: Subject, dtype: torch.dtype) -> RecurrentModel:
         return model if torch.equal(loss(x), loss(x)) else model.eval()
 
 
-def _no_gradient(subject: Subject) -> Verdict | None:
+def _no_gradient(subject: ModelUnderTest) -> Verdict | None:
     if not trained_parameters(subject.build()):
         return skipped("nothing to see: it has no number that is trained, so that no gradient is needed")
     return None
 
 
-def _arrival(subject: Subject) -> Verdict:
+@check("gradient-arrives", "hard", needs=("builds", "deterministic", "linear-cost"))
+def gradient_arrives(subject: ModelUnderTest) -> Verdict:
+    """The gradient arrives at every input that the outputs depend on."""
     lawful = _no_gradient(subject)
     if lawful:
         return lawful
@@ -136,7 +139,7 @@ def _arrival(subject: Subject) -> Verdict:
     )
 
 
-def _last_output(subject: Subject, model: RecurrentModel, precision: Precision, size: float = SMALL) -> Verdict:
+def _last_output(subject: ModelUnderTest, model: RecurrentModel, precision: Precision, size: float = SMALL) -> Verdict:
     """Look for steps from which no gradient at all reaches the last output, though it depends on them."""
     dtype, num_steps = precision.dtype, subject.length(LONG)
     x = size * subject.sequences(2, num_steps, dtype=dtype)
@@ -169,7 +172,7 @@ def _last_output(subject: Subject, model: RecurrentModel, precision: Precision, 
 
 
 def _all_outputs(
-    subject: Subject, model: RecurrentModel, precision: Precision, seed: int
+    subject: ModelUnderTest, model: RecurrentModel, precision: Precision, seed: int
 ) -> tuple[float, float] | None:
     """Compare the input's gradient with differences of all outputs: they miss what a cut anywhere takes away.
 
@@ -195,7 +198,9 @@ def _all_outputs(
     return None if abs(near - analytic) <= precision.bound * size + 10 * error else (analytic, near)
 
 
-def _gradcheck(subject: Subject) -> Verdict:
+@check("gradcheck", "hard", needs=("builds", "deterministic"))
+def gradcheck(subject: ModelUnderTest) -> Verdict:
+    """Gradients are those of finite differences."""
     lawful = _no_gradient(subject)
     if lawful:
         return lawful
@@ -217,7 +222,7 @@ def _gradcheck(subject: Subject) -> Verdict:
 
 
 def _wrong_gradient(
-    subject: Subject, model: RecurrentModel, precision: Precision, name: str, in_steps: list[str]
+    subject: ModelUnderTest, model: RecurrentModel, precision: Precision, name: str, in_steps: list[str]
 ) -> tuple[float, float] | None:
     """Return the derivative by the gradient and by differences, where they differ for several inputs."""
     wrong = None
@@ -242,21 +247,3 @@ def _wrong_gradient(
             return None
         wrong = (analytic, numerical)
     return wrong
-
-
-CHECKS = (
-    Check(
-        "gradient-arrives",
-        "hard",
-        "the gradient arrives at every input that the outputs depend on",
-        _arrival,
-        ("builds", "deterministic", "linear-cost"),
-    ),
-    Check(
-        "gradcheck",
-        "hard",
-        "gradients are those of finite differences",
-        _gradcheck,
-        ("builds", "deterministic"),
-    ),
-)

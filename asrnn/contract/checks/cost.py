@@ -11,11 +11,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
+from asrnn.cells import RecurrentCell
 from asrnn.cells.parts.fused import FusedCell
-from asrnn.contract.check import Check
+from asrnn.contract.check import check
+from asrnn.contract.model_under_test import ModelUnderTest
 from asrnn.contract.randomness import seeded
-from asrnn.contract.report import Verdict, failed, passed
-from asrnn.contract.subject import RaisedError, Subject, model_code, run
+from asrnn.contract.report import Verdict, failed, passed, skipped
+from asrnn.contract.running import RaisedError, model_code, run
+from asrnn.contract.spawned import SpawnedError, as_plain, ask
 from asrnn.errors import AsrnnError
 from asrnn.models import RecurrentModel
 from asrnn.ops import free_buffers, scan_with
@@ -76,7 +79,9 @@ def _cost(scan: Callable[[int], Tensor], num_steps: int) -> Cost:
     return counted
 
 
-def _linear(subject: Subject) -> Verdict:
+@check("linear-cost", "hard", needs=("builds",))
+def linear_cost(subject: ModelUnderTest) -> Verdict:
+    """Work and memory grow no faster than the length."""
     model = _small(subject).train()
     fused = any(isinstance(module, FusedCell) for module in model.recurrence.modules())
     short, long = LENGTHS
@@ -95,7 +100,7 @@ def _linear(subject: Subject) -> Verdict:
     return passed(f"{what} grow the fastest, as T^{slope:.2f} from T={short} to {long}")
 
 
-def _small(subject: Subject) -> RecurrentModel:
+def _small(subject: ModelUnderTest) -> RecurrentModel:
     """Build few units where the model takes so few: beside many, what grows with T^2 H is hidden behind T H^2."""
     for size in SMALL_SIZES:
         if size < subject.hidden_size and subject.refusal(subject.input_size, size) is None:
@@ -104,9 +109,38 @@ def _small(subject: Subject) -> RecurrentModel:
     return subject.build()
 
 
-def _outputs(subject: Subject, model: RecurrentModel, num_steps: int) -> Tensor:
+def _outputs(subject: ModelUnderTest, model: RecurrentModel, num_steps: int) -> Tensor:
     with seeded(1):  # a layer that is left out at random is so at both lengths
         return run(model, subject.sequences(2, num_steps)).outputs
 
 
-CHECKS = (Check("linear-cost", "hard", "work and memory grow no faster than the length", _linear, ("builds",)),)
+B, T = 32, 200
+"""The size of a timed step: a quarter of the length of pixel-mnist."""
+
+
+@check("speed", "information", needs=("builds", "new-process"))
+def speed(subject: ModelUnderTest) -> Verdict:
+    """Forward and backward at B=32, T=200."""
+    if subject.importable is None:
+        return skipped("no other process can import the class: it stands in no file, or not at the top of one")
+    request = {
+        "source": as_plain(subject.importable),
+        "hyper": subject.hyper,
+        "sizes": {
+            "input_size": subject.input_size,
+            "hidden_size": subject.hidden_size,
+            "device": subject.device,
+        },
+        "shape": (B, T),
+    }
+    try:
+        own, other = ask("measure", request)
+    except SpawnedError as error:
+        return failed(f"there: {error}")
+    found = f"{1000 * own[0]:.0f} ms, {own[0] / other[0]:.1f} times torch.nn.LSTM's"
+    if own[1] is not None and other[1] is not None:
+        found += f"; {own[1]:.0f} MiB, LSTM {other[1]:.0f}"
+    recurrence = subject.build(alone=True).recurrence
+    if isinstance(recurrence, RecurrentCell) and recurrence.scan_backend == "loop":
+        found += "; its steps run in Python: a FusedCell or ParallelCell scans several times faster (CONTRIBUTING.md)"
+    return passed(f"H={subject.hidden_size}: {found}")

@@ -5,7 +5,7 @@ import torch
 from broken_models import Sound
 from contract_support import verdict
 
-from asrnn.contract.reproducibility import other_gradient
+from asrnn.contract.checks.repetition import other_gradient
 
 
 @pytest.mark.parametrize(

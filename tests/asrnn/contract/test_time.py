@@ -73,5 +73,5 @@ def test_outputs_of_another_form_in_training_alone_are_a_failure(returned, words
 
 def test_a_model_that_enlarges_roundings_is_judged_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     assert verdict(EnlargesRoundings, "carried-state").outcome == "passed"
-    monkeypatch.setattr("asrnn.contract.recurrence.computes_in_float64", lambda subject: False)
+    monkeypatch.setattr("asrnn.contract.checks.time.computes_in_float64", lambda subject: False)
     assert verdict(EnlargesRoundings, "carried-state").outcome == "failed"

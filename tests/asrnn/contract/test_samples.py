@@ -6,7 +6,7 @@ from broken_models import Sound
 from contract_support import verdict
 from torch import Tensor
 
-from asrnn.contract import causality
+from asrnn.contract.checks import time
 
 
 class Counts(Sound):
@@ -59,7 +59,7 @@ class StandardisesAndLooksAhead(Standardises):
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(causality, "LENGTHS_AND_CUTS", causality.LENGTHS_AND_CUTS[:1])
+    monkeypatch.setattr(time, "LENGTHS_AND_CUTS", time.LENGTHS_AND_CUTS[:1])
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from asrnn.contract.check import TOLERANCE, Check
+from asrnn.contract.check import TOLERANCE, check
+from asrnn.contract.model_under_test import ModelUnderTest
 from asrnn.contract.randomness import seeded
 from asrnn.contract.report import Verdict, failed, listed, passed, skipped
+from asrnn.contract.running import RaisedError, calling, largest_change, model_code
 from asrnn.contract.spawned import SpawnedError, as_plain, ask
-from asrnn.contract.subject import RaisedError, Subject, calling, largest_change, model_code
 from asrnn.errors import ModelError
 from asrnn.models import RecurrentModel
 
@@ -32,7 +33,7 @@ _ADVICE = (
 class Training:
     """A model and its optimiser, as a job has them."""
 
-    subject: Subject
+    subject: ModelUnderTest
     model: RecurrentModel = field(init=False)
     optimizer: torch.optim.Optimizer = field(init=False)
 
@@ -112,14 +113,14 @@ def go_on(training: Training) -> Continued:
     return Continued(losses, outputs, weights)
 
 
-def go_on_from(subject: Subject, saved: bytes) -> Continued:
+def go_on_from(subject: ModelUnderTest, saved: bytes) -> Continued:
     """Build a model anew, load a checkpoint, and go on."""
     training = Training(subject)
     training.load(saved)
     return go_on(training)
 
 
-def interrupted(subject: Subject) -> tuple[bytes, Continued]:
+def interrupted(subject: ModelUnderTest) -> tuple[bytes, Continued]:
     """Train for two steps with a validation between them, save, and go on."""
     training = Training(subject)
     training.step(0, subject.length(STEPS))
@@ -129,7 +130,9 @@ def interrupted(subject: Subject) -> tuple[bytes, Continued]:
     return saved, go_on(training)
 
 
-def _resume(subject: Subject) -> Verdict:
+@check("resume", "hard", needs=("builds", "linear-cost", "deterministic", "same-training", "state-dict", "made-once"))
+def resume(subject: ModelUnderTest) -> Verdict:
+    """A training that is saved, built anew and loaded goes on as if it never stopped."""
     saved, expected = subject.once(interrupted)
     other = Training(subject)  # what a class or a global keeps is now of another training
     other.step(7, subject.length(STEPS // 4))
@@ -175,7 +178,9 @@ def _difference(found: Continued, expected: Continued, bound: float) -> tuple[st
     return "outputs after the next step", worst
 
 
-def _elsewhere(subject: Subject) -> Verdict:
+@check("new-process", "hard", needs=("builds", "deterministic", "same-training", "state-dict", "made-once", "resume"))
+def new_process(subject: ModelUnderTest) -> Verdict:
+    """So it does in a new process."""
     source = subject.importable
     if source is None:
         return skipped("no other process can import the class: it stands in no file, or not at the top of one")
@@ -202,21 +207,3 @@ def _elsewhere(subject: Subject) -> Verdict:
             "let nothing depend on the process: no clock, no environment variable, no order of a set, no global",
         )
     return passed(f"largest difference {change:.1g}")
-
-
-CHECKS = (
-    Check(
-        "resume",
-        "hard",
-        "a training that is saved, built anew and loaded goes on as if it never stopped",
-        _resume,
-        ("builds", "linear-cost", "deterministic", "same-training", "state-dict", "made-once"),
-    ),
-    Check(
-        "new-process",
-        "hard",
-        "so it does in a new process",
-        _elsewhere,
-        ("builds", "deterministic", "same-training", "state-dict", "made-once", "resume"),
-    ),
-)

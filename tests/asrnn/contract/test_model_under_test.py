@@ -4,7 +4,7 @@ import pytest
 import torch
 from broken_models import Sound
 
-from asrnn.contract import Subject, subject
+from asrnn.contract import ModelUnderTest, model_under_test
 
 
 def test_weights_are_drawn_on_the_cpu_from_the_seed_and_then_moved_to_the_device(
@@ -17,14 +17,14 @@ def test_weights_are_drawn_on_the_cpu_from_the_seed_and_then_moved_to_the_device
             super().__init__(input_size, hidden_size)
             drawn_on.append(torch.get_default_device().type)
 
-    assemble = subject.assemble
+    assemble = model_under_test.assemble
 
     def assemble_here(*args, device: str, **keywords):
         moved_to.append(device)
         return assemble(*args, **keywords)
 
-    monkeypatch.setattr(subject, "assemble", assemble_here)
-    of_a_gpu = Subject(Draws, {}, hidden_size=8, device="cpu")
+    monkeypatch.setattr(model_under_test, "assemble", assemble_here)
+    of_a_gpu = ModelUnderTest(Draws, {}, hidden_size=8, device="cpu")
     of_a_gpu.device = "cuda"
     one, other = (of_a_gpu.build(seed=5) for _ in range(2))
     assert set(drawn_on) == {"cpu"}

@@ -1,0 +1,1 @@
+"""Check one property of a model in each function; the docstring says what is expected."""
