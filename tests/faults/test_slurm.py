@@ -18,8 +18,8 @@ from asrnn.errors import UsageError
 from asrnn_bench.files.writing import read_object
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.options import Options
-from asrnn_bench.launching.slurm.launcher import run_slurm
-from asrnn_bench.launching.slurm.request import SlurmRequest
+from asrnn_bench.launching.slurm.running import run_slurm
+from asrnn_bench.launching.slurm.sbatch_options import SbatchOptions
 
 pytestmark = [
     pytest.mark.faults,
@@ -42,9 +42,9 @@ class Runner:
     def __init__(self, directories: Sequence[JobDirectory], *words: str, options: Options = OPTIONS) -> None:
         self.lines: list[tuple[float, str]] = []
         self._interrupted = Event()
-        request = SlurmRequest.parse(words or [MEMORY])
+        sbatch_options = SbatchOptions.parse(words or [MEMORY])
         self._pool = ThreadPoolExecutor(1)
-        self._future = self._pool.submit(run_slurm, directories, options, request, self._watch, self._say)
+        self._future = self._pool.submit(run_slurm, directories, options, sbatch_options, self._watch, self._say)
 
     def _watch(self) -> None:
         if self._interrupted.is_set():
@@ -224,7 +224,7 @@ def test_what_slurm_refuses_and_what_it_holds_is_said(tmp_path: Path) -> None:
     directories = slow_jobs(tmp_path, 2, 20)
     with cluster(False) as slurm:
         with pytest.raises(UsageError, match="Slurm refuses the jobs: .*Invalid partition name specified"):
-            run_slurm(directories, OPTIONS, SlurmRequest.parse(["partition=nowhere", MEMORY]))
+            run_slurm(directories, OPTIONS, SbatchOptions.parse(["partition=nowhere", MEMORY]))
         assert not list((tmp_path / "runs" / ".slurm").iterdir())
         slurm.ask("scontrol", "update", "partitionname=high", "state=down")
         with Runner(directories, MEMORY, "partition=high") as runner:

@@ -8,7 +8,7 @@ from asrnn_bench.launching.launcher import Launcher, LaunchSettings
 LAUNCHERS = {
     "local": "asrnn_bench.launching.local:LocalLauncher",
     "ray": "asrnn_bench.launching.ray.launcher:RayLauncher",
-    "slurm": "asrnn_bench.launching.slurm.slurm_launcher:SlurmLauncher",
+    "slurm": "asrnn_bench.launching.slurm.launcher:SlurmLauncher",
 }
 """The class of each launcher, as ``module:class``; the module is imported for a run that uses the launcher."""
 

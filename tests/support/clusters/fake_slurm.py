@@ -6,8 +6,8 @@ from bench_support import done
 
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.options import Options
-from asrnn_bench.launching.slurm.commands import Seen, Task
-from asrnn_bench.launching.slurm.request import SlurmRequest
+from asrnn_bench.launching.slurm.commands import QueueEntry, Task
+from asrnn_bench.launching.slurm.sbatch_options import SbatchOptions
 from asrnn_bench.launching.slurm.submission import RefusedError
 
 
@@ -22,16 +22,18 @@ class FakeSlurm:
         self.answers, self.looked = True, False
         self.reason = "Priority"
 
-    def look(self, names: Sequence[str]) -> dict[Task, Seen] | None:
+    def read_queue(self, names: Sequence[str]) -> dict[Task, QueueEntry] | None:
         for task, (directory, state) in list(self.queue.items()):
             if state == "RUNNING":
                 state = self.act(directory, len(self.submitted)) or state
                 self.queue |= {task: (directory, state)} if task in self.queue else {}
-        found = {task: Seen("1", state, self.reason) for task, (_, state) in self.queue.items() if task[0] in names}
+        found = {
+            task: QueueEntry("1", state, self.reason) for task, (_, state) in self.queue.items() if task[0] in names
+        }
         return found if self.answers else None
 
     def submit(
-        self, directories: Sequence[JobDirectory], options: Options, request: SlurmRequest, threads: int
+        self, directories: Sequence[JobDirectory], options: Options, sbatch_options: SbatchOptions, threads: int
     ) -> tuple[str, str]:
         if len(directories) > self.limit:
             raise RefusedError("too many")

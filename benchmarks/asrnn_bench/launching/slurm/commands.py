@@ -1,4 +1,4 @@
-"""Slurm's own commands, as far as a runner needs them; none of them needs accounting."""
+"""Call Slurm's commands and read their output. None of them needs Slurm's accounting."""
 
 import os
 import re
@@ -9,46 +9,47 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from asrnn.errors import UsageError
-from asrnn_bench.launching.slurm.request import OURS, VARIABLES, option_of
+from asrnn_bench.launching.slurm.sbatch_options import SET_BY_RUN, VARIABLE_PREFIX, option_of
 
 COMMAND_SECONDS = 20.0
-"""A controller that takes longer is not waited for; the next look finds out."""
+"""How long a command may take. After that it counts as not answered, and the next look asks again."""
 
-OVER = frozenset(
+FINAL_STATES = frozenset(
     (
         *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "LAUNCH_FAILED"),
         *("NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT"),
     )
 )
-"""The states from which a job does not come back by itself."""
+"""The states of a job that Slurm does not start again by itself."""
 
 LAUNCH_FAILED = "launch failed requeued held"
-"""Why a job waits for ever whose node was lost while it was being started there."""
+"""Slurm's reason for holding a job whose node was lost during its start. Such a job waits for ever."""
 
 USUAL_REASONS = frozenset(
     ["None", "Priority", "Resources", "BeginTime", "JobArrayTaskLimit", "Dependency", "Cleaning", "Prolog"]
 )
-"""Why a job waits in the course of things; any other reason is shown to the user."""
+"""Slurm's usual reasons for letting a job wait. Any other reason is shown to the user."""
 
-KEPT_VARIABLES = ("SLURM_CLUSTERS", "SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT")
-"""Where Slurm is, and who asks."""
+CLUSTER_VARIABLES = ("SLURM_CLUSTERS", "SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT")
+"""Variables that tell Slurm's commands which cluster to ask and as which user."""
 
-HIDDEN = ("SLURM_", "SRUN_", "SQUEUE_", "SCANCEL_")
+HIDDEN_PREFIXES = ("SLURM_", "SRUN_", "SQUEUE_", "SCANCEL_")
+"""The first letters of variables that Slurm's commands do not get."""
 
 _QUEUED = re.compile(r"([^|]+)\|(\d+|N/A)\|(\d\S*)\|([A-Z_]+)\|(.*)")
 _STATE = re.compile(r"[A-Z_]+")
 
 DEFAULT_MAX_ARRAY_SIZE = 1001
 LONGEST_ARRAY = 1000
-"""A file for each job is written before an array is submitted, so larger ones keep a run from starting."""
+"""The most jobs in one array. submitit writes a file for each of them, so a longer array delays the start."""
 
 Task = tuple[str, int]
-"""A job as the run knows it: the name of its submission, and its index there. Slurm's numbers can start again."""
+"""An array task: the unique name of its submission, and its index. Slurm's job IDs can start again from 1."""
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One job in Slurm's memory: its number, its state, and why it waits."""
+class QueueEntry:
+    """One job as ``squeue`` lists it: its job ID, its state, and the reason for which it waits or failed."""
 
     number: str
     state: str
@@ -56,22 +57,22 @@ class Seen:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether it is in the queue and will never be started."""
+        """Whether it waits in the queue and Slurm will never start it."""
         return self.state == "PENDING" and self.reason == LAUNCH_FAILED
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing comes of it any more."""
-        return self.state in OVER or self.is_stuck
+        """Whether Slurm will not run it any further."""
+        return self.state in FINAL_STATES or self.is_stuck
 
     @property
     def word(self) -> str:
-        """Slurm's own for what became of it."""
+        """Slurm's word for how it ended."""
         return self.reason if self.is_stuck else self.state
 
     @property
-    def its_own_fault(self) -> bool:
-        """Whether its processes failed, and not a node, a limit or a person."""
+    def is_own_failure(self) -> bool:
+        """Whether its own processes failed. If not, a node, a limit or a person ended it."""
         return self.state == "FAILED" and self.reason.startswith(("NonZeroExit", "RaisedSignal", "None"))
 
 
@@ -90,54 +91,54 @@ def require_commands() -> None:
 
 
 def longest_array() -> int:
-    """Return how many jobs one array may hold, by the cluster's configuration or Slurm's default."""
+    """Return how many jobs one array may hold: the cluster's ``MaxArraySize``, at most :data:`LONGEST_ARRAY`."""
     said = _answer(["scontrol", "show", "config"]) or ""
     found = re.search(r"^MaxArraySize\s*=\s*(\d+)", said, re.MULTILINE)
     size = int(found[1]) if found else DEFAULT_MAX_ARRAY_SIZE
     return max(1, min(size, LONGEST_ARRAY))
 
 
-def look(names: Sequence[str]) -> dict[Task, Seen] | None:
-    """Return what Slurm knows of the submissions of these names; ``None`` where it does not answer.
+def read_queue(names: Sequence[str]) -> dict[Task, QueueEntry] | None:
+    """Return the jobs of the named submissions as ``squeue`` lists them; ``None`` if it does not answer.
 
-    ``squeue`` shows what waits and runs, and for some minutes what has ended.
+    ``squeue`` lists jobs that wait or run and, for some minutes, jobs that have ended.
     """
     if not names:
         return {}
-    # --all: or jobs of hidden partitions, and of those that are closed to this user, are left out.
+    # Without --all, squeue leaves out the jobs of partitions that are hidden from or closed to this user.
     shown = ["--all", "--noheader", "--array", "--states=all", "--format=%j|%K|%i|%T|%r"]
     said = _answer(["squeue", *shown, f"--name={','.join(names)}"])
-    return None if said is None else dict(_read_queue(said))
+    return None if said is None else dict(_parse_queue(said))
 
 
-def _read_queue(text: str) -> Iterator[tuple[Task, Seen]]:
-    """Yield the jobs of squeue's lines; one that is no array has no index, and a site's banner is no job."""
+def _parse_queue(text: str) -> Iterator[tuple[Task, QueueEntry]]:
+    """Yield the jobs in the output of squeue. A job outside of arrays gets index 0; a site's banner is skipped."""
     for line in text.splitlines():
         matched = _QUEUED.fullmatch(line.strip())
         if matched is not None:
             name, index, number, state, reason = matched.groups()
-            yield (name, int(index) if index.isdecimal() else 0), Seen(number, state, reason)
+            yield (name, int(index) if index.isdecimal() else 0), QueueEntry(number, state, reason)
 
 
 def state_of(number: str) -> str | None:
-    """Return Slurm's word for the state of one job; ``None`` where it does not answer."""
+    """Return the state of a job, such as ``RUNNING``; ``None`` if Slurm does not answer."""
     said = _answer(["squeue", "--all", "--noheader", "--states=all", f"--jobs={number}", "--format=%T"])
     return next((line.strip() for line in (said or "").splitlines() if _STATE.fullmatch(line.strip())), None)
 
 
 def requeue(number: str) -> bool:
-    """Ask Slurm to start a job again from its queue, and return whether it will."""
+    """Put a running job back into the queue, and return whether Slurm accepts that."""
     return _answer(["scontrol", "requeue", number]) is not None
 
 
 def cancel(numbers: Sequence[str]) -> None:
-    """Take jobs out of the queue."""
+    """Cancel jobs."""
     if numbers:
         _answer(["scancel", *numbers])
 
 
-def own_number() -> str | None:
-    """Return the number of the Slurm job that this process is in, as scontrol takes it."""
+def own_job_id() -> str | None:
+    """Return the ID of the Slurm job that runs this process, as ``scontrol`` takes it; ``None`` outside of Slurm."""
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
     return f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID')}" if array else os.environ.get("SLURM_JOB_ID")
 
@@ -145,28 +146,31 @@ def own_number() -> str | None:
 def command_environment(variables: Mapping[str, str], options: Collection[str] = ()) -> dict[str, str]:
     """Return the environment of one of Slurm's commands.
 
-    Neither the Slurm job around this process, whose limits what is submitted would take over, nor what a user has set
-    for their own eyes: ``SQUEUE_PARTITION`` hides jobs, and ``SBATCH_JOB_NAME`` wins over the name by which a job is
-    found again.
+    It leaves out the variables of a Slurm job that runs this process, because a submitted job would inherit the limits
+    of that job. It also leaves out the user's own settings that would change what the commands do:
+    ``SQUEUE_PARTITION`` hides jobs, and ``SBATCH_JOB_NAME`` replaces the name by which the run finds its jobs.
 
     Args:
-        variables: those of this process.
-        options: what sbatch is asked for in so many words, which its variables must not change.
+        variables: the variables of this process.
+        options: options that the batch script sets, so that their ``SBATCH_`` variables must not override them.
     """
     found = {
         name: value
         for name, value in variables.items()
-        if name in KEPT_VARIABLES
-        or not (name.startswith(HIDDEN) or (name.startswith(VARIABLES) and option_of(name) in (*OURS, *options)))
+        if name in CLUSTER_VARIABLES
+        or not (
+            name.startswith(HIDDEN_PREFIXES)
+            or (name.startswith(VARIABLE_PREFIX) and option_of(name) in (*SET_BY_RUN, *options))
+        )
     }
-    if f"{VARIABLES}CLUSTERS" in variables:  # sbatch's own, which the other commands do not know
-        found.setdefault("SLURM_CLUSTERS", variables[f"{VARIABLES}CLUSTERS"])
+    if f"{VARIABLE_PREFIX}CLUSTERS" in variables:  # the other commands do not read SBATCH_CLUSTERS
+        found.setdefault("SLURM_CLUSTERS", variables[f"{VARIABLE_PREFIX}CLUSTERS"])
     return found
 
 
 @contextmanager
 def outside_of_slurm(options: Collection[str] = ()) -> Iterator[None]:
-    """Give this process the environment of :func:`command_environment` for a while."""
+    """Give this process the environment of :func:`command_environment` within the ``with`` block."""
     before = dict(os.environ)
     wanted = command_environment(before, options)
     changed = {name for name in {*before, *wanted} if before.get(name) != wanted.get(name)}
@@ -182,7 +186,7 @@ def outside_of_slurm(options: Collection[str] = ()) -> Iterator[None]:
 
 
 def _answer(words: list[str]) -> str | None:
-    """Return what a command prints; ``None`` where it fails, is missing or takes too long."""
+    """Return what a command prints; ``None`` if it fails, is missing or takes too long."""
     try:
         ended = subprocess.run(
             words,
@@ -198,5 +202,5 @@ def _answer(words: list[str]) -> str | None:
 
 
 def count_jobs(count: int) -> str:
-    """Return a number of jobs in words."""
+    """Return a number of jobs for a message, such as ``2 jobs``."""
     return f"{count} job{'s' * (count != 1)}"

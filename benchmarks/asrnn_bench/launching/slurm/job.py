@@ -1,4 +1,4 @@
-"""A job in Slurm: what follows when the queue no longer has it."""
+"""Track one job in Slurm, and decide what follows when the queue no longer lists it."""
 
 import time
 from contextlib import suppress
@@ -7,29 +7,29 @@ from dataclasses import dataclass
 from asrnn_bench.files.disk_errors import is_passing
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.ends import End, EndKind, decide
-from asrnn_bench.launching.slurm.commands import Seen, Task
+from asrnn_bench.launching.slurm.commands import QueueEntry, Task
 
 MISSES_BEFORE_LOST = 2
-"""What ended a moment ago may not be seen in its directory yet, on a network's file system."""
+"""How many looks in a row must miss a job. A network file system may show the end of a job late."""
 
 SILENT_SECONDS = 60.0
-"""How long a job that has started must not move before it counts as lost where the queue just does not show it."""
+"""How long a started job that the queue does not list must make no progress before it counts as lost."""
 
 BEATS = 3
-"""The same in intervals of its progress, of which there are 60 in the time after which it counts as hanging."""
+"""The same time as a number of progress reports; a worker reports 60 times within ``hang_seconds``."""
 
 LATE_SECONDS = 120.0
-"""How long the controller has for a submission for which sbatch had no answer."""
+"""How long a submission may take to appear in the queue if ``sbatch`` got no answer."""
 
 MOST_LOSSES = 5
-"""How often in a row Slurm may lose a job that does not get any further."""
+"""How often in a row Slurm may lose a job that makes no progress in between."""
 
 ENDS = ("done", "diverged", "failed", "no-data")
 
 
 @dataclass
 class SlurmJob:
-    """A job that is not settled, and its place in Slurm; ``None`` where it is to be submitted."""
+    """A job that is not settled, with its array task in Slurm; ``task`` is ``None`` until the job is submitted."""
 
     directory: JobDirectory
     task: Task | None = None
@@ -43,7 +43,7 @@ class SlurmJob:
     _since: float = 0.0
 
     def count_attempts(self) -> None:
-        """Note how many attempts there are before the job is submitted.
+        """Note how many attempts the job has before it is submitted.
 
         Raises:
             OSError: its directory cannot be read just now.
@@ -51,25 +51,25 @@ class SlurmJob:
         self.attempts = len(self.directory.attempts())
 
     def stays_unread(self, error: OSError, seconds: float) -> bool:
-        """Return whether its directory cannot be read for a reason that does not pass, or for longer than ``seconds``.
+        """Return whether to give up on a directory: its error is permanent, or has lasted longer than ``seconds``.
 
         Args:
-            error: what was said of it now.
-            seconds: how long an error that passes may last.
+            error: why the directory could not be read now.
+            seconds: how long a temporary error may last.
         """
         now = time.monotonic()
         self.unread_since = now if self.unread_since is None else self.unread_since
         return not is_passing(error) or now - self.unread_since > seconds
 
     def submitted(self, task: Task, *, is_late: bool) -> None:
-        """Take a place in Slurm; a late one is not in the queue for sure."""
+        """Note that the job was submitted as an array task; ``is_late`` if ``sbatch`` did not confirm it."""
         self.task, self.misses, self.is_late = task, 0, is_late
 
-    def is_missing(self, seen: Seen | None, hang_seconds: float) -> bool:
-        """Return whether the queue has not had the job for long enough; one that moves is not missing.
+    def is_lost(self, seen: QueueEntry | None, hang_seconds: float) -> bool:
+        """Return whether the queue has not listed the job for so long that it is lost. A job with progress is not lost.
 
         Args:
-            seen: what the queue says of it; ``None`` where it does not show it.
+            seen: the job in the queue; ``None`` if the queue does not list it.
             hang_seconds: after how long without progress a job counts as hanging.
 
         Raises:
@@ -88,17 +88,17 @@ class SlurmJob:
         return self.misses >= MISSES_BEFORE_LOST and time.monotonic() - self._since >= patience
 
     def _patience(self, hang_seconds: float) -> float:
-        """Return how long the queue may say nothing of the job before that counts."""
+        """Return how long the queue may not list the job before it counts as lost."""
         attempts = self.directory.attempts()[self.attempts :]
         if attempts and attempts[-1].ended() is None:
             return max(SILENT_SECONDS, BEATS * hang_seconds / 60)
         return LATE_SECONDS if self.is_late else 0.0
 
-    def ended(self, seen: Seen | None, retries: int) -> bool:
-        """Write down that Slurm no longer has the job, and return whether it is settled; if not, it is to be submitted.
+    def ended(self, seen: QueueEntry | None, retries: int) -> bool:
+        """Record that Slurm no longer has the job, and return whether it is settled; if not, it is submitted again.
 
         Args:
-            seen: what Slurm still knows of it.
+            seen: the job in the queue; ``None`` if the queue does not list it.
             retries: how often a job that was killed is tried again.
         """
         reason = f"Slurm ended it: {seen.word if seen else 'it no longer knows it'}"
@@ -116,7 +116,7 @@ class SlurmJob:
         return self.losses > MOST_LOSSES
 
     def _has_tried(self, kind: EndKind, reason: str) -> bool:
-        """Return whether an attempt was made, and give the last one an end where its supervisor had no time to."""
+        """Return whether an attempt was made. If its supervisor could not record the end of the last one, do so now."""
         attempts = self.directory.attempts()
         if len(attempts) <= self.attempts:
             return False
@@ -125,7 +125,7 @@ class SlurmJob:
         return True
 
     def _is_over(self, retries: int) -> bool:
-        """Return whether nothing follows from how the attempts ended, which then shows as the job's state."""
+        """Return whether the ends of the attempts settle the job, and write that into its state."""
         ends = self.directory.ends()
         if decide(ends, retries) == "again":
             return False
@@ -135,8 +135,8 @@ class SlurmJob:
         return True
 
 
-def _kind(seen: Seen | None) -> EndKind:
-    """Return what Slurm's word for an end means for an attempt that could not say so itself."""
+def _kind(seen: QueueEntry | None) -> EndKind:
+    """Return the kind of end for an attempt that recorded none, from the state of the job in Slurm."""
     if seen is not None and seen.state == "OUT_OF_MEMORY":
         return "out-of-memory"
-    return "killed" if seen is not None and seen.its_own_fault else "preempted"
+    return "killed" if seen is not None and seen.is_own_failure else "preempted"

@@ -1,4 +1,4 @@
-"""What Slurm runs on a node: one job under its supervisor, put back into the queue where it was told to stop."""
+"""Run one job on a node of Slurm: supervise it, and put it back into the queue if it was asked to stop."""
 
 import os
 import sys
@@ -9,8 +9,8 @@ from pathlib import Path
 from asrnn_bench.jobs.ends import EX_PREEMPTED
 from asrnn_bench.jobs.handover import DEVICES_VARIABLE
 from asrnn_bench.jobs.options import Options
-from asrnn_bench.launching.slurm.commands import own_number, requeue, state_of
-from asrnn_bench.launching.slurm.folder import jobs_of
+from asrnn_bench.launching.slurm.commands import own_job_id, requeue, state_of
+from asrnn_bench.launching.slurm.folder import read_jobs
 from asrnn_bench.launching.slurm.ranks import SrunRanks
 from asrnn_bench.machine.gpus import VISIBLE_VARIABLE
 from asrnn_bench.supervising.processes import Child
@@ -18,42 +18,42 @@ from asrnn_bench.supervising.supervise import supervise
 
 
 def run_task(folder: str, options: str, environment: Mapping[str, str], promised: bool) -> None:
-    """Supervise this task's job of a submission and exit: 0 where it is settled, 75 where it was stopped.
+    """Supervise the job of this array task, and exit: with 0 if the job is settled, with 75 if it was asked to stop.
 
-    A job that was told to stop ahead of a time limit or a preemption still counts as running, and would have ended with
-    its process: it is queued again here. One that Slurm is ending itself, by ``scancel`` say, is left to Slurm.
+    Slurm does not requeue a job that ends after a warning of its time limit or preemption, so this function does. It
+    requeues only a job that Slurm still counts as running, and not one that Slurm is ending, as after ``scancel``.
 
     Args:
-        folder: that of the submission, which says which job is whose.
-        options: how to run it, as JSON.
-        environment: what its worker gets beside this process's environment.
+        folder: the folder of the submission, which lists its jobs.
+        options: how the job runs, as JSON.
+        environment: variables that its worker gets in addition to those of this process.
         promised: whether GPUs were asked for.
     """
     asked = Options.model_validate_json(options)
-    place = gpu_place(os.environ, asked.devices_per_job, promised=promised)
+    place = gpu_variables(os.environ, asked.devices_per_job, promised=promised)
     start = partial(SrunRanks, asked) if asked.nodes_per_job > 1 else Child
     status = supervise(str(own_job(Path(folder))), asked, {**environment, **place}, start=start)
-    number = own_number()
+    number = own_job_id()
     if status == EX_PREEMPTED and number is not None and state_of(number) == "RUNNING":
-        requeue(number)  # where that fails, the run's next look at the queue submits the job again
+        requeue(number)  # if that fails, the run finds the job missing from the queue and submits it again
     sys.exit(status)
 
 
 def own_job(folder: Path) -> Path:
-    """Return the job directory of the array's task that this process is in; all tasks are started in the same way."""
+    """Return the job directory of the array task that runs this process; a single job counts as task 0."""
     index = int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
-    return jobs_of(folder)[index]
+    return read_jobs(folder)[index]
 
 
-def gpu_place(variables: Mapping[str, str], devices: int, *, promised: bool) -> dict[str, str]:
-    """Return what tells a worker of the GPUs that Slurm gave this job, asked for or not.
+def gpu_variables(variables: Mapping[str, str], devices: int, *, promised: bool) -> dict[str, str]:
+    """Return the variables that tell a worker which GPUs it may use.
 
-    A partition or a plug-in can give GPUs unasked, so Slurm's own word counts. Without any, those of the node are
-    hidden: where Slurm does not confine jobs, they are another's.
+    A partition or a plug-in of Slurm can give a job GPUs that nobody asked for, so the variables of Slurm decide. A job
+    without GPUs must not see those of its node, which may belong to other jobs.
 
     Args:
-        variables: those of this process.
-        devices: how many a job uses on a node.
+        variables: the variables of this process.
+        devices: how many GPUs a job uses on each node.
         promised: whether GPUs were asked for.
     """
     count = variables.get("SLURM_GPUS_ON_NODE", "0")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fake_slurm import FakeSlurm, finish
 
-from asrnn_bench.launching.slurm import launcher as slurm
+from asrnn_bench.launching.slurm import running as slurm
 from asrnn_bench.launching.slurm.submission import Submissions
 
 
@@ -18,7 +18,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
     monkeypatch.setattr(slurm, "longest_array", lambda: 1000)
     monkeypatch.setattr(slurm, "LOOK_SECONDS", 0.0)
     monkeypatch.setattr(slurm, "DIRECTORIES_A_SECOND", math.inf)
-    monkeypatch.setattr(slurm, "look", found.look)
+    monkeypatch.setattr(slurm, "read_queue", found.read_queue)
     monkeypatch.setattr(Submissions, "submit", lambda self, *arguments: found.submit(*arguments))
     return found
 

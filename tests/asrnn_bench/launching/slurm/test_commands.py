@@ -9,12 +9,12 @@ from asrnn.errors import UsageError
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.options import Options
 from asrnn_bench.launching.slurm import commands as slurm_commands
-from asrnn_bench.launching.slurm.commands import Seen, look, outside_of_slurm
-from asrnn_bench.launching.slurm.launcher import run_slurm
-from asrnn_bench.launching.slurm.request import SlurmRequest
+from asrnn_bench.launching.slurm.commands import QueueEntry, outside_of_slurm, read_queue
+from asrnn_bench.launching.slurm.running import run_slurm
+from asrnn_bench.launching.slurm.sbatch_options import SbatchOptions
 
 OPTIONS = Options(retries=1)
-ASKED = SlurmRequest({"partition": "gpu"})
+ASKED = SbatchOptions({"partition": "gpu"})
 
 
 def test_without_slurm_s_commands_it_says_where_to_go(
@@ -36,21 +36,21 @@ def test_the_queue_is_read_with_arrays_and_without_and_past_a_site_s_banner(
         "echo '*** maintenance | on | Monday ***'\n"
         "echo 'a|3|7_3|PENDING|Nodes are DOWN | or so'\necho 'b|N/A|8|RUNNING|None'\n"
     )
-    assert look(["a", "b"]) == {
-        ("a", 3): Seen("7_3", "PENDING", "Nodes are DOWN | or so"),
-        ("b", 0): Seen("8", "RUNNING", "None"),
+    assert read_queue(["a", "b"]) == {
+        ("a", 3): QueueEntry("7_3", "PENDING", "Nodes are DOWN | or so"),
+        ("b", 0): QueueEntry("8", "RUNNING", "None"),
     }
     said = (folder / "said").read_text()
     assert said.startswith("--all ")
     assert "SLURM_CLUSTERS=one" in said
     assert "SQUEUE_" not in said
     (folder / "squeue").write_text("#!/bin/sh\nexit 1\n")
-    assert look(["a"]) is None
-    assert look([]) == {}
+    assert read_queue(["a"]) is None
+    assert read_queue([]) == {}
 
 
 def test_a_job_around_the_runner_is_hidden_from_what_it_submits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "9")
     with outside_of_slurm():
-        assert slurm_commands.own_number() is None
-    assert slurm_commands.own_number() == "9"
+        assert slurm_commands.own_job_id() is None
+    assert slurm_commands.own_job_id() == "9"

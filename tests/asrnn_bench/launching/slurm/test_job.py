@@ -13,14 +13,14 @@ from fake_slurm import FakeSlurm, finish
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.options import Options
 from asrnn_bench.launching.slurm import job as slurm_job
-from asrnn_bench.launching.slurm import launcher as slurm
-from asrnn_bench.launching.slurm.commands import Seen, Task
-from asrnn_bench.launching.slurm.launcher import run_slurm
-from asrnn_bench.launching.slurm.request import SlurmRequest
+from asrnn_bench.launching.slurm import running as slurm
+from asrnn_bench.launching.slurm.commands import QueueEntry, Task
+from asrnn_bench.launching.slurm.running import run_slurm
+from asrnn_bench.launching.slurm.sbatch_options import SbatchOptions
 from asrnn_bench.launching.slurm.submission import UnansweredError
 
 OPTIONS = Options(retries=1)
-ASKED = SlurmRequest({"partition": "gpu"})
+ASKED = SbatchOptions({"partition": "gpu"})
 
 
 @pytest.fixture
@@ -39,12 +39,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def _hidden(fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch, act: Callable[[JobDirectory, int], object]) -> None:
     """Let jobs run on that the queue does not show."""
 
-    def look(names: Sequence[str]) -> dict[Task, Seen]:
+    def read_queue(names: Sequence[str]) -> dict[Task, QueueEntry]:
         for directory, _ in fake.queue.values():
             act(directory, len(fake.submitted))
         return {}
 
-    monkeypatch.setattr(slurm, "look", look)
+    monkeypatch.setattr(slurm, "read_queue", read_queue)
 
 
 @pytest.mark.usefixtures("clock")
@@ -95,15 +95,15 @@ def test_a_submission_that_slurm_took_without_saying_so_is_neither_lost_nor_sent
         name, _ = submit(*given)
         raise UnansweredError(name, "Socket timed out on send/recv operation")
 
-    def look(names: Sequence[str]) -> dict[Task, Seen] | None:
+    def read_queue(names: Sequence[str]) -> dict[Task, QueueEntry] | None:
         nonlocal looks
         looks += 1
-        return fake.look(names) if looks > 15 else {}
+        return fake.read_queue(names) if looks > 15 else {}
 
     fake.submit = late  # type: ignore[method-assign]
-    monkeypatch.setattr(slurm, "look", look)
+    monkeypatch.setattr(slurm, "read_queue", read_queue)
     named: list[tuple[str, str]] = []
-    monkeypatch.setattr(slurm, "name_tasks", lambda folder, number: named.append((folder.name, number)))
+    monkeypatch.setattr(slurm, "name_task_files", lambda folder, number: named.append((folder.name, number)))
     fake.act = lambda directory, count: finish(directory) if looks > 18 else None
     said: list[str] = []
     run_slurm(directories[:1], OPTIONS, ASKED, say=said.append)
@@ -141,14 +141,14 @@ def test_tasks_that_could_not_be_named_are_named_at_the_next_look(
         name, _ = submit(*given)
         raise UnansweredError(name, "Socket timed out on send/recv operation")
 
-    def name_tasks(folder: Path, number: str) -> None:
+    def name_task_files(folder: Path, number: str) -> None:
         asked.append(number)
         if len(asked) < 3:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     fake.submit = late  # type: ignore[method-assign]
     fake.act = lambda directory, count: finish(directory) if len(asked) >= 3 else None
-    monkeypatch.setattr(slurm, "name_tasks", name_tasks)
+    monkeypatch.setattr(slurm, "name_task_files", name_task_files)
     run_slurm(directories, OPTIONS, ASKED)
     assert asked == ["1"] * 3
     assert len(fake.submitted) == 1

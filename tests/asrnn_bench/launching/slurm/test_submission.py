@@ -12,17 +12,17 @@ from asrnn.errors import UsageError
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.options import Options
 from asrnn_bench.launching.slurm.description import describe_slurm, sbatch_lines
-from asrnn_bench.launching.slurm.folder import name_tasks
-from asrnn_bench.launching.slurm.request import SlurmRequest
+from asrnn_bench.launching.slurm.folder import name_task_files
+from asrnn_bench.launching.slurm.sbatch_options import SbatchOptions
 from asrnn_bench.launching.slurm.submission import RefusedError, Submissions, UnansweredError, script_parameters
 from asrnn_bench.records.job import Job
 
 OPTIONS = Options(retries=1)
-ASKED = SlurmRequest({"partition": "gpu"})
+ASKED = SbatchOptions({"partition": "gpu"})
 
 
 def _parameters(options: Options, *words: str, threads: int = 1) -> dict[str, object]:
-    return dict(script_parameters("name", 3, options, SlurmRequest.parse(words), threads)["additional_parameters"])
+    return dict(script_parameters("name", 3, options, SbatchOptions.parse(words), threads)["additional_parameters"])
 
 
 def test_memory_is_always_asked_for() -> None:
@@ -43,7 +43,7 @@ def test_processors_are_those_of_a_job_s_threads_and_processes() -> None:
 
 
 def test_a_step_is_handed_the_gpus_that_a_job_was_given_unasked() -> None:
-    setup = script_parameters("name", 3, OPTIONS, SlurmRequest({"exclusive": ""}), 1)["setup"]
+    setup = script_parameters("name", 3, OPTIONS, SbatchOptions({"exclusive": ""}), 1)["setup"]
     for given, expected in ((None, ""), ("0", ""), ("2", "2")):
         environment = {} if given is None else {"SLURM_GPUS_ON_NODE": given}
         script = "\n".join([*setup, 'echo "$SLURM_GPUS_PER_NODE"'])
@@ -55,7 +55,7 @@ def test_a_step_is_handed_the_gpus_that_a_job_was_given_unasked() -> None:
             check=True,
         )
         assert ended.stdout.strip() == expected
-    asked = script_parameters("name", 3, OPTIONS, SlurmRequest({"gres": "gpu:2"}), 1)["setup"]
+    asked = script_parameters("name", 3, OPTIONS, SbatchOptions({"gres": "gpu:2"}), 1)["setup"]
     assert not any("SLURM_GPUS" in line for line in asked)
 
 
@@ -64,7 +64,7 @@ def test_a_dry_run_needs_neither_slurm_nor_submitit(
 ) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr("asrnn_bench.launching.slurm.commands.LONGEST_ARRAY", 2)
-    text = describe_slurm(directories, OPTIONS, SlurmRequest.parse(["partition=gpu", "comment=it's"]), 1)
+    text = describe_slurm(directories, OPTIONS, SbatchOptions.parse(["partition=gpu", "comment=it's"]), 1)
     assert "2 submissions of 2 jobs:\n" in text
     assert "1 submission of 1 job:\n" in text
     assert "  #SBATCH --partition=gpu\n" in text
@@ -146,11 +146,11 @@ def test_a_submission_that_was_perhaps_taken_keeps_its_folder_for_its_tasks(
     with pytest.raises(UnansweredError) as caught:
         Submissions.of(directories[0]).submit(directories[:count], OPTIONS, ASKED, 1)
     folder = Submissions.of(directories[0]).folder / caught.value.name
-    name_tasks(folder, "7")
+    name_task_files(folder, "7")
     expected = {f"7_{index}_submitted.pkl" for index in range(5)} if count == 5 else {"7_submitted.pkl"}
     assert {file.name for file in folder.glob("*.pkl")} == expected
     assert len({file.read_bytes() for file in folder.glob("*.pkl")}) == 1  # so that it does not matter which is whose
-    name_tasks(folder, "8")
+    name_task_files(folder, "8")
     assert {file.name for file in folder.glob("*.pkl")} == expected
 
 

@@ -7,10 +7,10 @@ import pytest
 from asrnn_bench.jobs.options import Options
 from asrnn_bench.launching.slurm import task as slurm_task
 from asrnn_bench.launching.slurm.folder import write_jobs
-from asrnn_bench.launching.slurm.request import SlurmRequest
+from asrnn_bench.launching.slurm.sbatch_options import SbatchOptions
 
 OPTIONS = Options(retries=1)
-ASKED = SlurmRequest({"partition": "gpu"})
+ASKED = SbatchOptions({"partition": "gpu"})
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ ASKED = SlurmRequest({"partition": "gpu"})
 def test_gpus_that_slurm_gave_are_never_hidden_and_promised_ones_are_expected(
     variables: dict[str, str], promised: bool, place: dict[str, str]
 ) -> None:
-    assert slurm_task.gpu_place(variables, 2, promised=promised) == place
+    assert slurm_task.gpu_variables(variables, 2, promised=promised) == place
 
 
 @pytest.mark.parametrize(

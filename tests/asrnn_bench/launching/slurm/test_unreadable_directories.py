@@ -11,13 +11,13 @@ from asrnn.errors import UsageError
 from asrnn_bench.files import disk_errors
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.options import Options
-from asrnn_bench.launching.slurm import launcher as slurm
-from asrnn_bench.launching.slurm.launcher import run_slurm
-from asrnn_bench.launching.slurm.request import SlurmRequest
+from asrnn_bench.launching.slurm import running as slurm
+from asrnn_bench.launching.slurm.running import run_slurm
+from asrnn_bench.launching.slurm.sbatch_options import SbatchOptions
 from asrnn_bench.launching.slurm.submission import Submissions
 
 OPTIONS = Options(retries=1)
-ASKED = SlurmRequest({"partition": "gpu"})
+ASKED = SbatchOptions({"partition": "gpu"})
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])

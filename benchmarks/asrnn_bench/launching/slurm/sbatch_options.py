@@ -1,4 +1,4 @@
-"""What a user asks of Slurm beside what the jobs themselves need: ``--slurm-option partition=gpu``."""
+"""Read the options of sbatch that a user gives, such as ``--slurm-option partition=gpu``, and check their GPUs."""
 
 import math
 import re
@@ -12,7 +12,7 @@ from asrnn_bench.planning.values import CONSTANTS
 
 FLAG = "--slurm-option"
 
-OURS = {
+SET_BY_RUN = {
     "array": "array_parallelism=N says how many jobs run at a time",
     "clusters": "log in to that cluster and start the run there",
     "chdir": "jobs do not depend on the folder where they run",
@@ -26,10 +26,10 @@ OURS = {
     **dict.fromkeys(("no_requeue", "requeue"), "a job that was preempted always goes on"),
     **dict.fromkeys(("parsable", "quiet", "verbose", "wait", "wrap"), "the run reads what sbatch says"),
 }
-"""Options of sbatch that the run sets itself, each with what a user does instead."""
+"""Options of sbatch that the run sets itself, and what a user does instead."""
 
-VARIABLES = "SBATCH_"
-"""What the names of variables begin with by which sbatch takes options."""
+VARIABLE_PREFIX = "SBATCH_"
+"""The prefix of the environment variables from which sbatch reads options."""
 
 _OTHERWISE_NAMED = {"array_inx": "array", "debug": "verbose", "mem_per_node": "mem", "timelimit": "time"}
 
@@ -37,31 +37,31 @@ GPU_KEYS = (
     *("gpus", "gpus_per_node", "gpus_per_socket", "gpus_per_task", "gres"),
     *("tres_per_job", "tres_per_node", "tres_per_socket", "tres_per_task"),
 )
-"""Options of sbatch that can ask for GPUs; ``exclusive`` gives a job all of its nodes, with their GPUs."""
+"""Options of sbatch that can ask for GPUs. ``exclusive`` does so as well: it gives a job whole nodes."""
 
 MEMORY_KEYS = ("mem", "mem_per_cpu", "mem_per_gpu")
-TRANSLATED = (*GPU_KEYS, *MEMORY_KEYS, "exclusive", "time")
-"""Options that the run reasons about, so that it has to know of them wherever they were said."""
+READ_FROM_ENVIRONMENT = (*GPU_KEYS, *MEMORY_KEYS, "exclusive", "time")
+"""Options that the run itself depends on, and therefore reads from the environment of the user too."""
 
 DEFAULT_MEMORY_GIB = 4
-"""For each process of a job. Without any, Slurm gives a job the node's whole memory, and so the node."""
+"""Memory of each process of a job. A job without a memory option would get the whole memory of its node."""
 
 NOTICE_SECONDS = 120
-"""How long before its time limit a job is told, where the limit is long enough."""
+"""How long before its time limit a job is warned, unless the limit is short."""
 
 _KEY = re.compile(r"[a-z][a-z0-9_]*")
 _GPUS = re.compile(r"(?:[^:,=]+[:=])?(?P<count>\d+)")
-"""A number of GPUs, of any type or of one: ``2``, ``a100:2``."""
+"""A number of GPUs, with or without their type: ``2``, ``a100:2``."""
 
 _GRES = re.compile(r"(?:gres[:/])?gpu(?::[^:=]*[^:=\d][^:=]*)?(?:[:=](?P<count>\d+))?")
-"""The same among other resources: ``gpu``, ``gpu:2``, ``gpu:a100:2``, ``gres/gpu:2``, ``gres/gpu=2``."""
+"""A number of GPUs in a list of resources: ``gpu``, ``gpu:2``, ``gpu:a100:2``, ``gres/gpu:2``, ``gres/gpu=2``."""
 
 _TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<fields>\d+(?::\d+){0,2})")
 
 
 @dataclass(frozen=True)
-class SlurmRequest:
-    """Options of sbatch, by their names with underscores; a value of ``""`` is an option that takes none."""
+class SbatchOptions:
+    """Options of sbatch by their long names, with underscores. An option without a value has the value ``""``."""
 
     options: dict[str, str] = field(default_factory=dict)
 
@@ -70,7 +70,7 @@ class SlurmRequest:
         """Read ``key=value`` words.
 
         Raises:
-            UsageError: one of them is no such word, or its key is the run's own.
+            UsageError: a word is malformed, or its option is set by the run itself.
         """
         found: dict[str, str] = {}
         for word in words:
@@ -85,8 +85,8 @@ class SlurmRequest:
                     f"{FLAG} {key}={value}: sbatch knows no such value; an option that takes none is {FLAG} {key}, and "
                     "one that is not wanted is left out"
                 )
-            if key in OURS:
-                raise UsageError(f"{FLAG} {key} is set by the run itself: {OURS[key]}")
+            if key in SET_BY_RUN:
+                raise UsageError(f"{FLAG} {key} is set by the run itself: {SET_BY_RUN[key]}")
             if key in found:
                 raise UsageError(f"{FLAG} {key} is given twice, as '{found[key]}' and '{value}'")
             found[key] = value
@@ -96,13 +96,13 @@ class SlurmRequest:
             raise UsageError(f"{FLAG} array_parallelism takes a whole number of at least 1")
         return cls(found)
 
-    def with_defaults(self, variables: Mapping[str, str]) -> Self:
-        """Return the request with what the user's environment asks of every sbatch, where the request says nothing.
+    def with_environment(self, variables: Mapping[str, str]) -> Self:
+        """Return these options, completed with those that the user's environment sets for every sbatch.
 
-        sbatch lets such a variable win over the script of a job, and so over what a run asks for.
+        In sbatch, such a variable overrides the batch script.
         """
-        found = {option_of(name): value for name, value in variables.items() if name.startswith(VARIABLES)}
-        taken = {key: found[key] for key in TRANSLATED if found.get(key)}
+        found = {option_of(name): value for name, value in variables.items() if name.startswith(VARIABLE_PREFIX)}
+        taken = {key: found[key] for key in READ_FROM_ENVIRONMENT if found.get(key)}
         if "exclusive" in found:
             taken["exclusive"] = found["exclusive"] if found["exclusive"] in ("user", "mcs", "topo") else ""
         for keys in (GPU_KEYS, MEMORY_KEYS):
@@ -112,14 +112,14 @@ class SlurmRequest:
 
     @property
     def asks_for_gpus(self) -> bool:
-        """Whether a job is promised GPUs; ``exclusive`` promises whatever its nodes have."""
+        """Whether GPUs are asked for by number. ``exclusive`` is not counted: the nodes may have none."""
         return any(_count(key, value, 1) != 0 for key, value in self.options.items() if key in GPU_KEYS)
 
     def gpus_per_node(self, nodes: int) -> int | None:
-        """Return how many GPUs are asked for on each node of a job, ``None`` for an unknown number of them.
+        """Return how many GPUs a job gets on each node; ``None`` if the number depends on the node.
 
         Args:
-            nodes: the nodes of a job.
+            nodes: how many nodes a job runs on.
         """
         counts = [_count(key, value, nodes) for key, value in self.options.items() if key in GPU_KEYS]
         if None in counts or ("exclusive" in self.options and not any(counts)):
@@ -127,14 +127,14 @@ class SlurmRequest:
         return max(filter(None, counts), default=0)
 
     def check_gpus(self, devices: int, nodes: int) -> None:
-        """See that a job uses as many GPUs as it is given.
+        """Check that a job uses exactly the GPUs that it asks for.
 
         Args:
             devices: how many devices a job uses on each node.
-            nodes: the nodes of a job.
+            nodes: how many nodes a job runs on.
 
         Raises:
-            UsageError: it is given more or fewer.
+            UsageError: it asks for more or fewer.
         """
         for key in ("gpus_per_task", "tres_per_task"):
             if nodes > 1 and key in self.options and _count(key, self.options[key], nodes):
@@ -147,23 +147,23 @@ class SlurmRequest:
             )
 
     def notice_seconds(self) -> int:
-        """Return how long before its time limit a job is told: a quarter of the limit, and two minutes at most."""
+        """Return how long before its time limit a job is warned: a quarter of the limit, at most two minutes."""
         limit = limit_seconds(self.options.get("time", ""))
         return int(max(1, min(NOTICE_SECONDS, limit / 4)))
 
 
 def option_of(variable: str) -> str:
-    """Return the option of sbatch that a variable stands for.
+    """Return the option of sbatch that an environment variable sets.
 
     >>> option_of("SBATCH_TIMELIMIT"), option_of("SBATCH_GPUS_PER_NODE")
     ('time', 'gpus_per_node')
     """
-    name = variable.removeprefix(VARIABLES).lower()
+    name = variable.removeprefix(VARIABLE_PREFIX).lower()
     return _OTHERWISE_NAMED.get(name, name)
 
 
 def _count(key: str, value: str, nodes: int) -> int | None:
-    """Return the GPUs on each node that one option asks for; ``None`` where it depends on the node."""
+    """Return how many GPUs one option asks for on each node; ``None`` if that depends on the node."""
     total = 0
     for word in value.split(","):
         matched = (_GPUS if key.startswith("gpus") else _GRES).fullmatch(word.strip())
@@ -175,7 +175,7 @@ def _count(key: str, value: str, nodes: int) -> int | None:
 
 
 def limit_seconds(text: str) -> float:
-    """Return the seconds of a time as Slurm writes it; infinity where it is none, or there is no limit.
+    """Return a time limit of Slurm in seconds; infinity if the text is no time, such as ``UNLIMITED``.
 
     >>> limit_seconds("90"), limit_seconds("1:30:00"), limit_seconds("1-12")
     (5400.0, 5400.0, 129600.0)

@@ -7,12 +7,12 @@ from asrnn.errors import UsageError
 from asrnn_bench.jobs.options import Options
 from asrnn_bench.launching.choice import choose_launcher
 from asrnn_bench.launching.launcher import LaunchSettings
-from asrnn_bench.launching.slurm.request import SlurmRequest
+from asrnn_bench.launching.slurm.sbatch_options import SbatchOptions
 
 
 def test_options_are_read_as_they_are_written() -> None:
     words = ["partition=gpu", "mem-per-cpu=2G", "--qos=long", "constraint=a100&ib", "exclusive", "comment=a=b c"]
-    assert SlurmRequest.parse(words).options == {
+    assert SbatchOptions.parse(words).options == {
         "partition": "gpu",
         "mem_per_cpu": "2G",
         "qos": "long",
@@ -46,7 +46,7 @@ def test_options_are_read_as_they_are_written() -> None:
 )
 def test_a_wrong_option_is_one_line_that_says_what_to_do(words: list[str], message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        SlurmRequest.parse(words)
+        SbatchOptions.parse(words)
     assert message in one_line(str(caught.value))
 
 
@@ -54,7 +54,7 @@ def test_a_wrong_option_is_one_line_that_says_what_to_do(words: list[str], messa
     ("time", "notice"), [("", 120), ("UNLIMITED", 120), ("1-0", 120), ("8", 120), ("2", 30), ("0:40", 10), ("0:01", 1)]
 )
 def test_the_notice_ahead_of_a_time_limit_leaves_most_of_it(time: str, notice: int) -> None:
-    assert SlurmRequest({"time": time}).notice_seconds() == notice
+    assert SbatchOptions({"time": time}).notice_seconds() == notice
 
 
 @pytest.mark.parametrize(
@@ -87,9 +87,9 @@ def test_the_notice_ahead_of_a_time_limit_leaves_most_of_it(time: str, notice: i
     ],
 )
 def test_every_way_to_ask_for_gpus_is_understood(words: list[str], nodes: int, given: int | None) -> None:
-    request = SlurmRequest.parse(words)
-    assert request.gpus_per_node(nodes) == given
-    assert request.asks_for_gpus == (given != 0 and words != ["exclusive"])
+    sbatch_options = SbatchOptions.parse(words)
+    assert sbatch_options.gpus_per_node(nodes) == given
+    assert sbatch_options.asks_for_gpus == (given != 0 and words != ["exclusive"])
 
 
 @pytest.mark.parametrize(
@@ -144,11 +144,11 @@ def test_what_the_user_s_environment_asks_of_sbatch_is_part_of_the_request() -> 
         "SBATCH_PARTITION": "gpu",
         "SLURM_GRES": "gpu:7",
     }
-    assert SlurmRequest().with_defaults(variables).options == {
+    assert SbatchOptions().with_environment(variables).options == {
         "gres": "gpu:2",
         "time": "8",
         "mem": "9G",
         "exclusive": "",
     }
-    given = SlurmRequest.parse(["gpus=1", "mem_per_cpu=1G", "time=5"]).with_defaults(variables)
+    given = SbatchOptions.parse(["gpus=1", "mem_per_cpu=1G", "time=5"]).with_environment(variables)
     assert given.options == {"gpus": "1", "mem_per_cpu": "1G", "time": "5", "exclusive": ""}

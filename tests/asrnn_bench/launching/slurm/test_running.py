@@ -10,14 +10,14 @@ from asrnn.errors import UsageError
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.ends import End
 from asrnn_bench.jobs.options import Options
-from asrnn_bench.launching.slurm import launcher as slurm
-from asrnn_bench.launching.slurm.commands import Seen, Task
-from asrnn_bench.launching.slurm.launcher import run_slurm
-from asrnn_bench.launching.slurm.request import SlurmRequest
+from asrnn_bench.launching.slurm import running as slurm
+from asrnn_bench.launching.slurm.commands import QueueEntry, Task
+from asrnn_bench.launching.slurm.running import run_slurm
+from asrnn_bench.launching.slurm.sbatch_options import SbatchOptions
 from asrnn_bench.launching.slurm.submission import RefusedError, Submissions
 
 OPTIONS = Options(retries=1)
-ASKED = SlurmRequest({"partition": "gpu"})
+ASKED = SbatchOptions({"partition": "gpu"})
 
 
 def test_every_job_is_submitted_once_where_all_goes_well(directories: list[JobDirectory], fake: FakeSlurm) -> None:
@@ -87,15 +87,15 @@ def test_a_job_that_slurm_holds_for_ever_is_taken_out_and_submitted_again(
 
 
 def test_an_end_that_is_seen_late_is_no_loss(directories: list[JobDirectory], fake: FakeSlurm) -> None:
-    def late(names: Sequence[str]) -> dict[Task, Seen] | None:
-        found = {task: Seen("1", "COMPLETED", "None") for task in fake.queue}
+    def late(names: Sequence[str]) -> dict[Task, QueueEntry] | None:
+        found = {task: QueueEntry("1", "COMPLETED", "None") for task in fake.queue}
         for directory, _ in fake.queue.values():
             if found and fake.looked:
                 finish(directory)
         fake.looked = bool(found)
         return found
 
-    slurm.look = late  # type: ignore[assignment]  # the fixture puts the true one back
+    slurm.read_queue = late  # type: ignore[assignment]  # the fixture puts the true one back
     run_slurm(directories[:2], OPTIONS, ASKED)
     assert len(fake.submitted) == 1
 
@@ -195,17 +195,17 @@ def test_why_jobs_wait_is_said_once(directories: list[JobDirectory], fake: FakeS
     def act(directory: JobDirectory, count: int) -> str | None:
         return None
 
-    def look_and_hold(names: Sequence[str]) -> dict[Task, Seen] | None:
+    def look_and_hold(names: Sequence[str]) -> dict[Task, QueueEntry] | None:
         nonlocal looks
         looks += 1
         if looks > 5:
             fake.act = lambda directory, count: finish(directory)
-            return fake.look(names)
+            return fake.read_queue(names)
         reason = "ReqNodeNotAvail, UnavailableNodes:n1" if looks > 3 else "Priority"
-        return {task: Seen("1", "PENDING", reason) for task in fake.queue}
+        return {task: QueueEntry("1", "PENDING", reason) for task in fake.queue}
 
     fake.act = act
-    slurm.look = look_and_hold  # type: ignore[assignment]  # the fixture puts the true one back
+    slurm.read_queue = look_and_hold  # type: ignore[assignment]  # the fixture puts the true one back
     said: list[str] = []
     run_slurm(directories, OPTIONS, ASKED, say=said.append)
     assert said[1:] == ["waiting in Slurm, which says ReqNodeNotAvail: 5 jobs"]
