@@ -106,6 +106,8 @@ def test_a_task_that_is_not_searched_is_refused_in_one_line(searched_suite: Path
 def test_a_run_is_refused_the_seed_of_the_trials(searched_suite: Path) -> None:
     suite = load_suite(str(searched_suite))
     assert suite.search is not None
-    with pytest.raises(UsageError, match=rf"^seed {suite.search.seed} is the seed of the trials that chose the settings"):
+    with pytest.raises(
+        UsageError, match=rf"^seed {suite.search.seed} is the seed of the trials that chose the settings"
+    ):
         make_plan(suite, Request(seeds=[0, suite.search.seed]))
     assert make_plan(suite, Request(seeds=[suite.search.seed + 1])).jobs
