@@ -221,7 +221,7 @@ class _Run:
         return False
 
     def _can_be_submitted(self, job: SlurmJob) -> bool:
-        """Count the attempts of a job, and return whether its directory can be read; give up one that stays unreadable."""
+        """Count a job's attempts, and return whether its directory can be read; give up one that stays unreadable."""
         try:
             job.count_attempts()
         except OSError as error:
