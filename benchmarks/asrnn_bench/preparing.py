@@ -11,6 +11,7 @@ from asrnn_bench.files.disk_errors import is_passing, wait_out
 from asrnn_bench.files.writing import sync_file_system
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.options import Options, missing_loggers
+from asrnn_bench.jobs.result_file import put_aside_if_damaged
 from asrnn_bench.launching.choice import choose_launcher
 from asrnn_bench.launching.launcher import Launcher, LaunchSettings
 from asrnn_bench.planning.plan import Plan
@@ -116,7 +117,7 @@ def _is_to_start(directory: JobDirectory, settings: LaunchSettings, unusable: tu
 def _put_result_aside(directory: JobDirectory) -> bool:
     """Rename a damaged result, and return whether there was one."""
     try:
-        return directory.put_aside_damaged_result()
+        return put_aside_if_damaged(directory.path)
     except OSError as error:
         raise UsageError(f"cannot rename {directory.result_file()}: {error.strerror}") from error
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from asrnn_bench.jobs.attempts import Attempt
 from asrnn_bench.jobs.directory import JobDirectory
+from asrnn_bench.jobs.progress_file import progress_version
 
 LONGEST_GAP_SECONDS = 5.0
 """Whoever watches asks for the time several times a second; a longer gap is one in which this process was stopped."""
@@ -65,7 +66,7 @@ class Heartbeat:
     def still_for(self) -> float:
         """Return the seconds since this observer last saw the progress change; what cannot be read has not changed."""
         with suppress(OSError):
-            version = self.directory.progress_version()
+            version = progress_version(self.directory.path)
             if version != self._version:
                 said = self.directory.progress(self._attempts)
                 self._version = version

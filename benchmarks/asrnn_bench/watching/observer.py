@@ -15,6 +15,7 @@ from asrnn.errors import UsageError
 from asrnn_bench.files.plain_text import plain
 from asrnn_bench.files.reading import many_objects
 from asrnn_bench.jobs.directory import JobDirectory, State
+from asrnn_bench.jobs.result_file import glance_at_result
 from asrnn_bench.records.job import Job
 from asrnn_bench.records.record import Record
 
@@ -173,7 +174,7 @@ def _view_of(directory: JobDirectory, job: Job | None = None) -> JobView:
     Raises:
         UsageError: the job is not given, and neither a result nor ``job.json`` can be read.
     """
-    value = directory.glance()
+    value = glance_at_result(directory.path)
     if value is not None and str(value.get("key"))[:12] == directory.short_key:
         view = JobView.at_a_glance(value, job)
         if view is not None:

@@ -22,7 +22,7 @@ from asrnn_bench.files.disk_errors import is_passing, wait_out
 from asrnn_bench.files.plain_text import brief
 from asrnn_bench.files.reading import read_file
 from asrnn_bench.files.writing import is_there, replace
-from asrnn_bench.jobs.directory import checkpoint_file, checkpoint_steps, digest_file
+from asrnn_bench.jobs.checkpoint_files import checkpoint_file, checkpoint_steps, digest_file
 
 LARGEST = 1 << 40
 """Bytes of a checkpoint."""

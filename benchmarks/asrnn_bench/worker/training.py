@@ -26,6 +26,7 @@ from asrnn_bench.jobs.attempts import Attempt
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.handover import Rank
 from asrnn_bench.jobs.options import Options
+from asrnn_bench.jobs.weights import write_weights
 from asrnn_bench.records.bits import pack
 from asrnn_bench.records.job import Job
 from asrnn_bench.records.record import Cost, Record, Scores
@@ -157,7 +158,7 @@ def train(
     weights = None
     if scores is not None:
         content = save(selection.tensors())
-        weights = wait_out(lambda: directory.write_weights(attempt, content))
+        weights = wait_out(lambda: write_weights(attempt, content))
     return Record(
         key=job.key,
         job=job,

@@ -12,7 +12,8 @@ from asrnn.errors import DataError, MissingDataError, ModelError
 from asrnn_bench.files import disk_errors
 from asrnn_bench.files.disk_errors import is_passing, wait_out
 from asrnn_bench.files.writing import is_there, read_object
-from asrnn_bench.jobs.directory import JobDirectory, checkpoint_steps
+from asrnn_bench.jobs.checkpoint_files import checkpoint_steps
+from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.ends import EX_DATA, EX_DISK, EX_NO_INPUT, EX_NO_SPACE, EX_SOFTWARE
 from asrnn_bench.jobs.handover import ATTEMPT_VARIABLE
 from asrnn_bench.jobs.publication import link_result

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from bench_support import done
 
-from asrnn_bench.jobs import directory as job_directory
+from asrnn_bench.jobs import result_file
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.records.job import Job
 from asrnn_bench.watching import observer as snapshot
@@ -131,8 +131,8 @@ def test_many_results_are_read_once_and_no_digest_is_compared(
         read.append(path)
         return path.read_bytes()
 
-    monkeypatch.setattr(job_directory, "read_file", note)
-    monkeypatch.setattr(job_directory, "read_record", lambda text: pytest.fail("a digest was compared"))
+    monkeypatch.setattr(result_file, "read_file", note)
+    monkeypatch.setattr(result_file, "read_record", lambda text: pytest.fail("a digest was compared"))
     observer, faults = Observer.below(tmp_path)
     assert faults == []
     seen = [(view.state, view.accuracy, view.train_seconds, view.attempt) for view in observer.views]
