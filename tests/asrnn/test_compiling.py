@@ -1,4 +1,4 @@
-"""Where compiled C is kept, and what is said where it cannot be."""
+"""The cache of compiled C files, and the messages where C cannot be compiled."""
 
 import ctypes
 import os
@@ -17,7 +17,7 @@ PROBE = Path(compiling.__file__).with_name("probe.c")
 
 @pytest.fixture
 def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """An empty cache, before an empty home, on a machine with a compiler."""
+    """Set up an empty cache and an empty home folder, on a machine with a compiler."""
     if not compiler()[0]:
         pytest.skip(compiler()[1])
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "named"))
@@ -45,11 +45,11 @@ def test_without_a_compiler_a_library_of_another_node_is_loaded(cache: Path, mon
     without_compiler(monkeypatch)
     assert why_not_compiled() is None
     reason = "there is no C compiler: install one, or name it in CC"
-    assert load_library("probe", PROBE, ["-DOTHER"]) == reason  # the same text for another processor
+    assert load_library("probe", PROBE, ["-DOTHER"]) == reason  # the same source for another processor
     (library,) = cache.glob("*.so")
     other = library.with_name(library.name.rpartition("-")[0] + "-0.so")
     other.write_bytes(b"of another machine")
-    assert why_not_compiled() is None  # by the second that is there
+    assert why_not_compiled() is None  # with the next folder
     library.unlink()
     assert str(load_library("probe", PROBE)).startswith(f"loading failed in {cache}: ")
 

@@ -1,4 +1,4 @@
-"""What the tests of ``asrnn-bench speed`` share: a machine, contenders and answers that nothing was timed for."""
+"""A machine, contenders and answers for tests of ``asrnn-bench speed``, without any measurement."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,12 +10,12 @@ MACHINE = MachineDescription("cpu", "a processor", "AVX2", "2.9.0", "abc")
 
 
 def contender(name: str) -> Contender:
-    """A contender that is never built."""
+    """Return a contender that is never built."""
     return Contender(name, "model", name, "a package 1.0")
 
 
 def timed(seconds: Mapping[str, Sequence[float]], product: Sequence[float] = ()) -> dict[str, Any]:
-    """An answer to ``time``."""
+    """Return an answer to ``time``."""
     return {
         "product_seconds": list(product),
         "seconds": {name: list(times) for name, times in seconds.items()},

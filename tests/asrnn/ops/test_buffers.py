@@ -1,4 +1,4 @@
-"""Buffers come back after a backward or a graph that is dropped, and no more of them are kept than were ever used."""
+"""Buffers return to the pool after a backward pass or with a dropped graph, and the pool stays bounded."""
 
 import gc
 
@@ -17,15 +17,15 @@ def test_buffers_are_given_back_and_reused(cell, backend: str) -> None:
     for _ in range(20):
         run(cell, x, state)
     free = list(buffers._pool._free)
-    # Of each tile: u, the states, the gradient of the sequence, the input, product_grad where there is a
-    # gate, the first states for a replay.
+    # The buffers of each tile: u, the states, the gradient of the sequence, the input, product_grad with a gate, and
+    # the first states of the chunks for a replay.
     kinds = 4 + cell.recurrence().has_product_grad() + (backend == "compiled")
-    # Tiles that happen to run one after the other share theirs.
+    # Tiles that happen to run one after the other share buffers.
     assert kinds - 1 <= len(free) <= torch.get_num_threads() * kinds
     assert buffers._pool._used == 0
     graph = cell.scan(x, state)
     leased = len(buffers._pool._free)
-    del graph  # nobody goes back through it
+    del graph  # without a backward pass
     gc.collect()
     assert len(buffers._pool._free) > leased
     assert len(buffers._pool._free) == len(free)

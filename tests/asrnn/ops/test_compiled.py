@@ -16,7 +16,7 @@ NATIVE = torch.backends.cpu.get_cpu_capability() if torch.backends.cpu.get_cpu_c
 
 
 def instructions() -> set[str]:
-    """What this processor can execute, as far as Linux tells."""
+    """Return the instruction sets of this processor, as Linux reports them."""
     try:
         return set(Path("/proc/cpuinfo").read_text().partition("\nflags")[2].partition("\n")[0].split())
     except OSError:
@@ -33,7 +33,7 @@ def test_a_library_is_compiled_once_and_cached(fresh_cache, monkeypatch: pytest.
     monkeypatch.setattr(compiled, "_OTHER", (4, 5, ()))
     monkeypatch.setattr(compiled, "_PROCESSORS", {})
     compiled_runner.cache_clear()
-    needs_compiler("antisymmetric")  # other flags are another library
+    needs_compiler("antisymmetric")  # other flags make another library
     assert len(list(fresh_cache.glob("*.so"))) == 2
 
 
@@ -54,10 +54,10 @@ def test_without_a_home_folder_a_process_compiles_for_itself(fresh_cache, monkey
 def test_the_c_code_is_right_with_the_vectors_of_every_processor(
     fresh_cache, monkeypatch: pytest.MonkeyPatch, processor: str
 ) -> None:
-    """By its instructions where this processor has them; elsewhere the compiler makes its vectors of smaller ones.
+    """Where this processor lacks the instructions, the compiler builds the vectors from smaller ones.
 
-    All other tests use the vectors of this processor, optimised. Without optimisation compiling takes a third of the
-    time, and nothing depends on an unrolled loop.
+    All other tests use the optimised code for this processor. Without optimisation compiling takes a third of the time,
+    and the results do not depend on unrolled loops.
     """
     needs_compiler("antisymmetric")
     lanes, rows, flags = PROCESSORS[processor]
@@ -73,7 +73,7 @@ def test_the_c_code_is_right_with_the_vectors_of_every_processor(
 
 @pytest.mark.parametrize("name", ["antisymmetric", "lem"])
 def test_outputs_do_not_depend_on_the_number_of_samples(name: str) -> None:
-    """Each number of rows up to those that are taken together has a function of its own."""
+    """The C code has a separate function for each number of rows that it computes together."""
     needs_compiler(name)
     cell, x = random_cell(name, 2, 21, torch.float32), torch.randn(26, 5, 2, generator=torch.Generator().manual_seed(0))
     with torch.no_grad(), scan_with("compiled"):

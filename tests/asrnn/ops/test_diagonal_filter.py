@@ -1,4 +1,4 @@
-"""Diagonal filters in blocks: against the recurrence itself, and what they keep in memory."""
+"""Diagonal filters, compared with the recurrence step by step; and their memory."""
 
 import itertools
 import math
@@ -16,7 +16,7 @@ TOLERANCE = {"rtol": 1e-10, "atol": 1e-11}
 
 
 def operands(num_steps: int, B: int = 3, H: int = 2, N: int = 4, dtype=torch.float64) -> list[Tensor]:
-    """Rates with decays from 1 to 1e-3 a step, weights, an input and a start, all of which need gradients."""
+    """Return rates with decays from 1 to 1e-3 per step, weights, an input and a state, which all need gradients."""
     generator = torch.Generator().manual_seed(num_steps)
 
     def draw(*shape: int) -> Tensor:
@@ -29,7 +29,7 @@ def operands(num_steps: int, B: int = 3, H: int = 2, N: int = 4, dtype=torch.flo
 
 
 def by_steps(rate: Tensor, B: Tensor, C: Tensor, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """The recurrence as it is written."""
+    """Compute the recurrence step by step."""
     outputs = []
     for u_t in u.unbind(0):
         state = torch.exp(rate) * state + B * u_t[..., None]
@@ -94,13 +94,13 @@ def test_float32() -> None:
     expected, expected_last = by_steps(
         *[part.detach().to(whole.dtype) for part, whole in zip(singles, inputs, strict=True)]
     )
-    # Phases of up to 64 * 3 rad are rounded at 6e-8 of themselves: 1e-5 of the largest number.
+    # Phases of up to 64 * 3 rad have a relative rounding error of 6e-8, which is 1e-5 of the largest number.
     for found, exact in ((y, expected), (last, expected_last)):
         assert (found - exact).abs().max() < 1e-5 * exact.abs().max()
 
 
 class Sizes(TorchDispatchMode):
-    """Adds up the numbers in the tensors that operations give out, and keeps the largest."""
+    """Add up the sizes of the results of all operations, and keep the largest size."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ def sizes(num_steps: int) -> Sizes:
 
 def test_the_states_of_single_steps_are_never_stored() -> None:
     num_steps = 1024
-    # 16 complex states a feature and step would be 32 times the input; a state a block of 64 is half of it.
+    # 16 complex states per feature and step would be 32 times the input. One state per block of 64 steps is half of it.
     assert sizes(num_steps).largest <= num_steps * 16 * 4
 
 

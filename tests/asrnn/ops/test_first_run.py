@@ -30,7 +30,7 @@ def test_the_first_run_works_in_every_mode_and_draws_no_random_numbers(fresh_cac
     before = torch.get_rng_state()
     with mode():
         assert backend_used(build_cell("antisymmetric", 1, 5)) == "compiled"
-    assert not torch.equal(torch.get_rng_state(), before)  # the cell's weights
+    assert not torch.equal(torch.get_rng_state(), before)  # drawing the cell's weights changed it
     before = torch.get_rng_state()
     first_run_error.cache_clear()
     with mode(), scan_with("compiled"):

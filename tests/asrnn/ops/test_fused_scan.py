@@ -30,7 +30,7 @@ def test_a_second_backward_gives_the_same_numbers(cell) -> None:
     x, state = random_run(cell, 17, 40)
     outputs, final = cell.scan(x, state, return_sequence=True)
     once = gradients(cell, x, state, outputs, final, retain_graph=True)
-    run(cell, *random_run(cell, 17, 40))  # takes the buffers that the first backward gave back
+    run(cell, *random_run(cell, 17, 40))  # uses the buffers that the first backward pass gave back
     assert equal(gradients(cell, x, state, outputs, final, retain_graph=True), once)
     assert equal(gradients(cell, x, state, outputs, final), once)
 
@@ -41,7 +41,7 @@ def test_a_chain_of_scans_in_one_graph(cell) -> None:
     first, carried = cell.scan(x[:, :13], state, return_sequence=True)
     second, final = cell.scan(x[:, 13:], carried, return_sequence=True)
     chained = gradients(cell, x, state, torch.cat([first, second], dim=1), final)
-    # The same products in float32, cut at another step: sums of 17 * 40 numbers, each rounded at 6e-8.
+    # The same float32 products, divided at another step: sums of 17 * 40 numbers, each rounded at 6e-8.
     torch.testing.assert_close(chained, whole, rtol=1e-4, atol=1e-4)
 
 
@@ -56,7 +56,7 @@ def test_without_gradients(cell, backend) -> None:
         assert torch.equal(found, expected)
         assert torch.equal(last, final)
         assert torch.equal(alone, final)
-    run(cell, x, state)  # on buffers that inference mode has used
+    run(cell, x, state)  # with the buffers that inference mode used
     assert cell.scan_backend == backend
 
 
@@ -68,7 +68,7 @@ def test_only_tensors_that_need_a_gradient_get_one(cell) -> None:
     generator = torch.Generator().manual_seed(13)
     weights = [torch.randn(t.shape, generator=generator, dtype=torch.float64).float() for t in (outputs, *final)]
     (towards_x,) = torch.autograd.grad([outputs, *final], x, weights)
-    # The loss of `gradients` sums in float64, and hands on the same weights: equal up to their rounding.
+    # `gradients` sums its loss in float64 with the same weights, so both are equal up to rounding.
     torch.testing.assert_close(towards_x, expected[0], rtol=1e-5, atol=1e-5)
     cell.requires_grad_(True)
     cell.scan(x.detach())[0].sum().backward()
@@ -120,14 +120,14 @@ def test_outputs_may_be_changed_in_place(cell) -> None:
 
 
 def test_gradients_that_sum_terms_of_one_sign_are_accurate(backend) -> None:
-    """Gradients as sums of 50,000 positive terms: added one by one, they would be wrong in the fifth digit."""
+    """The gradients are sums of 50,000 positive terms. A running total would be wrong in the fifth digit."""
     exact = build_cell("indrnn", 1, 16).double()
     draw = partial(torch.rand, generator=torch.Generator().manual_seed(14))
     with torch.no_grad():
-        exact.weight_hh.fill_(0.5)  # a rounding is forgotten in some steps
+        exact.weight_hh.fill_(0.5)  # so that rounding errors decay within some steps
         exact.weight_ih.abs_()
         exact.bias.fill_(0.1)
-    x = draw(64, 784, 1).sub(0.9).clamp(min=0)  # most pixels are black: terms that are equal are rounded alike
+    x = draw(64, 784, 1).sub(0.9).clamp(min=0)  # most pixels are black, and equal terms have equal rounding errors
     found = []
     for cell, name in ((copy.deepcopy(exact).float(), backend), (exact, "fused")):
         with scan_with(name):
@@ -143,18 +143,18 @@ def test_an_input_with_two_equal_samples_is_not_taken_for_shared() -> None:
     with torch.no_grad():
         x[-1] = x[0]
     expected, _ = fold(cell, x, state)
-    # 40 steps in float32.
+    # 40 steps in float32, each rounded at 6e-8 and enlarged by the weights.
     torch.testing.assert_close(cell.scan(x, state, return_sequence=True)[0], expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("shared_steps", [30, 40])
 def test_a_shared_input_is_projected_once(backend, monkeypatch, shared_steps: int) -> None:
-    """The last steps of a sequence are one for the batch, as noise may be: same numbers, fewer products."""
+    """All samples share the last steps, as they may share noise. The results are the same with fewer products."""
     cell = random_cell("antisymmetric-gated", 9, 21, torch.float32)
     x, state = random_run(cell, 17, 40)
     with torch.no_grad():
         x[:, 40 - shared_steps :] = x[:1, 40 - shared_steps :]
-    cell.scan(x, state)  # the first run of a back end scans too
+    cell.scan(x, state)  # so that the first run of the back end is over
     seen = []
     compare = fused_scan._samples_are_equal
 
@@ -169,7 +169,8 @@ def test_a_shared_input_is_projected_once(backend, monkeypatch, shared_steps: in
     exact = copy.deepcopy(cell).double()
     x64, state64 = x.detach().double().requires_grad_(), tuple(h.detach().double().requires_grad_() for h in state)
     expected = gradients(exact, x64, state64, *fold(exact, x64, state64))
-    # 40 steps in float32, each rounded at 6e-8 and passed on enlarged by weights of 0.7 times normal; by norms.
+    # By norms: 40 steps in float32, each rounded at 6e-8 and enlarged by weights of 0.7 times normal numbers.
     assert all(((a.double() - b).norm() / b.norm()).item() < 2e-5 for a, b in zip(once, expected, strict=True))
-    # Chunks of 7: with 30 shared steps the first two are not shared throughout. A pass compares each once.
+    # With 30 shared steps, the first two of the six chunks of 7 are not fully shared. Each pass compares each chunk
+    # once.
     assert sum(seen) == len(seen) * (4 if shared_steps == 30 else 6) // 6

@@ -1,4 +1,4 @@
-"""Linear recurrences: against plain Python numbers, against autograd through a loop, and how they run."""
+"""Linear recurrences, compared with Python's own numbers and with autograd through a loop."""
 
 import pytest
 import torch
@@ -28,13 +28,13 @@ def operands(shape: tuple[int, ...], num_steps: int, dtype: torch.dtype) -> tupl
         return torch.randn(shape, generator=generator, dtype=torch.complex128)
 
     a, b, start = draw(*shape), draw(num_steps, *K), draw(*K)
-    a = a / a.abs().clamp(min=1.0)  # within the unit circle, and many on it
+    a = a / a.abs().clamp(min=1.0)  # |a| <= 1, and 1 for many
     parts = (a, b, start) if dtype.is_complex else (a.real, b.real, start.real)
     return tuple(part.clone().requires_grad_() for part in parts)  # type: ignore[return-value]
 
 
 def by_hand(a: Tensor, b: Tensor, start: Tensor) -> Tensor:
-    """The recurrence in Python's own numbers."""
+    """Compute the recurrence with Python's own numbers."""
     factors, added, first = a.expand(b.shape).tolist(), b.tolist(), start.tolist()
     states = []
     for t in range(len(b)):
@@ -44,7 +44,7 @@ def by_hand(a: Tensor, b: Tensor, start: Tensor) -> Tensor:
 
 
 def by_loop(a: Tensor, b: Tensor, start: Tensor) -> Tensor:
-    """The recurrence as autograd sees it, one step after the other."""
+    """Compute the recurrence step by step, for autograd."""
     states = []
     for a_t, b_t in zip(a.expand(b.shape).unbind(0), b.unbind(0), strict=True):
         start = a_t * start + b_t
@@ -99,9 +99,9 @@ def test_outputs_do_not_depend_on_later_inputs(num_steps: int) -> None:
 
 def test_float32_is_as_good_as_the_loop() -> None:
     a, b, start = (part.detach() for part in operands((1000, *K), 1000, torch.float64))
-    a = a.sign()  # nothing is forgotten
+    a = a.sign()  # so that no state decays
     states = linear_recurrence(a.float(), b.float(), start.float()).double()
-    # 1000 sums of up to 60, each rounded at 6e-8, in either direction: 32 * 60 * 6e-8 is 1e-4.
+    # 1000 sums of up to 60, each rounded up or down at 6e-8: sqrt(1000) * 60 * 6e-8 is 1e-4.
     torch.testing.assert_close(states, by_hand(a, b, start), rtol=0, atol=4e-4)
 
 
@@ -115,7 +115,7 @@ def test_operands_may_be_views(nan_memory) -> None:
     expected = linear_recurrence(a, b, start)
     behind = b.detach().transpose(0, 2).contiguous().transpose(0, 2)
     assert torch.equal(linear_recurrence(a, behind, start), expected)
-    # The gradient of a sum is one number that is expanded.
+    # The gradient of a sum is an expanded view of one number.
     torch.testing.assert_close(
         torch.autograd.grad(expected.sum(), b, retain_graph=True),
         torch.autograd.grad((expected * torch.ones(K)).sum(), b),

@@ -1,4 +1,4 @@
-"""The products of the compiled scans, beside float64: sizes around their blocks, inputs in any order in memory."""
+"""The matrix products in C, compared with float64: sizes around their blocks, and inputs in any memory layout."""
 
 import platform
 
@@ -31,7 +31,7 @@ def draw(*shape: int) -> torch.Tensor:
 
 
 def assert_close(found: torch.Tensor, expected: torch.Tensor, terms: int) -> None:
-    """By norms: a sum's terms are rounded to 6e-8 each, and so is each of its partial sums."""
+    """Compare by norms: each term and each partial sum is rounded at 6e-8."""
     assert ((found.double() - expected).norm() / expected.norm()).item() < 1e-7 * terms**0.5
 
 
@@ -69,6 +69,6 @@ def test_subnormal_numbers_are_zero_in_c_and_nowhere_else(runner) -> None:
     small, out = torch.full((rows, width), 1e-39), torch.zeros(width, width)
     runner.add_product(small, torch.ones(rows, width), out)
     assert not out.any()
-    runner.add_product(small, torch.full((rows, width), 10.0), out)  # products that would be normal
+    runner.add_product(small, torch.full((rows, width), 10.0), out)  # the products would be normal numbers
     assert not out.any()
     assert (small * 0.5).all()

@@ -1,4 +1,4 @@
-"""Sums of many terms of one sign, against float64; one by one they are wrong in the fifth digit."""
+"""Sums of many terms of one sign, compared with float64. A running total would be wrong in the fifth digit."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from torch import Tensor
 
 from asrnn.ops.sums import PairwiseSum, product_over_rows
 
-# Each of 256 terms is rounded at 6e-8 of the sum so far, half of it on the average, up or down: 5e-7 was seen.
+# Each of 256 terms is rounded at 6e-8 of the sum so far, on average half the total, up or down. 5e-7 was observed.
 ROUNDINGS = 1e-6
 
 

@@ -1,4 +1,4 @@
-"""A batch tile per thread: threads of torch, of users and of the scan, and children of a fork."""
+"""Tiles of a batch: with torch's threads, with threads of users, and in forked children."""
 
 import copy
 import os
@@ -30,7 +30,7 @@ def test_a_tile_per_thread(backend: str) -> None:
     assert [tile.stop - tile.start for tile in tiles.tiles_of(41)] == ([20, 21] if threads == 2 else [41])
     assert tiles.tiles_of(41, 1) == [slice(0, 41)]
     assert tiles.tiles_of(9) == [slice(0, 9)]
-    at_once = threading.Barrier(threads)  # which would break in a minute if they came one after the other
+    at_once = threading.Barrier(threads)  # it would break after a minute if the tiles ran one after the other
     tiles.for_each_tile(lambda _: at_once.wait(60), tiles.tiles_of(41))
     if threads == 2:
         assert tiles.for_each_tile(lambda _: torch.get_num_threads(), [1, 2]) == [1, 1]
@@ -80,6 +80,6 @@ def test_a_forked_child_scans(cell) -> None:
     with buffers._pool._lock, tiles._lock:  # as if another thread held them
         child = os.fork()
         if child == 0:
-            signal.alarm(60)  # a child that waits for ever ends by this
+            signal.alarm(60)  # ends a child that would wait for ever
             os._exit(0 if torch.equal(cell.scan(x)[0], expected) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

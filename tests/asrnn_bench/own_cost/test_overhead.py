@@ -26,7 +26,7 @@ def test_a_turn_counts_its_own_steps_only(monkeypatch: pytest.MonkeyPatch) -> No
 
     class Loop:
         def __init__(self, model: nn.Module, batch: object) -> None:
-            now.seconds += 1000.0  # what is built before the clock starts does not count
+            now.seconds += 1000.0  # the time to build it does not count
 
         def take(self, steps: int) -> None:
             now.seconds += 3.0 * steps

@@ -15,7 +15,7 @@ from asrnn_bench.watching.observer import Observer
 
 def test_places_are_busy_while_workers_live() -> None:
     sampler = Sampler()
-    # At 1, 2, ... seconds: nobody, then both places, one of them, and nobody again.
+    # One sample per second: first no worker, then two, one, and none again.
     sampler.samples = [(float(at), count) for at, count in enumerate([0, 0, 2, 2, 1, 0, 0])]
     assert sampler.busy(from_first=True) == pytest.approx(5 / 6)
     assert sampler.busy(from_first=False) == pytest.approx(5 / 12)

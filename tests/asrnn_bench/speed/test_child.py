@@ -6,7 +6,7 @@ from asrnn_bench.speed.child import failure, time_rounds
 
 
 class Clock:
-    """A clock that only steps move."""
+    """A clock that only the steps advance."""
 
     def __init__(self) -> None:
         self.now = 100.0

@@ -1,4 +1,4 @@
-"""Test who is timed, and who is said to be missing."""
+"""The choice of contenders, and the report of missing peers."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from asrnn_bench.speed.contenders import PEERS, choose_contenders, missing_peers
 
 @pytest.fixture
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing but torch is installed, on a processor that does not multiply bfloat16."""
+    """Pretend that only torch is installed and that the processor has no products of bfloat16."""
     monkeypatch.setattr(contenders, "why_no_bfloat16", lambda: "this processor has neither AVX512-BF16 nor AMX")
     monkeypatch.setattr(
         contenders, "_version", lambda target: "1.0" if target.startswith(("torch.", "asrnn")) else None

@@ -1,4 +1,4 @@
-"""The floor against counts by hand, and its table against the recurrences themselves."""
+"""The floor, compared with counts by hand and with the recurrences themselves."""
 
 from pathlib import Path
 
@@ -15,12 +15,12 @@ from asrnn_bench.speed.sizes import Size
 from asrnn_bench.speed.tables import write_floor_page
 
 SIZE = Size(2, 3, 5, 7)
-OWN_WORK = {"kru", "lmu", "s4d"}  # whose scans do more than their equations ask for, or are no recurrence
+OWN_WORK = {"kru", "lmu", "s4d"}  # their scans do more than their equations need, or are no recurrence
 
 
 def test_the_floor_equals_a_count_by_hand() -> None:
-    # 6 steps of samples. Multiplications: three with a matrix 7 x 7, two with one 7 x 5; an addition each. Bytes: 7
-    # kept numbers and 5 inputs of 4, twice each.
+    # 2 * 3 steps of samples. Multiplications: three times 7 x 7, two times 7 x 5, with one addition each. Bytes: 4 for
+    # each of 7 kept numbers and 5 inputs, twice.
     operations, moved = 6 * 2 * (3 * 49 + 2 * 35), 6 * 2 * 4 * (7 + 5)
     assert floor_seconds("antisymmetric", SIZE, 1e3, 1e4) == pytest.approx(operations / 1e3 + moved / 1e4)
     assert floor_seconds("antisymmetric@loop", SIZE, 1e3, 1e4) == floor_seconds("antisymmetric", SIZE, 1e3, 1e4)
@@ -28,10 +28,11 @@ def test_the_floor_equals_a_count_by_hand() -> None:
 
 
 def test_the_work_of_models_with_other_products() -> None:
-    # 12 complex units, 2 x 2 x 3: a unit meets 7 complex numbers, 28 real ones, three times; V is 24 x 5, twice.
+    # 12 complex units, factors 2, 2 and 3: each unit has 7 complex products, 28 real ones, three times; V is 24 x 5,
+    # twice.
     assert WORK["kru"](5, 12).multiplications == 3 * 12 * 28 + 2 * 24 * 5
     assert WORK["kru"](1, 1).multiplications == 3 * 4 + 2 * 2
-    # Learnt W_m, W_h, e_h and e_m three times, A that is not learnt twice, W_x and e_x with the input twice.
+    # The learned W_m, W_h, e_h and e_m count three times, the constant A twice, and W_x and e_x for the input twice.
     assert WORK["lmu"](5, 7).multiplications == 3 * (7 * 256 + 49 + 7 + 256) + 2 * 256**2 + 2 * 8 * 5
     assert WORK["lmu"](5, 7).kept == 7 + 256
     assert WORK["s4d"](5, 7).multiplications == 3 * 7 * 64 + 2 * 7 * 5
@@ -50,7 +51,7 @@ def test_the_work_is_that_of_the_recurrence(name: str) -> None:
     assert recurrence is not None
     work = WORK[name](2, 8)
     assert work.multiplications == 3 * len(recurrence.products) * 64 + 2 * recurrence.num_inputs * 16
-    assert work.kept <= recurrence.num_slots * 8  # a slot may hold what follows from the others
+    assert work.kept <= recurrence.num_slots * 8  # a slot may hold a number that follows from the others
 
 
 def test_all_is_every_model_without_growth_and_memory() -> None:

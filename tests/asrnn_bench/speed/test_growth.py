@@ -1,4 +1,4 @@
-"""Growth: the slope, and the rows along each axis."""
+"""Growth: the slopes, and the rows of each axis."""
 
 import pytest
 from speed_support import MACHINE, contender, timed
@@ -14,7 +14,7 @@ AXES = {"num_steps": (Size(4, 16, 1, 8), Size(4, 64, 1, 8)), "hidden_size": (Siz
 
 @pytest.fixture
 def rows() -> list[Row]:
-    """A model whose time is proportional to T and to H squared, and one that failed."""
+    """Return rows of a model whose time is proportional to T and H squared, and of one that failed."""
     both = [contender("antisymmetric"), contender("broken")]
     sizes = dict.fromkeys(size for sizes in AXES.values() for size in sizes)
     return [

@@ -1,4 +1,4 @@
-"""The recurrences in JAX are ours and torch's: the same losses and gradients from the same weights."""
+"""The recurrences in JAX have the losses and gradients of those in torch, with the same weights."""
 
 from importlib.util import find_spec
 
@@ -21,7 +21,7 @@ SIZE = Size(4, 12, 3, 5)
 
 
 def in_torch(cell: str) -> tuple[nn.Module, dict[str, torch.Tensor]]:
-    """The model in torch, and its parameters by their names in JAX."""
+    """Return the model in torch, and its parameters by their names in JAX."""
     if cell == "lstm":
         peer = LastState(nn.LSTM(3, 5, batch_first=True), 5)
         V, W, b_ih, b_hh = peer.layer.all_weights[0]
@@ -45,7 +45,7 @@ def test_losses_and_gradients_are_those_of_torch(cell: str) -> None:
     expected.backward()
     inputs = (x.transpose(0, 1).contiguous().numpy(), y.numpy())
     found, grads = elsewhere(loss_and_gradients, cell, values, *inputs)
-    # Some roundings of 6e-8 a step, over twelve steps, of numbers of the size of 1.
+    # Twelve steps with some roundings of 6e-8 each, of numbers around 1.
     assert found == pytest.approx(expected.item(), rel=1e-5)
     for name, parameter in named.items():
         np.testing.assert_allclose(grads[name], parameter.grad.numpy(), rtol=1e-4, atol=1e-6, err_msg=name)

@@ -1,4 +1,4 @@
-"""The process that has torch: its environment, and what is said when it ends without an answer."""
+"""The child process: its environment, and the message where it ends without an answer."""
 
 import os
 
@@ -15,7 +15,7 @@ def test_a_child_has_its_threads_from_the_start_and_the_allocator_of_a_job() -> 
     assert found == {
         "PATH": "/bin",
         "MALLOC_MMAP_THRESHOLD_": KEEP_BUFFERS["MALLOC_MMAP_THRESHOLD_"],
-        "MALLOC_TRIM_THRESHOLD_": "1",  # which somebody has set
+        "MALLOC_TRIM_THRESHOLD_": "1",  # set by the user
         "OMP_NUM_THREADS": "2",
         "MKL_NUM_THREADS": "2",
         "OPENBLAS_NUM_THREADS": "2",

@@ -1,4 +1,4 @@
-"""The roofline against counts by hand, and its projections against the cells themselves."""
+"""The roofline, compared with counts by hand, and its projections, compared with the cells."""
 
 import pytest
 import torch
@@ -10,8 +10,9 @@ from asrnn_bench.speed.sizes import SIZES, Size
 
 
 def test_the_operations_equal_a_count_by_hand() -> None:
-    # 2 samples, 3 steps, 5 inputs, 7 units. Forward, to the state and to the weight: 3 products of 2 x 7 x 7
-    # multiplications and as many additions a step and sample. The inputs: 2 products of 5 x 7, and twice that if gated.
+    # 2 samples, 3 steps, 5 inputs, 7 units. The state has 3 products of 7 x 7 multiplications, each with an addition,
+    # per step and sample: forward, for the gradient of the state, and of the weight. The inputs have 2 products of 5 x
+    # 7, and twice as many with a gate.
     recurrent = 3 * (2 * 3 * 7 * 7) * 2
     inputs = 2 * (2 * 3 * 5 * 7) * 2
     size = Size(2, 3, 5, 7)
@@ -23,7 +24,7 @@ def test_the_operations_equal_a_count_by_hand() -> None:
 
 
 def test_the_roofline_of_the_first_size() -> None:
-    """58 ms, at the 170 GFLOP/s that two cores of the design's machine reached."""
+    """It is 58 ms at 170 GFLOP/s, which two cores of an earlier machine reached."""
     operations = training_operations("antisymmetric", SIZES[0])
     assert operations == 9_865_003_008 + 51_380_224
     assert operations / 170e9 * 1e3 == pytest.approx(58, abs=1)
@@ -33,7 +34,9 @@ def test_the_roofline_of_the_first_size() -> None:
 def test_each_cell_with_a_roofline_has_one_square_matrix_and_its_projections(name: str) -> None:
     cell = asrnn.build_cell(name, 2, 7)
     assert cell.project(torch.zeros(3, 2)).shape == (3, INPUT_PROJECTIONS[name] * 7)
-    matrices = [p for p in cell.parameters() if p.numel() in (7 * 7, 7 * 6 // 2)]  # a free one, an antisymmetric one
+    matrices = [
+        p for p in cell.parameters() if p.numel() in (7 * 7, 7 * 6 // 2)
+    ]  # a free matrix, or an antisymmetric one
     assert len(matrices) == 1
 
 

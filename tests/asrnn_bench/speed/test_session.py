@@ -1,4 +1,4 @@
-"""A session: what it writes and when, and the whole of it at a size of nothing."""
+"""A session: the files it writes and when, and a whole session at a tiny size."""
 
 import csv
 from pathlib import Path
@@ -22,7 +22,7 @@ FACTS = {"cpu": "a processor", "accelerator": "a GPU", "cpu_capability": "AVX2",
 
 
 class Children:
-    """Answers in place of the processes, and keeps what they were asked."""
+    """Answer instead of the processes, and record the requests."""
 
     def __init__(self, device: str = "cpu", killed_at: Size | None = None) -> None:
         self.device, self.killed_at = device, killed_at
@@ -142,7 +142,7 @@ def test_the_plot_names_every_contender(monkeypatch: pytest.MonkeyPatch, tmp_pat
 @pytest.mark.slow
 def test_a_whole_session_at_a_tiny_size(tmp_path: Path) -> None:
     everyone = choose_contenders(["antisymmetric"])
-    axes = {"num_steps": (SMALL,)}  # a process a size
+    axes = {"num_steps": (SMALL,)}  # one process per size
     plan = SpeedPlan(everyone, [SMALL], threads=[1], on_cpu=True, rounds=2, axes=axes, growing=everyone[:1], square=32)
     heard: list[str] = []
     under_way = Session(plan, tmp_path, lambda stage, detail: heard.append(detail))

@@ -1,4 +1,4 @@
-"""``asrnn-bench speed`` as a user meets it."""
+"""The command ``asrnn-bench speed``."""
 
 import csv
 import subprocess

@@ -1,4 +1,4 @@
-"""The tables of ``asrnn-bench speed``: names and numbers whole on every terminal."""
+"""The tables of ``asrnn-bench speed``: complete names and numbers on every terminal."""
 
 import io
 

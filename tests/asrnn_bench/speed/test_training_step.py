@@ -1,4 +1,4 @@
-"""A training step trains, reads the last state, and its memory is measured."""
+"""A training step changes every weight and reads the last state, and its memory is measured."""
 
 import os
 

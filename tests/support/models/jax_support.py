@@ -1,4 +1,4 @@
-"""JAX in processes of their own: its threads live as long as a process, and forks of it may wait for ever."""
+"""Run functions that use JAX in separate processes, because a process with JAX's threads may hang after a fork."""
 
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -13,7 +13,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def elsewhere(function: Any, *arguments: Any) -> Any:
-    """Call a function of this module in a new process, and return what it returns."""
+    """Call a function of this module in a new process, and return its result."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
 

@@ -1,4 +1,4 @@
-"""Scans to compare: random cells and inputs, the fold of ``step``, and every gradient of a run."""
+"""Random cells and inputs, scans step by step, and all gradients of a scan, for tests that compare scans."""
 
 import pytest
 import torch
@@ -21,8 +21,8 @@ PARALLEL = [name for name, source in SOURCES.items() if issubclass(load_model(so
 
 
 def random_cell(name: str, input_size: int, hidden_size: int, dtype=torch.float64) -> RecurrentCell:
-    """A cell with biases and with steps that are large enough to matter."""
-    torch.manual_seed(10)  # of buffers, and of what keeps its start
+    """Return a cell with random parameters that are large enough for every term to matter."""
+    torch.manual_seed(10)  # for buffers, and for parameters that keep their initial values
     cell = load_model(SOURCES[name])(input_size, hidden_size).to(dtype)
     if hasattr(cell, "epsilon"):
         cell.epsilon = 0.4
@@ -30,18 +30,18 @@ def random_cell(name: str, input_size: int, hidden_size: int, dtype=torch.float6
     with torch.no_grad():
         for parameter_name, parameter in cell.named_parameters():
             if parameter_name.startswith("factors"):
-                continue  # as large as they start, or their product grows beyond all numbers in 70 steps
-            # Above 0, a bias of modReLU makes a jump at 0, around which a rounding becomes as large as the bias.
+                continue  # larger factors would make the state overflow within 70 steps
+            # A positive bias of modReLU makes a jump at 0, where a rounding error becomes as large as the bias.
             scale = -0.05 if parameter_name == "bias" and isinstance(cell, ModReLUCell | ComplexCell) else 0.7
             if parameter_name == "layer.weight_hh_l0" and isinstance(cell, RNN):
-                scale /= hidden_size**0.5  # with a larger W it is chaotic, and enlarges a rounding 10^6 times
+                scale /= hidden_size**0.5  # a larger W would be chaotic and enlarge a rounding error 10^6 times
             values = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
             parameter.copy_(scale * (values if scale > 0 else values.abs()))
     return cell
 
 
 def random_run(cell: RecurrentCell, batch_size: int, num_steps: int) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """An input and a state before the first step, which need gradients."""
+    """Return an input and an initial state that need gradients."""
     generator = torch.Generator().manual_seed(12)
     like = next(cell.parameters())
 
@@ -54,7 +54,7 @@ def random_run(cell: RecurrentCell, batch_size: int, num_steps: int) -> tuple[Te
 
 
 def fold(cell: RecurrentCell, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """What a scan is, by its definition: the fold of ``step``."""
+    """Scan step by step, which is the definition of a scan, and return the outputs and the last state."""
     outputs = []
     for x_t in x.unbind(1):
         state = cell.step(cell.project(x_t), state)
@@ -63,7 +63,7 @@ def fold(cell: RecurrentCell, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Ten
 
 
 def assert_scanned_as_stepped(cell: RecurrentCell, backend: str) -> None:
-    """Check that both scans give the fold of ``step``, and that the cell names the back end that ran them."""
+    """Check that scans with and without outputs equal ``step`` in a loop, and that ``backend`` ran them."""
     exact = {"rtol": 1e-12, "atol": 1e-12}  # float64; five steps of sums of at most 16 products, in another order
     cell = cell.double()
     x = torch.randn(2, 5, cell.input_size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
@@ -76,9 +76,9 @@ def assert_scanned_as_stepped(cell: RecurrentCell, backend: str) -> None:
 
 
 def gradients(cell: RecurrentCell, x, state, outputs, final, **keywords) -> tuple[Tensor, ...]:
-    """The gradients of a random sum of all outputs, towards the input, the state and every parameter.
+    """Return the gradients of the input, the state and every parameter, for a random weighted sum of all outputs.
 
-    They are zeros towards a learnt initial state where another state was given.
+    A learned initial state has the gradient 0 where another state was given.
     """
     generator = torch.Generator().manual_seed(13)
     loss = sum(
@@ -90,18 +90,18 @@ def gradients(cell: RecurrentCell, x, state, outputs, final, **keywords) -> tupl
 
 
 def run(cell: RecurrentCell, x, state, **keywords) -> tuple[Tensor, ...]:
-    """The gradients of a scan."""
+    """Run a scan, and return its gradients."""
     outputs, final = cell.scan(x, state, return_sequence=True)
     return gradients(cell, x, state, outputs, final, **keywords)
 
 
 def equal(some, others) -> bool:
-    """Whether all tensors are equal, to the bit."""
+    """Return whether all tensors are equal bit by bit."""
     return all(torch.equal(a, b) for a, b in zip(some, others, strict=True))
 
 
 def every_recurrence() -> list[type[Recurrence]]:
-    """The recurrences of all fused cells, and those that only some of their settings have."""
+    """Return the recurrences of all fused cells, including those that only some hyper-parameters use."""
     found, new = set(), [Recurrence]
     while new:
         new = [each for parent in new for each in parent.__subclasses__()]
@@ -110,7 +110,7 @@ def every_recurrence() -> list[type[Recurrence]]:
 
 
 def backends_of(name: str) -> list[str]:
-    """What can run a fused cell here: the compiled steps too, where there is a compiler, which must then not fail."""
+    """Return the back ends that can run a fused cell here. Where there is a compiler, it must not fail."""
     words, _ = compiler()
     if not words:
         return ["fused"]
@@ -120,7 +120,7 @@ def backends_of(name: str) -> list[str]:
 
 
 def needs_compiler(name: str) -> None:
-    """Skip a test of the compiled steps where there is no compiler, with the reason."""
+    """Skip the test where there is no C compiler."""
     if "compiled" not in backends_of(name):
         pytest.skip(compiler()[1])
 

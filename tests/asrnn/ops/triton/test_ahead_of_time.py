@@ -26,13 +26,13 @@ def test_a_kernel_compiles_and_fits(kernel: str) -> None:
     found = compile_kernel(kernel, SM_90, 64, gated=True)
     assert found.problem() is None
     assert found.precision == "float32"
-    # The halves of the weight, at least, are there; and registers were read, not missed.
+    # Shared memory holds at least the halves of the weight, and the registers were found in the output.
     assert 2 * 4 * 64 * 64 <= found.shared <= shared_bytes(64, "float32")
     assert 32 < found.registers <= 255
 
 
 def fits(problem: str | None) -> bool:
-    """Whether a kernel may run; what another triton than the page's spills makes it slower, no more."""
+    """Return whether a kernel can run. Spills of another triton than the page's only make it slower."""
     return problem is None or (problem.endswith("bytes spilled") and not OURS)
 
 
@@ -60,7 +60,7 @@ def rows(text: str) -> list[list[str]]:
 
 
 def what_is_said(text: str) -> list[list[str]]:
-    """A table but for its numbers, which are for one triton only."""
+    """Return a table without its numbers, which depend on the version of triton."""
     return [[*row[:5], "yes" if row[-1] not in ("yes", "no") and fits(row[-1]) else row[-1]] for row in rows(text)]
 
 

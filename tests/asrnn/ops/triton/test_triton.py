@@ -33,7 +33,7 @@ SM_80, SM_90, SM_100 = CHIPS
 def test_the_kernels_in_the_interpreter(which: str, at_least: int) -> None:
     files = [str(file) for file in Path(__file__).parent.glob("triton_interpreted*.py")]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-k", which, *files]
-    # One thread each: the tiles are small, and other tests run beside this one.
+    # One thread each, because the tiles are small and other tests run at the same time.
     environment = os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     passed = re.search(r"(\d+) passed", done.stdout)
@@ -45,7 +45,7 @@ def test_the_kernels_in_the_interpreter(which: str, at_least: int) -> None:
 
 @pytest.fixture
 def on(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """A machine with a CUDA device, an H100 unless a test says otherwise, and with triton."""
+    """Pretend that the machine has triton and a CUDA device, by default an H100."""
     monkeypatch.setattr(triton_reach, "chip_of", lambda device: SM_90)
     monkeypatch.setattr(triton_kernels, "INSTALLED", True)
     monkeypatch.setattr(torch.version, "hip", None)

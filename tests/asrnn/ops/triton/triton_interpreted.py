@@ -1,4 +1,4 @@
-"""The kernels in triton's interpreter, beside autograd in float64.
+"""The kernels in triton's interpreter, compared with autograd in float64.
 
 The interpreter is chosen when triton is imported, and then nothing can be compiled in that process: so pytest does not
 collect this file by its name, and ``test_triton.py`` runs it in a process of its own, with TRITON_INTERPRET=1.
@@ -17,23 +17,23 @@ from asrnn.ops.triton import kernels as triton_kernels
 from asrnn.ops.triton.reach import Precision
 from asrnn.ops.triton.runner import TritonRunner, constants
 
-# Triton 3.3 turns arrays of one element into integers, which numpy has deprecated since.
+# Triton 3.3 converts arrays of one element to integers, which numpy has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:Conversion of an array with ndim:DeprecationWarning")
 
 EPSILON = 0.3
 
 TOLERANCE: dict[Precision, float] = {
-    # The interpreter multiplies tf32 in full: float32 rounds to 6e-8, sums of up to 128 terms and ten steps there and
-    # back leave some 1e-6.
+    # The interpreter multiplies tf32 in full precision. float32 rounds at 6e-8; sums of up to 128 terms and ten steps
+    # forward and backward leave some 1e-6.
     "float32": 5e-6,
     "tf32": 5e-6,
-    # Beside a reference with the rounded weight: two halves of 8 bits each, which the interpreter cuts off.
+    # The reference has the rounded weight. The tile has two halves of 8 bits each, which the interpreter truncates.
     "bfloat16": 2e-4,
 }
 
 
 class Guarded:
-    """NaN everywhere, and more NaN before and after, so that what was not written shows and what was too much does."""
+    """A tensor of NaN within a larger one, so that missing writes and writes outside show."""
 
     def __init__(self, *shape: int) -> None:
         self.size = torch.Size(shape).numel()
@@ -64,7 +64,7 @@ def guarded(values: Tensor) -> Guarded:
 def by_autograd(
     case: Case, u: Tensor, start: Tensor, weight: Tensor, grad: Tensor, outside: Tensor
 ) -> dict[str, Tensor]:
-    """The equations as the paper writes them, and their derivatives as autograd finds them."""
+    """Compute the equations of the paper step by step, and their gradients by autograd."""
     if case.precision == "bfloat16":
         weight = weight.bfloat16()
     u, start, weight, grad, outside = (part.double() for part in (u, start, weight, grad, outside))
@@ -124,7 +124,7 @@ def agree(case: Case) -> None:
         assert error < TOLERANCE[case.precision], f"{name}: {error}"
 
 
-# Each batch, of less than a tile, one and some, and each width, padded or not, beside several others.
+# Batches of less than a tile, one tile and several, with padded and unpadded widths.
 SIZES = [(1, 5), (3, 16), (17, 31), (33, 64), (17, 100), (33, 5), (1, 64), (3, 100)]
 GRID = [
     Case(5, batch, hidden, gated, sequence)
@@ -146,7 +146,7 @@ def test_the_kernels_agree_with_autograd(case: Case) -> None:
 
 
 class Memory:
-    """Stands between the interpreter and the memory, and notes which elements are touched, as addresses."""
+    """Record the addresses of the elements that the interpreter reads and writes."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, real: bool) -> None:
         self.touched: list[int] = []
@@ -194,7 +194,7 @@ def test_tanh_keeps_its_digits_near_zero_and_its_limits_far_away(scale: float) -
     x = torch.cat([torch.linspace(-scale, scale, 32), torch.tensor([0.0])]).view(1, 1, -1)
     kept = x.clone()
     TritonRunner("float32").start_forward(kept, torch.zeros(2, 1, 33), torch.zeros(33, 33), EPSILON, gated=False)
-    # Four roundings of float32, and at 0.2 the digits that the difference has lost: 6e-8 / 0.2.
+    # Four roundings of float32, and at 0.2 the digits that the difference loses: 6e-8 / 0.2.
     torch.testing.assert_close(kept, x.double().tanh().float(), rtol=6e-7, atol=0)
 
 
@@ -230,7 +230,8 @@ def test_kernels_access_no_memory_outside_their_tensors(monkeypatch: pytest.Monk
 def test_offsets_do_not_overflow(
     monkeypatch: pytest.MonkeyPatch, kernel: str, gated: bool, distances: set[int]
 ) -> None:
-    # A batch whose steps lie further apart than 32 bits count, on memory that is not there: all begins at one address.
+    # The steps of this batch are further apart than 32 bits can count. Its memory does not exist: all tensors start at
+    # the same address.
     memory, batch_size, hidden_size, at = Memory(monkeypatch, real=False), 2**29, 5, torch.zeros(1)
     buffers = [at, at] if kernel == "forward" else [at, at, at, at if gated else None]
     options = constants(hidden_size, gated=gated, precision="float32") | {"INTERPRETED": True}

@@ -1,4 +1,4 @@
-"""The first look at the kernels, in triton's interpreter: run as ``triton_interpreted.py`` is."""
+"""The first run of the kernels, in triton's interpreter. It is run like ``triton_interpreted.py``."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +13,7 @@ from asrnn.ops.triton import kernels as triton_kernels
 from asrnn.ops.triton.reach import Precision
 from asrnn.ops.triton.runner import triton_runner
 
-# Triton 3.3 turns arrays of one element into integers, which numpy has deprecated since.
+# Triton 3.3 converts arrays of one element to integers, which numpy has deprecated.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Conversion of an array with ndim:DeprecationWarning"),
 ]
@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 
 class Broken:
-    """A kernel that is started with something else than it was asked for."""
+    """A kernel whose arguments are changed before the launch."""
 
     def __init__(self, kernel: Any, spoil: Callable[[list[Any]], object]) -> None:
         self.kernel, self.spoil = kernel, spoil
