@@ -1,7 +1,9 @@
-"""Nothing unsafe: what is never called, what is never unpickled before its digest, and what no file of a run holds."""
+"""No file is loaded in a way that could run code, and none is unpickled before its digest is checked.
+
+Ruff's rules S find most unsafe calls (``eval``, ``pickle``, shells, ``yaml.load``); here are those that they miss.
+"""
 
 import ast
-import json
 import os
 import pickle
 from collections.abc import Callable, Iterator
@@ -9,17 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench_support import TINY, done
-from in_process import call_here
 
 from asrnn.errors import DamagedDataError
-from asrnn_bench.jobs.directory import JobDirectory
-from asrnn_bench.jobs.options import Options
-from asrnn_bench.planning.plan import Request, make_plan
-from asrnn_bench.planning.suite_files import load_suite
-from asrnn_bench.results.publishing import bring_up_to_date
-from asrnn_bench.supervising.forked import Template
-from asrnn_bench.worker.provenance import environment
 from asrnn_data import image_sets
 from asrnn_data.image_sets import ImageSet
 from asrnn_data.sources import load_images
@@ -27,38 +20,17 @@ from asrnn_data.sources import load_images
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("asrnn", "datamodules", "benchmarks", "examples")
 
-NEVER_IMPORTED = {
-    "pickle",
-    "cloudpickle",
-    "shelve",
-    "marshal",
-    "dill",
-    "joblib",
-    "jsonpickle",
-    "pty",
-    "commands",
-    "imp",
-    "telnetlib",
-}
-"""What loads or runs data, and what nothing here needs."""
+NEVER_IMPORTED = {"cloudpickle", "dill", "joblib", "jsonpickle", "marshal", "pickle", "shelve"}
+"""Modules that run what they load."""
 
 NEVER_CALLED = {
-    "eval": "runs text",
-    "exec": "runs text",
-    "os.system": "starts a shell",
-    "os.popen": "starts a shell",
-    "subprocess.getoutput": "starts a shell",
-    "subprocess.getstatusoutput": "starts a shell",
-    "yaml.load": "makes objects",
-    "yaml.unsafe_load": "makes objects",
     "torch.hub.load": "fetches and runs code",
     "torch.hub.load_state_dict_from_url": "fetches and unpickles",
     "torch.jit.load": "runs what it loads",
     "torch.export.load": "runs what it loads",
-    "pd.read_pickle": "unpickles",
-    "pandas.read_pickle": "unpickles",
-    "tempfile.mktemp": "leaves its name to others",
     "logging.config.listen": "runs what it is sent",
+    "__import__": "runs what it is given",
+    "compile": "runs what it is given",
 }
 
 NEEDED: dict[str, tuple[str, Any]] = {
@@ -70,11 +42,11 @@ NEEDED: dict[str, tuple[str, Any]] = {
     "extractall": ("filter", "data"),
     "extract": ("filter", "data"),
 }
-"""By the call, the keyword that it must have, and its value."""
+"""The keyword that a call must have, and its value."""
 
 
 def names_of(tree: ast.Module) -> dict[str, str]:
-    """What each imported name of a file stands for, so that no alias hides a call."""
+    """Return the full name of each imported name of a file, so that no alias hides a call."""
     found: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -88,7 +60,7 @@ def names_of(tree: ast.Module) -> dict[str, str]:
 
 
 def faults_of(text: str) -> Iterator[str]:
-    """What is unsafe in a file, a line each."""
+    """Yield a line for each unsafe import or call in a file."""
     tree = ast.parse(text)
     names = names_of(tree)
     for node in ast.walk(tree):
@@ -110,10 +82,6 @@ def _faults_of_call(node: ast.Call, names: dict[str, str]) -> Iterator[str]:
         yield f"{called} {NEVER_CALLED[called]}"
     if called.endswith(".load_from_checkpoint"):
         yield f"{called} unpickles"
-    if "shell" in keywords:
-        yield f"{called} with shell"
-    if called in ("__import__", "compile") and called != "re.compile":
-        yield f"{called} runs what it is given"
     last = called.rpartition(".")[2]
     wanted = NEEDED.get(called) or (NEEDED.get(last) if last in ("extractall", "extract") else None)
     if wanted is not None:
@@ -144,18 +112,13 @@ def test_nothing_unsafe_is_called() -> None:
         "from torch import load\nload(x)",
         "import torch as t\nt.load(x)",
         "import torch\ntorch.load(x, **options)",
-        "import pickle",
-        "from pickle import loads",
         "import joblib.numpy_pickle",
-        "eval(text)",
-        "import os\nos.system(text)",
-        "from os import system as run\nrun(text)",
-        "import subprocess\nsubprocess.run(text, shell=True)",
+        "from pickle import loads",
+        "__import__(name)",
         "import json\njson.dumps(value)",
         "from json import dump\ndump(value, file)",
         "import numpy as np\nnp.load(file)",
         "import numpy as np\nnp.load(file, allow_pickle=True)",
-        "import yaml\nyaml.load(text)",
         "import tarfile\ntarfile.open(x).extractall(y)",
         "archive.extractall(y, filter='fully_trusted')",
         "import torch\ntorch.hub.load('a/b', 'c')",
@@ -163,7 +126,7 @@ def test_nothing_unsafe_is_called() -> None:
         "Module.load_from_checkpoint(path)",
     ],
 )
-def test_what_is_unsafe_is_seen(text: str) -> None:
+def test_unsafe_code_is_found(text: str) -> None:
     assert list(faults_of(text))
 
 
@@ -177,7 +140,7 @@ def test_what_is_unsafe_is_seen(text: str) -> None:
         "archive.extractall(y, filter='data')",
     ],
 )
-def test_what_is_safe_is_left_alone(text: str) -> None:
+def test_safe_code_is_not_reported(text: str) -> None:
     assert list(faults_of(text)) == []
 
 
@@ -192,7 +155,7 @@ class _Bomb:
 
 
 def test_an_altered_cifar_file_is_never_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one pickle that is loaded is torchvision's CIFAR reader's, after the digests of all its files."""
+    """Only torchvision's CIFAR reader unpickles anything, and only after the digests of all its files were checked."""
     published = image_sets.IMAGE_SETS["cifar10"]
     ran = tmp_path / "ran"
     bomb = pickle.dumps({"data": _Bomb(ran), "labels": []})
@@ -214,55 +177,3 @@ def test_an_altered_cifar_file_is_never_unpickled(tmp_path: Path, monkeypatch: p
 def _written(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     return path
-
-
-CANARIES = {
-    "WANDB_API_KEY": "canary-of-wandb",
-    "AWS_SECRET_ACCESS_KEY": "canary-of-aws",
-    "HF_TOKEN": "canary-of-hf",
-    "GITHUB_TOKEN": "canary-of-github",
-    "MLFLOW_TRACKING_PASSWORD": "canary-of-mlflow",
-    "RAY_AUTH_TOKEN": "canary-of-ray",
-    "SLURM_JWT": "canary-of-slurm",
-    "https_proxy": "http://user:canary-of-a-proxy@localhost:1",
-}
-
-
-@pytest.fixture
-def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in CANARIES.items():
-        monkeypatch.setenv(name, value)
-
-
-@pytest.mark.usefixtures("_secrets")
-def test_no_record_and_no_options_hold_a_secret(tmp_path: Path) -> None:
-    found = environment()
-    assert "canary" not in json.dumps(found)
-    assert set(found) == {
-        *("asrnn-bench", "torch", "torchvision", "lightning", "torchmetrics", "numpy", "python", "platform", "cpu"),
-        *("cpu_capability", "c_compiler", "threads", "accelerator", "cuda", "commit"),
-    }
-    assert "canary" not in json.dumps(Options().environment())
-    path = tmp_path / "tiny.toml"
-    path.write_text(TINY)
-    jobs = make_plan(load_suite(str(path)), Request()).jobs
-    for job in jobs:
-        directory = JobDirectory.of(tmp_path / "runs", job)
-        directory.write_job(job)
-        directory.publish(done(job, 0.5).model_copy(update={"environment": found}), directory.claim())
-    bring_up_to_date(tmp_path, [done(job, 0.5) for job in jobs])
-    assert files_with_canaries(tmp_path) == []
-
-
-@pytest.mark.slow
-def test_no_file_of_a_run_holds_a_secret(tmp_path: Path, template: Template) -> None:
-    (tmp_path / "tiny.toml").write_text(TINY)
-    found = call_here(template, "--suite", "tiny.toml", "--models", "rnn", cwd=tmp_path, **CANARIES)
-    assert found.returncode == 0, found.stdout + found.stderr
-    assert "canary" not in found.stdout + found.stderr
-    assert len(list(tmp_path.rglob("worker.log"))) == 3
-    assert files_with_canaries(tmp_path) == []
-
-
-def files_with_canaries(folder: Path) -> list[str]:
-    return [str(path) for path in folder.rglob("*") if path.is_file() and b"canary" in path.read_bytes()]
