@@ -3,13 +3,15 @@
 from collections.abc import Callable, Sequence
 
 from asrnn_bench.jobs.directory import JobDirectory
+from asrnn_bench.jobs.handover import JOBS_PER_DEVICE_VARIABLE
 from asrnn_bench.jobs.options import Options
 from asrnn_bench.launching.launcher import Launcher, LaunchSettings
-from asrnn_bench.launching.ray.cluster import RayRequest, check_ray
-from asrnn_bench.launching.ray.tasks import run_ray
-from asrnn_bench.launching.slots import describe_slots, find_slots, require_gpus_of
+from asrnn_bench.launching.ray.cluster import check_ray, connected
+from asrnn_bench.launching.ray.nodes import check_nodes
+from asrnn_bench.launching.ray.tasks import MOST_TASKS, Tasks
+from asrnn_bench.launching.slots import Slot, describe_slots, find_slots, require_gpus_of
 from asrnn_bench.launching.watch import Watch, unwatched
-from asrnn_bench.machine.gpus import VISIBLE_VARIABLE
+from asrnn_bench.machine.gpus import VISIBLE_VARIABLE, named_gpus
 
 
 class RayLauncher(Launcher):
@@ -18,23 +20,22 @@ class RayLauncher(Launcher):
     at_a_time: int | None
 
     def __init__(self, settings: LaunchSettings, threads: int) -> None:
-        self._request = RayRequest(settings.ray_address, threads, settings.devices, settings.jobs_per_device)
-        check_ray(self._request)
+        check_ray(settings.ray_address)
+        self._settings, self._threads = settings, threads
+        self._slots: list[Slot] = []
         self.check_environment = {VISIBLE_VARIABLE: ""}
-        devices, devices_per_job = settings.devices, settings.options.devices_per_job
-        self._slots = []
         if settings.ray_address is None:
             self._slots = find_slots(
-                devices=devices,
+                devices=settings.devices,
                 jobs_per_device=settings.jobs_per_device,
-                devices_per_job=devices_per_job,
+                devices_per_job=settings.options.devices_per_job,
                 threads=threads,
             )
             self.at_a_time, self.pace = len(self._slots), describe_slots(self._slots)
-        elif devices is None:
+        elif settings.devices is None:
             self.at_a_time, self.pace = None, "as many at a time as Ray starts"
         else:
-            self.at_a_time = max(1, devices * settings.jobs_per_device // devices_per_job)
+            self.at_a_time = max(1, self._most_tasks())
             self.pace = f"{self.at_a_time} at a time"
 
     def check(self) -> None:
@@ -52,5 +53,26 @@ class RayLauncher(Launcher):
         watch: Watch = unwatched,
         say: Callable[[str], None] = lambda line: None,
     ) -> dict[JobDirectory, str]:
-        """Run every job as a Ray task, and return when all are settled."""
-        return run_ray(directories, options, self._request, watch, say)
+        """Run every job as a Ray task, and return when all are settled.
+
+        Raises:
+            UsageError: Ray cannot be reached, has no node for such jobs, or a node does not see their folder.
+        """
+        if not directories:
+            return {}
+        settings, gpus = self._settings, len(named_gpus().names)
+        cpus = len(self._slots) * self._threads * settings.options.devices_per_job
+        with connected(settings.ray_address, cpus, min(gpus, settings.devices or gpus)) as ray:
+            share = check_nodes(ray, settings, self._threads, directories[0])
+            environment = share.environment(self._threads)
+            environment[JOBS_PER_DEVICE_VARIABLE] = str(settings.jobs_per_device)
+            tasks = Tasks(ray, share, options, environment, directories, self._most_tasks())
+            tasks.run(watch, say)
+            return tasks.last_words
+
+    def _most_tasks(self) -> int:
+        """Return how many tasks Ray may have at a time."""
+        devices, options = self._settings.devices, self._settings.options
+        if devices is None:
+            return MOST_TASKS
+        return devices * self._settings.jobs_per_device // options.devices_per_job

@@ -1,166 +1,116 @@
-"""The Ray launcher: one core task a job, each of which supervises its worker on the node that Ray chose.
+"""Hand jobs to Ray as tasks, and write down how tasks ended that left no result.
 
-Ray says where and when; what came of a job stands in its directory. Ray itself tries nothing twice: it would not say
-so, and the policy would not know. A task that Ray loses is written down in the job's directory, and started again.
+Ray never starts a task again by itself: it would not say so, and the retry rule would not count it. A task that Ray
+loses is written down in the job's directory, and started again from here.
 """
 
-import os
-import signal
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from threading import Thread
 from typing import Any
 
-from asrnn.errors import UsageError
 from asrnn_bench.files.disk_errors import is_passing
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.ends import EX_PREEMPTED, End, EndKind
-from asrnn_bench.jobs.handover import JOBS_PER_DEVICE_VARIABLE
 from asrnn_bench.jobs.options import Options
-from asrnn_bench.launching.ray.cluster import RayRequest, connected, first_line
-from asrnn_bench.launching.ray.nodes import Share, check_nodes, room_for
-from asrnn_bench.launching.watch import Watch, saving, unwatched
-from asrnn_bench.supervising.supervise import supervise
+from asrnn_bench.launching.ray.cluster import first_line
+from asrnn_bench.launching.ray.nodes import Share, room_for
+from asrnn_bench.launching.ray.task import supervise_job
+from asrnn_bench.launching.watch import Watch, saving
 
 POLL_SECONDS = 0.2
 LOOK_SECONDS = 10.0
-RAYLET_SECONDS = 1.0
-SIGHT_SECONDS = 60.0
-"""How long a node may take to see a new folder: what NFS keeps in its cache at most, by default."""
-
 STOP_SECONDS = 5.0
 """What a stop takes beside the worker's own time to save."""
 
 UNREAD_SECONDS = 600.0
-"""How long a directory that a file server fails to give is asked for again."""
+"""How long a directory is read again that a file server fails to give."""
 
 MOST_TASKS = 500
 """How many tasks Ray is given at a time; the other jobs wait here."""
 
 MOST_LOSSES = 3
-"""How often a task may end before it comes to an attempt, which the policy could count."""
-
-
-def run_ray(
-    directories: Sequence[JobDirectory],
-    options: Options,
-    request: RayRequest,
-    watch: Watch = unwatched,
-    say: Callable[[str], None] = lambda line: None,
-) -> dict[JobDirectory, str]:
-    """Run every job as a Ray task, and return when all are settled.
-
-    An interrupt has the workers save and end, and is raised again.
-
-    Args:
-        directories: the jobs, in the order in which they start.
-        options: how they run.
-        request: on which cluster, and how much of a node each takes.
-        watch: called a few times a second, and with what it waits for after an interrupt.
-        say: prints a line.
-
-    Returns:
-        for each job whose directory could not be written to, what would have been written there.
-
-    Raises:
-        UsageError: Ray is missing, cannot be reached, has no node for such jobs, or a node does not see their folder.
-    """
-    if not directories:
-        return {}
-    with connected(request, options.devices_per_job) as ray:
-        share = check_nodes(ray, request, options.devices_per_job, directories[0])
-        tasks = _Tasks(ray, share, options, request, deque(directories))
-        looked = time.monotonic()
-        try:
-            while tasks.waiting or tasks.running or tasks.unread:
-                tasks.fill()
-                tasks.look()
-                watch()
-                if time.monotonic() - looked > LOOK_SECONDS:
-                    looked = time.monotonic()
-                    tasks.look_for_room(say)
-        finally:
-            tasks.stop(watch)
-        return tasks.last_words
-
-
-def supervise_job(path: str, options: dict[str, Any], environment: Mapping[str, str]) -> tuple[int | None, str]:
-    """Supervise one job, on the node and in the process that Ray chose; all that travels is plain data.
-
-    Returns:
-        the status of ``supervise`` and what the directory could not be made to say, or ``None`` and why it could not
-        begin.
-    """
-    os.environ.pop("RAY_AUTH_TOKEN", None)  # this process has read it, and a model's code has no need of it
-    Thread(target=_stop_with_raylet, args=(os.getppid(),), daemon=True).start()
-    until = time.monotonic() + SIGHT_SECONDS
-    while not (Path(path) / "job.json").exists() and time.monotonic() < until:
-        time.sleep(1.0)
-    words: list[str] = []
-    try:
-        status = supervise(path, Options.model_validate(options), environment, words.append)
-        return status, "".join(f"{os.uname().nodename}: {each}" for each in words)
-    except UsageError as error:
-        return None, f"{os.uname().nodename}: {error}"
-
-
-def _stop_with_raylet(raylet: int) -> None:
-    """Have the job saved and ended when its node falls out of the cluster: Ray lets the task run on, for nobody."""
-    while os.getppid() == raylet:
-        time.sleep(RAYLET_SECONDS)
-    os.kill(os.getpid(), signal.SIGTERM)
+"""How often a task may end before its first attempt, which the retry rule could count."""
 
 
 @dataclass(frozen=True)
 class _Task:
     directory: JobDirectory
-    before: int  # how many attempts there were when it was handed to Ray
+    before: int  # the number of attempts when the task was handed to Ray
 
 
 @dataclass(frozen=True)
 class _Ended:
-    """A task that has ended, what Ray says of it, and since when that is known."""
+    """A task that has ended, and how; the reason is empty if its supervisor settled the job."""
 
     task: _Task
     kind: EndKind
     reason: str
-    since: float
 
 
-class _Tasks:
+class Tasks:
+    """The jobs of one run on Ray.
+
+    Args:
+        ray: the connected module.
+        share: what each job takes of a node.
+        options: how each job runs.
+        environment: variables of each worker.
+        directories: the jobs, in the order in which they start.
+        most: how many tasks Ray is given at a time.
+    """
+
     def __init__(
-        self, ray: Any, share: Share, options: Options, request: RayRequest, waiting: deque[JobDirectory]
+        self,
+        ray: Any,
+        share: Share,
+        options: Options,
+        environment: Mapping[str, str],
+        directories: Sequence[JobDirectory],
+        most: int = MOST_TASKS,
     ) -> None:
-        self.waiting = waiting
-        self.running: dict[Any, _Task] = {}
-        self.unread: list[_Ended] = []
         self.last_words: dict[JobDirectory, str] = {}
-        self._ray, self._share, self._options = ray, share, options
-        self._losses: Counter[JobDirectory] = Counter()
+        self._waiting = deque(directories)
+        self._running: dict[Any, _Task] = {}
+        self._unread: list[_Ended] = []
         self._unread_since: dict[JobDirectory, float] = {}
-        self._has_room = True
-        devices = request.devices
-        most = MOST_TASKS if devices is None else devices * request.jobs_per_device // options.devices_per_job
+        self._losses: Counter[JobDirectory] = Counter()
+        self._ray, self._share, self._options, self._environment = ray, share, options, environment
         self._most = min(MOST_TASKS, most)
-        self._environment = share.environment(request.threads)
-        self._environment[JOBS_PER_DEVICE_VARIABLE] = str(request.jobs_per_device)
-        # A process for each job: what a model's code or CUDA leaves in one does not reach the next.
+        self._has_room = True
+        # One process for each job: what a model's code or CUDA leaves in it does not reach the next job.
         self._remote = ray.remote(num_gpus=share.gpus, num_cpus=share.cpus, max_retries=0, max_calls=1)(supervise_job)
 
-    def fill(self) -> None:
+    def run(self, watch: Watch, say: Callable[[str], None]) -> None:
+        """Run every job, and return when all are settled; after an interrupt, all save and end.
+
+        Args:
+            watch: called a few times a second, and after an interrupt with what is waited for.
+            say: prints a line.
+        """
+        looked = time.monotonic()
+        try:
+            while self._waiting or self._running or self._unread:
+                self._fill()
+                self._look()
+                watch()
+                if time.monotonic() - looked > LOOK_SECONDS:
+                    looked = time.monotonic()
+                    self._look_for_room(say)
+        finally:
+            self._stop(watch)
+
+    def _fill(self) -> None:
         """Hand to Ray as many jobs as it may have at a time."""
-        while self.waiting and len(self.running) < self._most:
-            directory = self.waiting.popleft()
+        while self._waiting and len(self._running) < self._most:
+            directory = self._waiting.popleft()
             try:
                 before = len(directory.attempts())
             except OSError as error:
-                since = self._unread_since.setdefault(directory, time.monotonic())
-                if is_passing(error) and time.monotonic() - since < UNREAD_SECONDS:
-                    self.waiting.append(directory)
+                if self._may_pass(directory, error):
+                    self._waiting.append(directory)
                 else:
                     self.last_words[directory] = f"its directory cannot be read: {error}"
                 return
@@ -168,29 +118,34 @@ class _Tasks:
             reference = self._remote.remote(
                 str(directory.path.absolute()), self._options.model_dump(mode="json"), self._environment
             )
-            self.running[reference] = _Task(directory, before)
+            self._running[reference] = _Task(directory, before)
 
-    def look(self) -> None:
-        """Wait a moment, and see to the tasks that have ended; a directory that cannot be read now is seen to later."""
-        ended = [self._take(each) for each in self._ended()]
-        ended, self.unread = [*self.unread, *ended], []
+    def _look(self) -> None:
+        """Wait a moment, and handle the tasks that have ended; a directory that cannot be read is read again later."""
+        ended = [*self._unread, *map(self._take, self._ended())]
+        self._unread = []
         for each in ended:
             try:
                 if each.reason and not self._is_settled(each.task.directory):
                     self._lost(each.task, each.kind, each.reason)
             except OSError as error:
-                if is_passing(error) and time.monotonic() - each.since < UNREAD_SECONDS:
-                    self.unread.append(each)
+                if self._may_pass(each.task.directory, error):
+                    self._unread.append(each)
                 else:
                     words = f"{each.reason}; its end could not be written: {error}"
                     self.last_words[each.task.directory] = words
 
     def _take(self, reference: Any) -> _Ended:
-        task = self.running.pop(reference)
-        return _Ended(task, *self._outcome(reference, task), time.monotonic())
+        task = self._running.pop(reference)
+        return _Ended(task, *self._outcome(reference, task))
+
+    def _may_pass(self, directory: JobDirectory, error: OSError) -> bool:
+        """Return whether to read a directory again after an error."""
+        since = self._unread_since.setdefault(directory, time.monotonic())
+        return is_passing(error) and time.monotonic() - since < UNREAD_SECONDS
 
     def _ended(self) -> list[Any]:
-        references = list(self.running)
+        references = list(self._running)
         if not references:
             time.sleep(POLL_SECONDS)
             return []
@@ -198,7 +153,7 @@ class _Tasks:
         return list(ended)
 
     def _outcome(self, reference: Any, task: _Task) -> tuple[EndKind, str]:
-        """Return what became of a task that has ended; no reason where its supervisor is done with the job."""
+        """Return how a task ended; the reason is empty if its supervisor settled the job."""
         failures = self._ray.exceptions
         try:
             status, why = self._ray.get(reference)
@@ -217,16 +172,16 @@ class _Tasks:
 
     @staticmethod
     def _is_settled(directory: JobDirectory) -> bool:
-        """Return whether there is a result, whatever Ray says of the task."""
+        """Return whether the job has a result, whatever Ray says about the task."""
         with suppress(OSError):
-            list(directory.path.iterdir())  # has NFS look again instead of answering from its cache
+            list(directory.path.iterdir())  # makes NFS look again instead of answering from its cache
         return directory.is_done()
 
     def _lost(self, task: _Task, kind: EndKind, reason: str) -> None:
-        """Write down that a task ended and its job did not, and start it again where that may help.
+        """Write down that a task ended without settling its job, and start the job again if that may help.
 
         Raises:
-            OSError: its directory cannot be read or written.
+            OSError: the job's directory cannot be read or written.
         """
         directory = task.directory
         attempts = directory.attempts()[task.before :]
@@ -237,17 +192,17 @@ class _Tasks:
                 directory.skip("failed", reason)
             else:
                 directory.wait(f"again: {reason}")
-                self.waiting.append(directory)
+                self._waiting.append(directory)
         self._losses[directory] = losses
 
     def _write_end(self, task: _Task, kind: EndKind, reason: str) -> None:
-        """Say how the attempts of a lost task ended, which nobody else can: the next one would wait for them."""
+        """Write the end of the attempts of a lost task: the next attempt would wait for them."""
         for attempt in task.directory.attempts()[task.before :]:
             if attempt.ended() is None:
                 attempt.write_end(End(0, kind, reason, task.directory.saved_step()))
 
-    def look_for_room(self, say: Callable[[str], None]) -> None:
-        """Say so when the last node that could take a job has gone, and when there is one again."""
+    def _look_for_room(self, say: Callable[[str], None]) -> None:
+        """Print a line when no node can take a job any more, and when one can again."""
         has_room = room_for(self._ray, self._share)
         if has_room != self._has_room:
             self._has_room = has_room
@@ -257,27 +212,27 @@ class _Tasks:
                 else f"no node of the cluster has {self._share} now: waiting"
             )
 
-    def stop(self, watch: Watch) -> None:
-        """Have what still runs save and end; a second interrupt does not wait."""
+    def _stop(self, watch: Watch) -> None:
+        """Have all running jobs save and end; a second interrupt does not wait."""
         try:
             self._cancel(self._options.grace_seconds + STOP_SECONDS, watch, force=False)
         finally:
             self._cancel(STOP_SECONDS, watch, force=True)
-            for task in self.running.values():
+            for task in self._running.values():
                 with suppress(OSError):
                     self._write_end(task, "preempted", "ended with its run")
 
     def _cancel(self, seconds: float, watch: Watch, *, force: bool) -> None:
-        """Cancel all tasks: the gentle way is an interrupt, which a supervisor takes as a request to save and stop."""
+        """Cancel all tasks: without force, a supervisor gets an interrupt, and its worker saves and ends."""
         until = time.monotonic() + seconds
-        for reference in self.running:
+        for reference in self._running:
             self._ray.cancel(reference, force=force, recursive=False)
-        while self.running and time.monotonic() < until:
+        while self._running and time.monotonic() < until:
             for reference in self._ended():
-                task = self.running.pop(reference)
+                task = self._running.pop(reference)
                 with suppress(OSError):
                     if self._outcome(reference, task)[1] and not self._is_settled(task.directory):
                         self._write_end(task, "preempted", "ended with its run")
-            if self.running:
-                with suppress(OSError):  # the terminal may be gone: jobs are saved all the same
-                    watch(saving(len(self.running), until - time.monotonic()))
+            if self._running:
+                with suppress(OSError):  # the terminal may be gone; jobs are saved nevertheless
+                    watch(saving(len(self._running), until - time.monotonic()))

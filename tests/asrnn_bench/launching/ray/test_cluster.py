@@ -1,7 +1,8 @@
-"""What is asked of Ray: which cluster, and how much of a node for each job."""
+"""Connecting to a Ray cluster, and the share of a node that a job takes."""
 
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,8 +11,10 @@ import pytest
 
 from asrnn.errors import UsageError
 from asrnn_bench.jobs.directory import JobDirectory
+from asrnn_bench.jobs.options import Options
+from asrnn_bench.launching.launcher import LaunchSettings
 from asrnn_bench.launching.ray import cluster as ray_cluster
-from asrnn_bench.launching.ray.cluster import RayRequest, check_ray, connected
+from asrnn_bench.launching.ray.cluster import check_ray, connected
 from asrnn_bench.launching.ray.nodes import UNIT, Share, check_nodes, room_for, share_of
 
 
@@ -19,7 +22,7 @@ from asrnn_bench.launching.ray.nodes import UNIT, Share, check_nodes, room_for, 
 def test_an_address_is_a_host_and_a_port(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setattr(ray_cluster, "find_spec", lambda _: object())
     with pytest.raises(UsageError, match="--ray-address takes HOST:PORT"):
-        check_ray(RayRequest(address))
+        check_ray(address)
 
 
 def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,13 +31,13 @@ def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch
         closed.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{closed.getsockname()[1]}"
         with pytest.raises(UsageError, match=f"no Ray cluster answers at {address}"):
-            check_ray(RayRequest(address))
+            check_ray(address)
 
 
 def test_ray_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_cluster, "find_spec", lambda _: None)
     with pytest.raises(UsageError, match=r'pip install "\.\[ray\]"'):
-        check_ray(RayRequest())
+        check_ray(None)
 
 
 def test_all_local_clusters_of_a_process_have_one_token() -> None:
@@ -65,7 +68,7 @@ def test_a_local_cluster_is_never_somebody_elses_and_leaves_nothing_behind(monke
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     monkeypatch.setattr(ray_cluster, "find_spec", lambda _: object())
     monkeypatch.setattr(ray_cluster, "import_module", lambda _: Ray)
-    with connected(RayRequest(threads=3), 2):
+    with connected(None, num_cpus=6, num_gpus=2):
         pass
     assert (seen["address"], seen["num_cpus"], seen["num_gpus"], seen["include_dashboard"]) == ("local", 6, 2, False)
     assert seen["variables"]["RAY_USAGE_STATS_ENABLED"] == "1"  # what the user has set stays
@@ -76,19 +79,20 @@ def test_a_local_cluster_is_never_somebody_elses_and_leaves_nothing_behind(monke
 
 def test_as_many_jobs_share_a_device_as_asked() -> None:
     for count in range(1, 60):
-        share = share_of(RayRequest(jobs_per_device=count), 1, has_gpus=True)
+        share = share_of(LaunchSettings(jobs_per_device=count), 1, has_gpus=True)
         parts = round(share.gpus * UNIT)
         assert share.gpus * UNIT == pytest.approx(parts, abs=1e-6)
         assert UNIT // parts == count
 
 
 def test_a_job_takes_what_was_asked_for() -> None:
-    assert share_of(RayRequest(threads=4), 2, has_gpus=True) == Share(2, 8)
-    assert share_of(RayRequest(threads=4), 2, has_gpus=False) == Share(0, 8)
+    two = LaunchSettings(options=Options(devices_per_job=2))
+    assert share_of(two, 4, has_gpus=True) == Share(2, 8)
+    assert share_of(two, 4, has_gpus=False) == Share(0, 8)
     with pytest.raises(UsageError, match="several devices or shares one"):
-        share_of(RayRequest(jobs_per_device=2), 2, has_gpus=True)
+        share_of(replace(two, jobs_per_device=2), 1, has_gpus=True)
     with pytest.raises(UsageError, match="--devices-per-job 2 is more than --devices 1"):
-        share_of(RayRequest(devices=1), 2, has_gpus=True)
+        share_of(replace(two, devices=1), 1, has_gpus=True)
 
 
 def test_a_job_without_gpus_sees_none() -> None:
@@ -115,8 +119,8 @@ def test_a_cluster_whose_nodes_are_too_small_is_refused(tmp_path: Path) -> None:
         {"Alive": False, "Resources": {"CPU": 8.0, "GPU": 8.0}},
     ]
     ray = SimpleNamespace(nodes=lambda: nodes)
-    assert check_nodes(ray, RayRequest(), 1, JobDirectory(tmp_path)) == Share(1, 1)
+    assert check_nodes(ray, LaunchSettings(), 1, JobDirectory(tmp_path)) == Share(1, 1)
     with pytest.raises(UsageError, match="no node of the Ray cluster has 2 GPUs and 2 CPUs"):
-        check_nodes(ray, RayRequest(), 2, JobDirectory(tmp_path))
+        check_nodes(ray, LaunchSettings(options=Options(devices_per_job=2)), 1, JobDirectory(tmp_path))
     assert room_for(ray, Share(1, 1))
     assert not room_for(ray, Share(8, 8))  # but on a node that is gone

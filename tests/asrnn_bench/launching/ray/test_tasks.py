@@ -1,4 +1,4 @@
-"""What follows from each way in which a Ray task can end, on a Ray that is told."""
+"""Every way in which a Ray task can end leads to a result, another start or a failure, tried on a fake Ray."""
 
 import errno
 import os
@@ -21,10 +21,14 @@ from fake_ray import (
 )
 
 from asrnn_bench.jobs.directory import JobDirectory
+from asrnn_bench.launching.launcher import LaunchSettings
+from asrnn_bench.launching.ray import launcher as ray_launcher
+from asrnn_bench.launching.ray import task as ray_task
 from asrnn_bench.launching.ray import tasks as ray_tasks
-from asrnn_bench.launching.ray.cluster import RayRequest
+from asrnn_bench.launching.ray.launcher import RayLauncher
 from asrnn_bench.launching.ray.nodes import Share
-from asrnn_bench.launching.ray.tasks import MOST_LOSSES, run_ray, supervise_job
+from asrnn_bench.launching.ray.task import supervise_job
+from asrnn_bench.launching.ray.tasks import MOST_LOSSES
 from asrnn_bench.launching.watch import Watch, unwatched
 from asrnn_bench.supervising.supervise import supervise
 
@@ -43,13 +47,15 @@ def run(monkeypatch: pytest.MonkeyPatch, waiting: list[JobDirectory]) -> Callabl
         ray: FakeRay, *, both: bool = False, watch: Watch = unwatched, **settings: Any
     ) -> dict[JobDirectory, str]:
         @contextmanager
-        def joined(request: RayRequest, devices_per_job: int) -> Iterator[FakeRay]:
+        def joined(address: str, num_cpus: int, num_gpus: int) -> Iterator[FakeRay]:
             yield ray
 
-        monkeypatch.setattr(ray_tasks, "connected", joined)
-        monkeypatch.setattr(ray_tasks, "check_nodes", lambda *_: Share(0, 1))
+        monkeypatch.setattr(ray_launcher, "check_ray", lambda address: None)
+        monkeypatch.setattr(ray_launcher, "connected", joined)
+        monkeypatch.setattr(ray_launcher, "check_nodes", lambda *_: Share(0, 1))
         monkeypatch.setattr(ray_tasks, "STOP_SECONDS", 0.1)
-        return run_ray(waiting if both else waiting[:1], HERE, RayRequest(**settings), watch)
+        launcher = RayLauncher(LaunchSettings("ray", ray_address="node1:6379", **settings), threads=1)
+        return launcher.run(waiting if both else waiting[:1], HERE, watch)
 
     return start
 
@@ -182,7 +188,7 @@ def test_an_interrupt_asks_first_and_then_insists(run: Callable[..., object], wa
 
 
 def test_a_node_without_the_folder_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_tasks, "SIGHT_SECONDS", 0.0)
+    monkeypatch.setattr(ray_task, "SIGHT_SECONDS", 0.0)
     monkeypatch.setenv("RAY_AUTH_TOKEN", "a secret")
     status, why = supervise_job(str(tmp_path / "nothing"), HERE.model_dump(mode="json"), {})
     assert status is None
@@ -272,7 +278,7 @@ def test_a_supervisor_that_cannot_use_its_directory_says_so(
         raise OSError(errno.EACCES, os.strerror(errno.EACCES))
 
     monkeypatch.setattr(JobDirectory, "is_done", fails)
-    monkeypatch.setattr(ray_tasks, "_stop_with_raylet", lambda raylet: None)
+    monkeypatch.setattr(ray_task, "_stop_with_raylet", lambda raylet: None)
     words = "its directory cannot be used: [Errno 13] Permission denied"
     status, why = supervise_job(str(waiting[0].path), HERE.model_dump(mode="json"), {})
     assert (status, why) == (0, f"{os.uname().nodename}: {words}")
