@@ -1,4 +1,4 @@
-"""The command line from Python: ``asrnn_bench.run``."""
+"""Run a suite from Python: ``asrnn_bench.run``."""
 
 import inspect
 import os
@@ -55,31 +55,31 @@ def run(
 
     Args:
         suite: a shipped suite or a TOML file.
-        models: registered names, rows of the suite, ``FILE.py:Class``, ``package.module:Class``, or classes that stand
-            in a file.
+        models: registered names, rows of the suite, ``FILE.py:Class``, ``package.module:Class``, or classes that are
+            defined in a file.
         tasks: tasks of the suite; empty means all.
-        seeds: empty means those of the budget.
-        budget: how long a job trains; the suite's default one unless it is named.
-        max_steps: train for so many optimiser steps instead, under a budget name of its own.
-        threads: threads of a job on CPU.
-        devices: how many GPUs, or groups of cores; all by default.
-        jobs_per_device: how many jobs share one.
+        seeds: empty means the seeds of the budget.
+        budget: how long a job trains; by default the suite's default budget.
+        max_steps: optimiser steps of each job, in place of the budget's; the budget then gets another name.
+        threads: CPU threads of one job.
+        devices: how many GPUs, or groups of cores; by default all.
+        jobs_per_device: how many jobs share one device.
         output: the folder of the job directories.
         leaderboards: the folder of records and leaderboards.
-        data_dir: a root that torchvision accepts; ``ASRNN_DATA_DIR`` by default.
+        data_dir: a root that torchvision accepts; by default ``ASRNN_DATA_DIR``.
         launcher: ``local``, ``ray`` or ``slurm``.
-        slurm_options: what sbatch is asked for, such as ``["partition=gpu"]``.
-        ray_address: HOST:PORT of a Ray cluster; by default one is started here.
-        retry_failed: give failed jobs another chance.
-        join: help a runner that is at work in the same folder.
+        slurm_options: options of sbatch, such as ``["partition=gpu"]``.
+        ray_address: HOST:PORT of a Ray cluster; by default the run starts a cluster on this machine.
+        retry_failed: start failed jobs again.
+        join: work beside another runner in the same folder.
         options: how each job runs: ``devices_per_job``, ``checkpoint_seconds``, ``time_limit_seconds``, ``retries``,
             ``loggers`` and the other fields of :class:`asrnn_bench.jobs.options.Options`.
 
     Returns:
-        the leaderboard rows of this run; a job without a score is a row with its reason.
+        the leaderboard rows of this run; a job without a score has a row with the reason.
 
     Raises:
-        AsrnnError: what was asked for cannot be done; the message says what to change.
+        AsrnnError: the run cannot be done; the message says what to change.
     """
     from asrnn_bench.results.leaderboard import frame
 
@@ -111,17 +111,17 @@ def run(
 
 
 class _EndedError(BaseException):
-    """A signal came that ends this process; its number is the argument."""
+    """A signal asks this process to end; the argument is its number."""
 
 
 @contextmanager
 def _ended_in_order() -> Iterator[None]:
-    """Let a signal that ends this process first end its workers in order, as the command line does.
+    """End the workers in order when a signal asks this process to end, as the command line does.
 
-    Schedulers send SIGTERM ahead of a time limit. A signal for which the caller has a handler is the caller's.
+    Schedulers send SIGTERM before a time limit. A signal that the caller handles is left to the caller.
     """
     taken: list[int] = []
-    if threading.current_thread() is threading.main_thread():  # others may not take signals
+    if threading.current_thread() is threading.main_thread():  # only this thread can handle signals
         taken = [number for number in ENDING_SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -142,12 +142,12 @@ def _ended_in_order() -> Iterator[None]:
 
 
 def class_reference(model: type) -> str:
-    """Return the reference that finds a class again in another process.
+    """Return the reference by which another process finds a class.
 
-    A class of a package is named by its module; one of a file that stands alone by the file, which then travels.
+    A class of a package is named by its module; any other class by its file, which is copied to each job.
 
     Raises:
-        ModelError: the class stands in no file, as one that was typed at a prompt.
+        ModelError: the class is not defined in a file, but typed at a prompt.
     """
     if not isinstance(model, type):
         raise ModelError(f"a model is a name or a class, not {model!r}")

@@ -1,8 +1,8 @@
-"""Which jobs a run starts: a model from outside keeps the contract first, in a process of its own.
+"""Check models from outside this package against the contract, in another process, before their jobs start.
 
-It is checked with the sizes of its jobs: with the local launcher on their device, on the CPU before Slurm and Ray. A
-pass is remembered in the output folder, by the model's code, sizes and hyper-parameters, by the kind of device and by
-what checked them.
+A model is checked with the sizes of its jobs: on their device with the local launcher, on the CPU before Slurm and Ray.
+The output folder remembers models that passed, by code, sizes, hyper-parameters, kind of device, and the versions of
+asrnn and torch.
 """
 
 import json
@@ -32,12 +32,12 @@ from asrnn_bench.records.job import Job, ModelConfig
 from asrnn_data.tasks import find_task
 
 TIMEOUT_SECONDS = 600.0
-"""For one setting of a model, which takes seconds; one that does not end is refused, and the next is checked."""
+"""The most time for one setting of a model, which usually takes seconds; a setting that takes longer is refused."""
 
 POLL_SECONDS = 0.1
 
 _OWN = ("built-in", "not-recurrent")
-"""The origins of what is in this package, whose tests hold it to the contract."""
+"""The origins of the models of this package, which its tests check."""
 
 
 def admit(
@@ -47,14 +47,14 @@ def admit(
     environment: Mapping[str, str],
     console: Console,
 ) -> list[JobDirectory]:
-    """Return the directories whose jobs may start; the jobs of a model that breaks the contract have failed.
+    """Return the directories of the jobs that may start. The jobs of a model that breaks the contract fail.
 
     Args:
         waiting: the jobs that have no result yet.
         files: the file that defines a model, by the model's name.
         output: the folder of the job directories, where passes are remembered.
-        environment: what the workers get beside this process's own environment.
-        console: where to say what is being checked.
+        environment: variables of the workers beside those of this process.
+        console: where to print which model is checked.
     """
     refused: dict[str, str] = {}
     inputs = _input_sizes(waiting)
@@ -77,7 +77,7 @@ def admit(
             continue
         try:
             wait_out(partial(directory.skip, "failed", reason), patience)
-        except OSError as error:  # it is not started all the same
+        except OSError as error:  # the job does not start nevertheless
             patience = 0.0
             words = f"{job.label}: {reason}; {directory.path} does not take that: {error.strerror}"
             console.print(f"warning: {words}", soft_wrap=True)
@@ -85,7 +85,7 @@ def admit(
 
 
 def _foreign(waiting: Sequence[tuple[JobDirectory, Job]]) -> dict[str, dict[str, ModelConfig]]:
-    """Collect the models from outside, by name, and each with all the settings that it has in some job."""
+    """Return the models from outside this package by name, each with all of its settings in some job."""
     found: dict[str, dict[str, ModelConfig]] = {}
     for _, job in waiting:
         if job.model.origin not in _OWN:
@@ -94,7 +94,7 @@ def _foreign(waiting: Sequence[tuple[JobDirectory, Job]]) -> dict[str, dict[str,
 
 
 def _input_sizes(waiting: Sequence[tuple[JobDirectory, Job]]) -> dict[str, int]:
-    """Return the numbers of a step of the first task of each setting; of other numbers the contract asks for shapes."""
+    """Return the input size of the first task of each setting; for other sizes the contract checks shapes only."""
     sizes: dict[str, int] = {}
     for _, job in waiting:
         if job.model.origin not in _OWN:
@@ -103,7 +103,7 @@ def _input_sizes(waiting: Sequence[tuple[JobDirectory, Job]]) -> dict[str, int]:
 
 
 def _device_kind(variables: Mapping[str, str]) -> str:
-    """Return what a process with these variables checks on: slots name their GPUs, and an empty list is the CPU."""
+    """Return the device of a process with these variables: slots name their GPUs, and no name means the CPU."""
     return "cuda" if variables.get(VISIBLE_VARIABLE) else "cpu"
 
 
@@ -116,7 +116,7 @@ def _key(model: ModelConfig) -> str:
 
 
 class Passes:
-    """The models that kept the contract, remembered until something changes that they or the checks depend on."""
+    """The models that passed the checks, remembered until the model, the checks or their device changes."""
 
     def __init__(self, output: Path, device: str, input_sizes: Mapping[str, int]) -> None:
         self.folder = output / ".admitted"
@@ -128,13 +128,13 @@ class Passes:
         return {"asrnn": source_digest("asrnn", Path(str(asrnn.__file__))), "torch": version("torch")}
 
     def holds(self, model: ModelConfig) -> bool:
-        """Return whether a model is known to have passed; where that cannot be read, it is checked again."""
+        """Return whether a model is known to have passed; if the file cannot be read, the model is checked again."""
         with suppress(OSError):
             return is_there(self._file(model))
         return False
 
     def add(self, model: ModelConfig) -> None:
-        """Remember that a model passed, where the folder takes that: else it is checked again the next time."""
+        """Remember that a model passed; if that cannot be written, the model is checked again next time."""
         with suppress(OSError):
             self.folder.mkdir(exist_ok=True)
             replace(self._file(model), canonical_json(self._what(model)) + "\n")
@@ -153,9 +153,9 @@ def _ask(
     environment: Mapping[str, str],
     input_sizes: Mapping[str, int] | None = None,
 ) -> list[str | None]:
-    """Look at a model with each of its settings, in another process, and return why it refuses them.
+    """Check a model with each of its settings in another process, and return the reason of each refusal.
 
-    One that ends the process, or that does not end, is refused; the rest is looked at in a new process.
+    A setting that ends the process, or does not end, is refused; the other settings are checked in a new process.
     """
     first, refusals = models[0], list[str | None]()
     with tempfile.TemporaryDirectory() as folder:
@@ -186,17 +186,17 @@ def _answers(answer: Path) -> list[str | None]:
 
 
 def _run(words: list[str], answer: Path, log: Path, environment: Mapping[str, str]) -> str:
-    """Run the process until it ends, or gives no further answer for too long, and return how that was."""
+    """Run the process until it ends, or gives no answer for too long, and return in words how it ended."""
     shared = {**os.environ, **environment, RUNNER_VARIABLE: str(os.getpid())}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            # -P: what happens to lie in the folder where the run was started is no part of a model.
+            # -P: files in the folder where the run was started are not part of a model.
             [sys.executable, "-P", "-m", "asrnn_bench.worker.check_model", *words],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             env=shared,
-            process_group=0,  # an interrupt from the keyboard is for the runner, which ends the check in order
+            process_group=0,  # an interrupt from the keyboard goes to the runner alone, which ends the check
         )
         try:
             code = _wait(process, answer)
@@ -204,16 +204,16 @@ def _run(words: list[str], answer: Path, log: Path, environment: Mapping[str, st
             return f"did not end within {TIMEOUT_SECONDS / 60:.0f} minutes"
         finally:
             with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)  # what the model's code started and left behind, too
+                os.killpg(process.pid, signal.SIGKILL)  # also ends processes that the model's code has started
             process.wait()
     return f"was ended by signal {-code}" if code < 0 else f"ended with exit status {code} and no answer"
 
 
 def _wait(process: "subprocess.Popen[bytes]", answer: Path) -> int:
-    """Wait for the end of the process, with as much time for each answer.
+    """Wait for the end of the process; the time limit begins anew with each answer.
 
     Raises:
-        subprocess.TimeoutExpired: an answer did not come.
+        subprocess.TimeoutExpired: an answer took too long.
     """
     known, deadline = 0, time.monotonic() + TIMEOUT_SECONDS
     while True:

@@ -1,4 +1,4 @@
-"""Count what this machine gives to jobs: processors, hyper-threads apart, and memory, within a container's limits."""
+"""Count the cores and the memory that jobs may use, within the limits of a container."""
 
 import os
 from collections.abc import Mapping
@@ -10,15 +10,18 @@ import psutil
 from asrnn_bench.machine.control_groups import Limits, read_limits
 
 JOB_BYTES = int(1.2 * 2**30)
-"""What a worker takes: torch, Lightning and its data came to 1.1 GiB in the published records."""
+"""Memory of one worker: torch, Lightning and the data took 1.1 GiB in the published records."""
 
 
 @dataclass(frozen=True)
 class Capacity:
     """What this process may use of its machine.
 
-    ``cores`` are the logical ones by number, one of each physical core first; ``physical`` counts the physical ones;
-    ``memory`` is the machine's, in bytes.
+    Args:
+        cores: the numbers of the logical cores, where one of each physical core comes first.
+        physical: the number of physical cores.
+        memory: the machine's memory, in bytes.
+        limits: the limits of a container or an allocation around this process.
     """
 
     cores: tuple[int, ...]
@@ -28,22 +31,22 @@ class Capacity:
 
     @property
     def usual_cores(self) -> int:
-        """How many cores a run takes by itself: one job a physical core, as two would share its arithmetic units."""
+        """How many cores a run takes by default: the physical ones, because two jobs would share arithmetic units."""
         allowed = self.physical if self.limits.cpus is None else min(self.physical, int(self.limits.cpus))
         return max(1, allowed)
 
     @property
     def is_shared(self) -> bool:
-        """Whether other processes use the same cores: of a limit of time nobody knows on which of them it is spent."""
+        """Whether a limit of processor time applies, which does not say which cores this process gets."""
         return self.limits.cpus is not None and self.limits.cpus < len(self.cores)
 
     @property
     def processes(self) -> int:
-        """How many workers the memory is enough for."""
+        """How many workers fit into the memory."""
         return max(1, min(self.memory, self.limits.memory or self.memory) // JOB_BYTES)
 
     def words(self) -> str:
-        """Return it as a part of a sentence."""
+        """Return the capacity in words, as a part of a sentence."""
         cores = f"{self.physical} core{'s' * (self.physical != 1)}"
         if len(self.cores) > self.physical:
             cores += f" ({len(self.cores)} with hyper-threads)"
@@ -58,7 +61,7 @@ def find_capacity(root: Path = Path("/")) -> Capacity:
     """Return what this process may use.
 
     Args:
-        root: where ``proc`` and ``sys`` are; another folder in tests.
+        root: the folder that holds ``proc`` and ``sys``; tests use another one.
     """
     siblings: dict[str, list[int]] = {}
     for core in available_cores():
@@ -74,7 +77,7 @@ def find_capacity(root: Path = Path("/")) -> Capacity:
 
 
 def allocated(variables: Mapping[str, str]) -> Limits:
-    """Return what Slurm gave the job around this process on its node: not every cluster confines jobs to that."""
+    """Return what Slurm gave the job around this process on its node; not every cluster enforces it."""
     cpus, memory, memory_per_cpu = (
         int(text) if (text := variables.get(f"SLURM_{name}", "")).isdecimal() else 0
         for name in ("CPUS_ON_NODE", "MEM_PER_NODE", "MEM_PER_CPU")
@@ -83,7 +86,7 @@ def allocated(variables: Mapping[str, str]) -> Limits:
 
 
 def tightest(*limits: Limits) -> Limits:
-    """Return the least of several limits."""
+    """Return the smallest of several limits."""
     cpus = [each.cpus for each in limits if each.cpus is not None]
     memory = [each.memory for each in limits if each.memory is not None]
     return Limits(min(cpus, default=None), min(memory, default=None))
@@ -95,7 +98,7 @@ def available_cores() -> list[int]:
 
 
 def _physical_core(core: int, root: Path) -> str:
-    """Return what is the same for all logical cores of one physical core."""
+    """Return a name of a core's physical core."""
     try:
         file = root / f"sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list"
         return file.read_text(encoding="ascii").strip()

@@ -1,4 +1,4 @@
-"""Read what Linux's control groups leave to this process of processors and memory, as in a container."""
+"""Read the limits of processors and memory that Linux's control groups set for this process, as in a container."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -8,9 +8,11 @@ from pathlib import Path, PurePosixPath
 
 @dataclass(frozen=True)
 class Limits:
-    """The least that any control group around this process allows; ``None`` where there is no limit.
+    """The smallest limits of all control groups around this process; ``None`` if there is no limit.
 
-    ``cpus`` is processor time per time, so that 0.5 is half a processor; ``memory`` is in bytes.
+    Args:
+        cpus: processor time per time: 0.5 is half a processor.
+        memory: bytes.
     """
 
     cpus: float | None = None
@@ -21,7 +23,7 @@ def read_limits(root: Path = Path("/")) -> Limits:
     """Return the limits of this process's control groups and of all above them.
 
     Args:
-        root: where ``proc`` and ``sys`` are; another folder in tests.
+        root: the folder that holds ``proc`` and ``sys``; tests use another one.
     """
     cpu, memory = ([folder for found in group_folders(each, root) for folder in found] for each in ("cpu", "memory"))
     return Limits(
@@ -31,15 +33,14 @@ def read_limits(root: Path = Path("/")) -> Limits:
 
 
 def group_folders(controller: str, root: Path = Path("/")) -> Iterator[list[Path]]:
-    """Yield the folders in which this process's control group is to be seen, once for each mount of its hierarchy.
+    """Yield the folders of this process's control group and of those above it, once for each mount of its hierarchy.
 
-    The group's own folder comes first, then those above it up to the mount. In a container the group's path may be the
-    host's, of which the mount shows a part only, or another one altogether; the mount itself is then the container's
-    own group.
+    The group's own folder comes first, and the mount last. In a container the path of the group can be the host's, of
+    which the mount shows a part or nothing; then the mount itself is the container's group.
 
     Args:
-        controller: what the group is for; a group of version 2 may be for any.
-        root: where ``proc`` and ``sys`` are; another folder in tests.
+        controller: what the group limits, ``cpu`` or ``memory``; a group of version 2 can limit both.
+        root: the folder that holds ``proc`` and ``sys``; tests use another one.
     """
     groups, mounts = (_lines(root / "proc/self" / name) for name in ("cgroup", "mountinfo"))
     for line in groups:
@@ -55,11 +56,11 @@ def group_folders(controller: str, root: Path = Path("/")) -> Iterator[list[Path
 
 
 def _mounts(lines: list[str], controller: str) -> Iterator[tuple[PurePosixPath, PurePosixPath]]:
-    """Yield which group each mount of a hierarchy shows, and where, relative to the root of the file system.
+    """Yield the group that each mount of a hierarchy shows, and the folder of the mount, relative to the root.
 
     Args:
-        lines: those of ``mountinfo``.
-        controller: that of a hierarchy of version 1; empty for version 2.
+        lines: the lines of ``mountinfo``.
+        controller: the controller of a hierarchy of version 1; empty for version 2.
     """
     kind = "cgroup" if controller else "cgroup2"
     for line in lines:
@@ -78,10 +79,10 @@ def _lines(file: Path) -> list[str]:
 
 
 def _cpus(folder: Path) -> float | None:
-    """Return the processors that one group allows."""
+    """Return the processors that one group allows, if it has a limit."""
     with suppress(OSError, ValueError, ZeroDivisionError):
         quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
-        return int(quota) / int(period)  # "max" is no number, and no limit
+        return int(quota) / int(period)  # "max" is not a number, and means no limit
     with suppress(OSError, ValueError, ZeroDivisionError):
         quota, period = ((folder / f"cpu.cfs_{name}_us").read_text(encoding="ascii") for name in ("quota", "period"))
         return int(quota) / int(period) if int(quota) > 0 else None
@@ -89,7 +90,7 @@ def _cpus(folder: Path) -> float | None:
 
 
 def _memory(folder: Path) -> int | None:
-    """Return the bytes that one group allows; version 1 writes the largest number there is for no limit."""
+    """Return the bytes that one group allows, if it has a limit; version 1 writes a huge number for none."""
     for name in ("memory.max", "memory.limit_in_bytes"):
         with suppress(OSError, ValueError):
             found = int((folder / name).read_text(encoding="ascii"))

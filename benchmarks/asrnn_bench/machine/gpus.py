@@ -1,4 +1,4 @@
-"""Name the GPUs that CUDA may use, by the names that CUDA takes, without importing torch."""
+"""List the GPUs that CUDA may use, by names that CUDA reads, without importing torch."""
 
 import os
 import re
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 VISIBLE_VARIABLE = "CUDA_VISIBLE_DEVICES"
-"""CUDA's own: which GPUs a process may use, and in which order; empty for none."""
+"""CUDA's variable for the GPUs that a process may use, in order; empty for none."""
 
 LIST_SECONDS = 30.0
 
 DEVICE_FILES = Path("/dev")
-"""Where the driver's device files are; another folder in tests."""
+"""The folder of the driver's device files; tests use another one."""
 
 _GPU = re.compile(r"GPU (?P<index>\d+): .*?(?:\(UUID: (?P<name>GPU-[^)\s]+)\))?")
 _INSTANCE = re.compile(r"\s+MIG .*\(UUID: (?P<name>MIG-[^)\s]+)\)")
@@ -22,7 +22,7 @@ _NUMBER = re.compile(r"\s*(?P<number>[+-]?\d+)")
 
 @dataclass(frozen=True)
 class NamedGpus:
-    """GPUs by name, and who named them, as the subject and the verb of a sentence."""
+    """The names of GPUs, and where they come from, as the subject and the verb of a sentence."""
 
     names: tuple[str, ...] = ()
     named_by: str = "nvidia-smi lists"
@@ -34,9 +34,9 @@ def count_gpus(count: int) -> str:
 
 
 def named_gpus() -> NamedGpus:
-    """Return the GPUs that are named for this process: by ``CUDA_VISIBLE_DEVICES``, else by ``nvidia-smi``.
+    """Return the GPUs of this process: from ``CUDA_VISIBLE_DEVICES``, else from ``nvidia-smi``.
 
-    Where that cannot be asked, as in many a container and on a slow node, the driver's device files name them.
+    If ``nvidia-smi`` does not answer, as in many containers, they come from the driver's device files.
     """
     chosen = os.environ.get(VISIBLE_VARIABLE)
     if chosen is None:
@@ -48,8 +48,8 @@ def named_gpus() -> NamedGpus:
 def read_visible(text: str) -> tuple[str, ...]:
     """Return the GPUs that a value of ``CUDA_VISIBLE_DEVICES`` names, as CUDA and torch read it.
 
-    All are numbers, or all are UUIDs of one kind, ``GPU-`` or ``MIG-``. The first word that is none of them, such as -1
-    or ``NoDevFiles``, ends the list, and a repeated one empties it.
+    All words are numbers, or all are UUIDs of one kind, ``GPU-`` or ``MIG-``. The first other word, such as -1 or
+    ``NoDevFiles``, ends the list. A repeated word makes the list empty.
 
     >>> read_visible("0, 2"), read_visible("1,-1,0"), read_visible("NoDevFiles"), read_visible("1,1")
     (('0', '2'), ('1',), (), ())
@@ -72,12 +72,12 @@ def read_visible(text: str) -> tuple[str, ...]:
 
 
 def listed_gpus() -> tuple[str, ...] | None:
-    """Return the GPUs that ``nvidia-smi -L`` lists, by UUID; in the place of a divided one, its MIG instances.
+    """Return the UUIDs of the GPUs that ``nvidia-smi -L`` lists; for a divided GPU, those of its MIG instances.
 
-    CUDA's numbers are not those of ``nvidia-smi``: it counts the fastest GPU first, and one MIG instance in all.
+    Numbers would not do: CUDA counts the fastest GPU first and only one MIG instance, unlike ``nvidia-smi``.
 
     Returns:
-        The names, or None where the program is missing, fails or does not end.
+        the names, or ``None`` if the program is missing, fails or does not end.
     """
     program = shutil.which("nvidia-smi")
     if program is None:
@@ -90,14 +90,14 @@ def listed_gpus() -> tuple[str, ...] | None:
 
 
 def device_files() -> tuple[str, ...]:
-    """Return the GPUs of the device files that this process may open, by CUDA's numbers, which begin at 0 here, too."""
+    """Return the numbers, from 0, of the GPUs whose device files this process may open."""
     files = DEVICE_FILES.glob("nvidia[0-9]*")
-    # A cluster may forbid a job some of them, and CUDA then counts the others alone.
+    # A cluster can forbid some files to a job; CUDA then counts only the others.
     return tuple(str(number) for number, _ in enumerate(file for file in files if os.access(file, os.R_OK | os.W_OK)))
 
 
 def read_list(text: str) -> tuple[str, ...]:
-    """Return the GPUs in what ``nvidia-smi -L`` printed; a line of another form names none."""
+    """Return the GPUs in the output of ``nvidia-smi -L``; lines of another form are skipped."""
     found: list[str] = []
     whole: str | None = None
     for line in text.splitlines():

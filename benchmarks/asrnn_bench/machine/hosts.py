@@ -1,7 +1,7 @@
-"""Know the host of a process: the machine since its last start, and the PID namespace in which process numbers count.
+"""Identify the host of a process: a start of a machine, and the PID namespace of the process.
 
-Containers share a machine and a host name and still do not see one another's processes, and a container has another
-host name at each start. So a host is the kernel's boot id and the PID namespace, and its name is for people.
+Containers can share a machine and a host name and still not see each other's processes, and a container gets a new host
+name at each start. Therefore the kernel's boot id and the PID namespace identify a host. Its name is only for people.
 """
 
 import os
@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 FIRST_NAMESPACE = "pid:[4026531836]"
-"""The machine's own PID namespace, which has the same number on every Linux machine."""
+"""The PID namespace of a machine outside all containers: the same number on every Linux machine."""
 
 Sight = Literal["here", "elsewhere", "gone"]
-"""Where a claim was made, seen from a host: on it, on another one, or on it before the machine was started anew."""
+"""Where a claim was made, seen from a host: on this host, on another one, or on this machine before its last start."""
 
 
 @dataclass(frozen=True)
 class Host:
-    """A host: its name, its boot id, its PID namespace, and a digest of its machine id; empty where unknown."""
+    """A host: its name, boot id, PID namespace, and a digest of its machine id; each is empty if unknown."""
 
     name: str
     boot: str
@@ -35,13 +35,13 @@ class Host:
         return _host_of(os.getpid())
 
     def claim(self) -> dict[str, Any]:
-        """Return what a claim says of the host on which it is made; the boot id is a part of the process's start."""
+        """Return what a claim records of its host; the boot id is part of the start of its process."""
         return {"host": self.name, "namespace": self.namespace or None, "machine": self.machine or None}
 
     def sees(self, claim: Mapping[str, Any]) -> Sight:
-        """Return where a claim was made; claims of older versions have the host's name alone.
+        """Return where a claim was made. Claims of older versions hold only the name of their host.
 
-        A machine that was started anew is known by its id and name, outside of containers only: images share ids.
+        After a new start, the machine's id and name identify it, but not in containers: images share ids.
         """
         namespace, started = claim.get("namespace"), claim.get("started")
         if not isinstance(namespace, str) or not isinstance(started, str) or not self.namespace or not self.boot:
@@ -55,19 +55,19 @@ class Host:
 
 @cache
 def _host_of(pid: int) -> Host:
-    """Return the host of this process, whose number it is called with: a forked child may be in another namespace."""
+    """Return the host of this process; its number is the key of the cache, because a fork can change the namespace."""
     try:
         namespace = str(Path("/proc/self/ns/pid").readlink())
     except OSError:
         namespace = ""
-    machine = _read("/etc/machine-id")  # a secret of the machine, which its digest does not tell
+    machine = _read("/etc/machine-id")  # a secret of the machine, so only its digest is used
     digest = sha256(f"asrnn-bench {machine}".encode()).hexdigest()[:16] if machine else ""
     return Host(platform.node(), boot_id(), namespace, digest)
 
 
 @cache
 def boot_id() -> str:
-    """Return what tells this start of the machine from all others; empty where Linux does not say."""
+    """Return the identifier of this start of the machine; empty if Linux has none."""
     return _read("/proc/sys/kernel/random/boot_id")
 
 
@@ -79,9 +79,9 @@ def _read(path: str) -> str:
 
 
 def start_of(pid: int) -> str | None:
-    """Return what tells a process from all that had or will have its number; ``None`` where there is no such process.
+    """Return the start of a process, which differs for processes of the same number; ``None`` if there is no process.
 
-    It counts from the start of the machine, so that setting the clock changes nothing.
+    The time counts from the start of the machine, so that setting the clock does not change it.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()

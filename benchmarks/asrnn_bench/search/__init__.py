@@ -1,1 +1,1 @@
-"""The search for hyper-parameters: trials as ordinary jobs, of which the best third go on at each rung."""
+"""Search for hyper-parameters: trials are ordinary jobs, and the best third go on at each rung."""

@@ -1,7 +1,7 @@
-"""The search at work: rung after rung, each a run of ordinary jobs that go on from the checkpoints of the one before.
+"""Run a search rung by rung: each rung is a run of ordinary jobs that continue from the checkpoints of the last rung.
 
-A rung ends when all of its jobs have. Everything is read back from the job directories, so that the same command goes
-on wherever it was killed, and several runners may climb together.
+A rung ends when all of its jobs have ended. All state is read from the job directories, so that the same command
+continues a search that was killed, and several runners can work on one search.
 """
 
 import shutil
@@ -24,7 +24,7 @@ from asrnn_bench.search.halving import Group, SearchPlan, Trial
 
 @dataclass(frozen=True)
 class Result:
-    """What a trial came to at a rung."""
+    """The record of a trial at a rung."""
 
     group: Group
     trial: Trial
@@ -34,7 +34,7 @@ class Result:
 
 @dataclass
 class Climb:
-    """What a search came to so far: the trials that are at a rung, the results, and the jobs that have no end yet."""
+    """The state of a search: its rung, the trials that are at it, all results so far, and the jobs without an end."""
 
     plan: SearchPlan
     rung: int = 0
@@ -47,11 +47,11 @@ class Climb:
 
     @property
     def jobs(self) -> list[Job]:
-        """The jobs of the rung."""
+        """The jobs of the current rung."""
         return [job for group, trials in self.alive for job in group.jobs(self.rung, trials)]
 
     def go_on(self, ended: dict[str, Record]) -> None:
-        """Take in the records of the rung, by their keys, and step up; a group with a job that has no end stays."""
+        """Add the records of a rung by job key, and step up; a group with a job without an end goes no further."""
         above: list[tuple[Group, list[Trial]]] = []
         for group, trials in self.alive:
             jobs = group.jobs(self.rung, trials)
@@ -67,16 +67,16 @@ class Climb:
 
     @property
     def is_over(self) -> bool:
-        """Whether no trial is to go on."""
+        """Whether no trial goes on."""
         return not self.alive or self.rung >= self.plan.rungs
 
 
 def climb(plan: SearchPlan, folders: Folders, settings: LaunchSettings, console: Console) -> Climb:
-    """Run a search, or what is left of it, and return what its trials came to.
+    """Run a search, or the rest of it, and return its final state.
 
     Raises:
         UsageError: the output folder cannot be written or is in use, or more devices are asked for than there are.
-        DeviceError: torch cannot compute on the GPUs that are named.
+        DeviceError: torch cannot compute on the GPUs of the run.
     """
     found = Climb(plan)
     make_writable(folders.output, "--output")
@@ -95,9 +95,9 @@ def climb(plan: SearchPlan, folders: Folders, settings: LaunchSettings, console:
 
 
 def look(plan: SearchPlan, folders: Folders) -> Climb:
-    """Return how far a search has come, without running anything.
+    """Return the state of a search without running anything.
 
-    That is the first rung with a job that has no end, or else the last one with any job.
+    Its rung is the first with a job that has not ended, or the last rung.
     """
     found = Climb(plan)
     while True:
@@ -122,10 +122,9 @@ def _heading(found: Climb, jobs: int) -> str:
 
 
 def _ended(jobs: Sequence[Job], records: Sequence[Record], folders: Folders) -> dict[str, Record]:
-    """Return the records of the jobs that have ended.
+    """Return the records of the jobs that have ended, by job key.
 
-    What a runner says of one that came to no result is no finding: the directory says whether it has ended, or has its
-    result by now, from another runner.
+    A record without a result is read again from the directory: another runner may go on with the job, or have ended it.
     """
     found = {}
     for job, said in zip(jobs, records, strict=True):
@@ -136,7 +135,7 @@ def _ended(jobs: Sequence[Job], records: Sequence[Record], folders: Folders) -> 
 
 
 def _hand_over(found: Climb, folders: Folders) -> None:
-    """Put the checkpoints of the rung before where the jobs of this one begin; one that has none begins anew."""
+    """Copy the checkpoints of the last rung to the jobs of this one; a job without a checkpoint begins anew."""
     if found.rung == 0:
         return
     for group, trials in found.alive:

@@ -1,4 +1,4 @@
-"""Compute the expected best of k trials of a model, which shows what more trials would bring (Dodge et al., 2019)."""
+"""Compute the expected best of k trials of a model, which shows what more trials would gain (Dodge et al., 2019)."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ from asrnn_bench.search.climbing import Result
 COLUMNS = ("task", "model", "trials", "expected_val_accuracy")
 
 Curves = dict[tuple[str, str], list[float]]
-"""By task and model, the expected best of 1, 2, ... trials."""
+"""The expected best of 1, 2, ... trials, by task and model."""
 
 
 def expected_best(scores: Sequence[float]) -> list[float]:
@@ -26,9 +26,9 @@ def expected_best(scores: Sequence[float]) -> list[float]:
 
 
 def curves(results: Iterable[Result]) -> Curves:
-    """Return the curve of each task and model, from the first rung, the only one that all trials took part in.
+    """Return the curve of each task and model, from the first rung, because only there all trials take part.
 
-    A trial that came to no score counts as 0: whoever draws it is left with nothing. One without data was none.
+    A trial without a score counts as 0. A trial without data does not count.
     """
     found: dict[tuple[str, str], list[float]] = {}
     for result in results:

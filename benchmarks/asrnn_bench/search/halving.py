@@ -1,7 +1,7 @@
-"""Synchronous successive halving as pure data: which trials there are, and which go on from a rung to the next.
+"""Plan a search by synchronous successive halving: the trials of each rung, and which of them go on to the next.
 
-Every model has the same number of trials at every rung of a task, so the same total of steps (Jamieson and Talwalkar,
-2016; a third goes on, as in Li et al., 2018). What goes on depends on the records of the rung alone.
+Every model has the same number of trials at every rung of a task, and so the same total of steps (Jamieson and
+Talwalkar, 2016; a third goes on, as in Li et al., 2018). Only the records of a rung decide which trials go on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,19 +17,19 @@ from asrnn_bench.records.job import Job
 from asrnn_bench.records.record import Record
 
 SHARE = 3
-"""One in so many trials goes on from a rung."""
+"""One of this many trials goes on from a rung."""
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One try of a model on a task: its number, its settings, and the whole training as a job."""
+    """A trial of a model on a task: its number, its settings, and its whole training as a job."""
 
     number: int
     settings: Settings
     whole: Job
 
     def until(self, steps: int) -> Job:
-        """Return the job that trains for so many of the steps of the whole training, as the whole one does."""
+        """Return the job that trains for the first ``steps`` steps of the whole training."""
         training = self.whole.training
         rung = steps if steps < training.max_steps else None
         words = f"{self.whole.settings}, {steps:,} steps"
@@ -46,14 +46,14 @@ class Group:
     rungs: tuple[int, ...]
 
     def places(self, rung: int) -> int:
-        """Return how many trials take part in a rung, counted from 0."""
+        """Return how many trials take part in a rung. Rungs count from 0."""
         left = len(self.trials)
         for _ in range(rung):
             left = ceil(left / SHARE)
         return left
 
     def steps(self, rung: int) -> int:
-        """Return how many steps a rung takes, without those of the rungs before it."""
+        """Return how many steps a rung adds to those of the rungs before it."""
         before = self.rungs[rung - 1] if rung else 0
         return self.places(rung) * (self.rungs[rung] - before)
 
@@ -62,13 +62,13 @@ class Group:
         return [trial.until(self.rungs[rung]) for trial in trials]
 
     def going_on(self, rung: int, ended: Mapping[int, Record]) -> list[Trial]:
-        """Return the trials that go on from a rung, by their numbers: the best by validation, the first of equals.
+        """Return the trials that go on from a rung: the best by validation accuracy, and the first of equals.
 
-        They are as many as the next rung has places, or fewer where fewer came to a score.
+        There are as many as the next rung has places, or fewer if fewer have a score.
 
         Args:
-            rung: counted from 0.
-            ended: what the trials that took part in it came to, by their numbers.
+            rung: the rung, counted from 0.
+            ended: the records of the trials of the rung, by the number of the trial.
         """
         ranked = sorted(
             (-record.scores.val_accuracy, number) for number, record in ended.items() if record.scores is not None
@@ -79,32 +79,32 @@ class Group:
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """What a search was asked for: its groups, and the plan with whatever their jobs share."""
+    """All trials of a search in groups, and the plan that their jobs share."""
 
     plan: Plan
     groups: tuple[Group, ...]
 
     def of(self, jobs: Sequence[Job]) -> Plan:
-        """Return the plan of some of its jobs."""
+        """Return a plan of some of the jobs."""
         return replace(self.plan, jobs=list(jobs))
 
     @property
     def rungs(self) -> int:
-        """How many rungs there are."""
+        """The number of rungs."""
         return len(self.groups[0].rungs)
 
     def steps(self, rung: int) -> int:
-        """Return how many steps all groups take at a rung, without those of the rungs before it."""
+        """Return how many steps a rung adds in all groups to those of the rungs before it."""
         return sum(group.steps(rung) for group in self.groups)
 
 
 def plan_search(suite: SuiteSpec, request: Request) -> SearchPlan:
-    """Return the trials that a suite's search describes, of the models and tasks that were asked for.
+    """Return the trials of a suite's search, for the requested models and tasks.
 
-    The logistic regression, which has trials as every model has, is left out where only other models are named.
+    The logistic regression has trials, too, unless the request names only other models.
 
     Raises:
-        UsageError: the suite has no search, a model has no space, or a name is unknown.
+        UsageError: the suite has no search, a model has no search space, or a name is unknown.
     """
     search = search_of(suite)
     for task in request.tasks:

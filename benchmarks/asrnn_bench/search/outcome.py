@@ -1,4 +1,4 @@
-"""What a search leaves behind: all trials as CSV, and the settings they lead to as the TOML tables of a suite."""
+"""Write the results of a search: all trials as CSV, and the best settings as the TOML tables of a suite."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ TRAINING = (
     *("optimizer", "learning_rate", "structured_learning_rate", "momentum", "weight_decay", "gradient_clip_norm"),
     *("schedule", "schedule_steps", "schedule_factor"),
 )
-"""The settings of a training, each of which has a column."""
+"""The settings of a training; each has a column."""
 
 COLUMNS = (
     *("task", "model", "trial", "rung", "status", "reason", "val_accuracy", "best_step", "published"),
@@ -29,9 +29,9 @@ Tables = dict[str, dict[str, Settings]]
 
 
 def trials_csv(results: Iterable[Result]) -> str:
-    """Return all trials of all rungs as CSV, in the order of tasks, models, trials and rungs.
+    """Return all trials of all rungs as CSV, ordered by task, model, trial and rung.
 
-    ``rung`` is in optimiser steps; ``published`` says where the settings of a first trial are from.
+    ``rung`` is in optimiser steps; ``published`` names the source of the settings of a first trial.
     """
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
@@ -48,10 +48,9 @@ def trials_csv(results: Iterable[Result]) -> str:
 
 
 def best(results: Iterable[Result]) -> dict[Group, Result]:
-    """Return the best result of each group: of its last rung by validation accuracy, the first of equals.
+    """Return the best result of each group by validation accuracy, and the first of equals.
 
-    A trial that ended without a score at a later rung leaves the groups' best to those that had one there, or else to
-    the rung before.
+    It is from the last rung at which a trial of the group has a score.
     """
     found: dict[Group, Result] = {}
     for result in results:
@@ -63,12 +62,12 @@ def best(results: Iterable[Result]) -> dict[Group, Result]:
 
 
 def settings_found(results: Iterable[Result], csv_name: str, same_as: Mapping[str, str]) -> Tables:
-    """Return the settings of the best trials; a task that was not searched has those of its counterpart.
+    """Return the settings of the best trials. A task without a search gets the settings of another task.
 
     Args:
-        results: of all rungs.
-        csv_name: the file that the trials stand in, which every origin names.
-        same_as: the counterparts.
+        results: the results of all rungs.
+        csv_name: the file of the trials; the origin of each setting names it.
+        same_as: for each task without a search, the task whose settings it gets.
     """
     found: Tables = {}
     for group, result in best(results).items():
@@ -82,7 +81,7 @@ def settings_found(results: Iterable[Result], csv_name: str, same_as: Mapping[st
 
 
 def settings_toml(settings: Tables) -> str:
-    """Return settings as the TOML tables that a suite holds."""
+    """Return settings as the TOML tables of a suite."""
     lines: list[str] = []
     for task, models in settings.items():
         for model, chosen in models.items():
@@ -116,5 +115,5 @@ def _cell(training: TrainingConfig, name: str) -> str:
 
 
 def _json(value: Any) -> str:
-    """Return a value as JSON has it, which for those of suites is as TOML has it."""
+    """Return a value as JSON, which for the values of suites is also TOML."""
     return json.dumps(value, sort_keys=True, allow_nan=False)

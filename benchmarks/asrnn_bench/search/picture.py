@@ -1,4 +1,4 @@
-"""The picture of equal tuning: for each task the expected best of k trials against k, a line for each model."""
+"""Draw the picture of equal tuning: for each task the expected best of k trials, with a line for each model."""
 
 from itertools import cycle
 from pathlib import Path
@@ -13,10 +13,10 @@ from matplotlib.ticker import MaxNLocator
 from asrnn_bench.search.expected_best import Curves
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c6d00", "#56b4e9", "#b22222", "#5d3a9b", "#333333", "#e69f00")
-"""Told apart by people who see colours differently, too (after Okabe and Ito)."""
+"""Colours that people with colour blindness can tell apart (after Okabe and Ito)."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-"""Not as many as there are colours, so that 70 models differ."""
+"""Seven markers and ten colours together tell 70 models apart."""
 
 GRID = "#e3e3e3"
 COLUMNS = 2
@@ -35,7 +35,7 @@ def write_picture(path: Path, found: Curves) -> list[Path]:
 
 
 def draw(found: Curves) -> Figure:
-    """Draw a panel for each task, and one legend for all of them below."""
+    """Draw a panel for each task, and one legend below all panels."""
     tasks, models = (list(dict.fromkeys(place[part] for place in found)) for part in (0, 1))
     looks = dict(zip(models, zip(cycle(COLOURS), cycle(MARKERS), strict=False), strict=False))
     columns = min(COLUMNS, len(tasks))
