@@ -12,9 +12,10 @@ from torch.nn import functional as F
 
 from asrnn.training import SequenceClassifier
 from asrnn_bench.jobs.directory import JobDirectory
+from asrnn_bench.worker.building import build, build_data, build_module, build_trainer
 from asrnn_bench.worker.progress import Progress
 from asrnn_bench.worker.selection import Selection
-from asrnn_bench.worker.training import build, build_data, build_module, build_trainer, prepare_torch
+from asrnn_bench.worker.training import prepare_torch
 from asrnn_data.base import SequenceDataModule
 
 

@@ -5,7 +5,7 @@ import pytest
 from asrnn import build_model
 from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.suite_files import load_suite, shipped_suites
-from asrnn_bench.worker.training import build_module
+from asrnn_bench.worker.building import build_module
 from asrnn_data.tasks import find_task
 
 SETTINGS = [

@@ -17,8 +17,9 @@ from asrnn_bench.jobs.options import Options
 from asrnn_bench.planning.plan import Request, make_plan
 from asrnn_bench.planning.suite_files import load_suite
 from asrnn_bench.records.record import Record
+from asrnn_bench.worker.building import build_data
 from asrnn_bench.worker.stopping import StopRequest
-from asrnn_bench.worker.training import build_data, train
+from asrnn_bench.worker.training import train
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from asrnn import SequenceClassifier, build_model
 from asrnn_bench.jobs import options as module
 from asrnn_bench.jobs.options import missing_loggers
-from asrnn_bench.worker.guarded_logger import GuardedLogger
-from asrnn_bench.worker.loggers import make_loggers
+from asrnn_bench.worker.loggers import GuardedLogger, make_loggers
 
 # Lightning advises loader processes; these data are of a few kilobytes.
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers:UserWarning")

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from asrnn_bench.records.job import Job
-from asrnn_bench.worker.training import build_trainer, leave_out_advice, prepare_torch
+from asrnn_bench.worker.building import build_trainer
+from asrnn_bench.worker.training import leave_out_advice, prepare_torch
 
 
 @pytest.fixture

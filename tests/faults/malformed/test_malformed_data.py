@@ -145,7 +145,7 @@ def test_the_jobs_of_damaged_data_fail_at_once_and_the_others_run(
 
 
 def test_a_job_that_was_planned_for_another_version_of_its_task_is_refused(tmp_path: Path) -> None:
-    from asrnn_bench.worker.training import build_data  # only here: it imports torch
+    from asrnn_bench.worker.building import build_data  # only here: it imports torch
 
     job = make_plan(load_suite("long-range"), Request()).jobs[0]
     for change in ({"version": 99}, {"assets": {**job.task.assets, "unit": "0" * 64}}):
