@@ -1,4 +1,4 @@
-"""Malformations of files that are right: of their bytes by a seeded generator, of their structure by hypothesis."""
+"""Malform the bytes of good files with a seeded generator, and put folders, pipes and devices in their place."""
 
 import json
 import os
@@ -6,11 +6,7 @@ import random
 import re
 import sys
 from collections.abc import Callable, Iterator
-from copy import deepcopy
 from pathlib import Path
-from typing import Any
-
-from hypothesis import strategies as st
 
 DEEP = 100_000
 
@@ -77,7 +73,7 @@ def _delete(content: bytes, rng: random.Random) -> bytes:
 
 
 def _repeat(content: bytes, rng: random.Random) -> bytes:
-    """Repeat whole lines: that is how a key comes to be there twice."""
+    """Repeat whole lines, which may write a key twice."""
     lines = content.splitlines(keepends=True)
     place = rng.randrange(len(lines))
     return b"".join([*lines[: place + 1], *lines[place : place + rng.randrange(1, 4)], *lines[place + 1 :]])
@@ -153,7 +149,7 @@ def malformed(content: bytes, count: int, seed: int) -> Iterator[bytes]:
 
 
 def malform_path(path: Path, how: str) -> None:
-    """Put something in a file's place that is no file: a folder, a loop of links, a pipe, a device, nothing."""
+    """Replace a file by something else: a folder, a loop of links, a broken link, a pipe, a device, a huge file."""
     path.unlink(missing_ok=True)
     if how == "folder":
         path.mkdir()
@@ -170,76 +166,7 @@ def malform_path(path: Path, how: str) -> None:
             file.truncate(1 << 40)
 
 
-NO_FILES = ("folder", "loop", "dangling", "device", "pipe", "huge")
-
-
-def nested(depth: int) -> Any:
-    """A list in a list in a list."""
-    value: Any = 0
-    for _ in range(depth):
-        value = [value]
-    return value
-
-
-hostile_values = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-2, 3),
-    st.sampled_from([2**31, 2**53, 2**63, 2**64, 10**40, 10**3000, -(10**20)]),
-    st.floats(allow_nan=False, allow_infinity=False),
-    st.sampled_from([1e308, 5e-324, -0.0]),
-    st.sampled_from(HOSTILE_WORDS),
-    st.text(max_size=20).filter(lambda text: text.isprintable()),
-    st.just([]),
-    st.just({}),
-    st.just({"a": 1}),
-    st.just(nested(50)),
-).map(deepcopy)  # what is drawn may be altered once more
-
-
-def paths_in(value: Any, prefix: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The place of every value inside a value, itself left out."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [place for key, inner in items for place in [(*prefix, key), *paths_in(inner, (*prefix, key))]]
-
-
-@st.composite
-def altered(draw: st.DrawFn, value: Any) -> Any:
-    """A copy of a JSON value in which one or two things are other ones, are gone, are new or have another name."""
-    changed = json.loads(json.dumps(value))
-    for _ in range(draw(st.integers(1, 2))):
-        places = paths_in(changed)
-        if not places:
-            break
-        *parents, last = draw(st.sampled_from(places))
-        owner = changed
-        for key in parents:
-            owner = owner[key]
-        how = draw(st.sampled_from(["replace", "replace", "replace", "remove", "add", "rename"]))
-        if how == "remove":
-            del owner[last]
-        elif how == "replace" or isinstance(owner, list):
-            owner[last] = draw(hostile_values)
-        elif how == "add":
-            owner[
-                draw(st.sampled_from(["new", "digest", "self", "__class__", "a b", "", "x" * 300, *HOSTILE_WORDS[:6]]))
-            ] = draw(hostile_values)
-        else:
-            owner[draw(st.sampled_from([f"{last}x", str(last).upper(), str(last)[1:]]))] = owner.pop(last)
-    return changed
-
-
-def toml_text(value: Any) -> str:
-    """A value as TOML; nothing, which TOML has no word for, is left out."""
-    return "".join(f"{json.dumps(key)} = {_toml(inner)}\n" for key, inner in value.items() if inner is not None)
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{json.dumps(k)} = {_toml(v)}" for k, v in value.items() if v is not None) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(_toml(inner) for inner in value if inner is not None) + "]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+NOT_FILES = ("folder", "loop", "dangling", "device", "pipe", "huge")
 
 
 def normalised(reason: str) -> str:
@@ -251,5 +178,5 @@ def normalised(reason: str) -> str:
 
 
 def tell(line: str) -> None:
-    """Say what a test came to, for whoever runs it with ``-s``."""
+    """Print the findings of a test, which pytest shows with ``-s``."""
     sys.stdout.write(line + "\n")

@@ -27,7 +27,7 @@ def run(tmp_path: Path, jobs: list[Job]) -> Path:
     return tmp_path / "run"
 
 
-def test_it_says_where_jobs_stand_what_they_take_and_which_were_tried_again(
+def test_status_shows_states_disk_space_and_repeated_attempts(
     run: Path, jobs: list[Job], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert invoke(["status", str(run)]) == 0
@@ -60,7 +60,7 @@ def test_a_damaged_job_is_a_warning(run: Path, capsys: pytest.CaptureFixture[str
     assert f"warning: {file}" in said
 
 
-def test_a_folder_without_jobs_is_said_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_without_jobs_gives_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["status", str(tmp_path)]) == 2
     assert "there are no jobs below" in capsys.readouterr().err
 

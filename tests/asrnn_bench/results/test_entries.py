@@ -93,7 +93,7 @@ def test_settings_that_are_alike_on_all_tasks_join_them(lstm: list[Job]) -> None
     assert joined["lstm (learning_rate=0.001)"] == len(lstm)
 
 
-def test_what_differs_in_what_cannot_be_seen_is_still_two_entries(lstm: list[Job]) -> None:
+def test_configurations_that_differ_in_invisible_characters_are_two_entries(lstm: list[Job]) -> None:
     both = [with_model(lstm[0], hyper={"mode": word}) for word in ("a b", "a\nb")]
     assert len(entries([done(job, 0.5) for job in both])) == 2
 

@@ -43,7 +43,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def test_what_did_not_change_is_not_read_again(folder: Path, read: list[str]) -> None:
+def test_an_unchanged_file_is_not_read_again(folder: Path, read: list[str]) -> None:
     before = (folder / NAME).read_bytes()
     found, faults = add_records(folder, [])
     assert (read, faults) == ([], [])

@@ -9,18 +9,18 @@ from asrnn_bench.results import merging
 from asrnn_bench.results.merging import merge
 
 
-def test_a_standing_result_is_never_replaced(jobs: list[Job]) -> None:
+def test_a_result_is_never_replaced_by_another_one(jobs: list[Job]) -> None:
     first, later = done(jobs[0], 0.5), done(jobs[0], 0.9)
     assert merge([first], [later]) == [first]
     assert merge([first], [without_result(jobs[0], "failed", "a crash")]) == [first]
 
 
-def test_a_result_takes_the_place_of_a_failure_and_of_missing_data(jobs: list[Job]) -> None:
+def test_a_result_replaces_a_failure_and_missing_data(jobs: list[Job]) -> None:
     for status in ("failed", "no-data"):
         assert merge([without_result(jobs[0], status, "why")], [done(jobs[0], 0.5)]) == [done(jobs[0], 0.5)]
 
 
-def test_that_a_job_diverged_is_a_result_and_stands(jobs: list[Job]) -> None:
+def test_a_divergence_is_a_result_and_stays(jobs: list[Job]) -> None:
     diverged = Record(key=jobs[0].key, job=jobs[0], status="diverged", reason="the loss became nan")
     assert merge([diverged], [without_result(jobs[0], "no-data", "why")]) == [diverged]
     assert merge([diverged], [without_result(jobs[0], "failed", "why")]) == [diverged]

@@ -22,7 +22,7 @@ def test_records_come_back_as_they_were(tmp_path: Path, jobs: list[Job]) -> None
     assert not faults
 
 
-def test_what_is_not_a_record_is_left_out_left_alone_and_named(tmp_path: Path, jobs: list[Job]) -> None:
+def test_a_file_that_is_not_a_record_is_left_out_unchanged_and_named(tmp_path: Path, jobs: list[Job]) -> None:
     write_records(tmp_path, [done(job, 0.5) for job in jobs[:5]])
     files = sorted(tmp_path.rglob("*.json"))
     truncated, altered, newer, copied, good = files

@@ -22,7 +22,7 @@ def test_a_record_that_came_meanwhile_is_not_removed(tmp_path: Path, jobs: list[
     assert {record.key for record in read_records(tmp_path)[0]} == {jobs[0].key, jobs[5].key}
 
 
-def test_what_was_read_and_stands_is_neither_read_nor_written_again(
+def test_unchanged_records_are_not_written_again(
     tmp_path: Path, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_records(tmp_path, [done(job, 0.5) for job in jobs[:5]])
@@ -33,7 +33,7 @@ def test_what_was_read_and_stands_is_neither_read_nor_written_again(
     assert [record.key for record in written] == [jobs[7].key]
 
 
-def test_records_come_in_a_few_at_a_time_to_the_same_end(
+def test_adding_a_few_records_at_a_time_gives_the_same_files(
     tmp_path: Path, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edited = jobs[3].model_copy(update={"model": jobs[3].model.model_copy(update={"code": {"sha256": "ab"}})})
@@ -68,7 +68,7 @@ def test_a_source_is_told_which_records_stand(tmp_path: Path, jobs: list[Job]) -
     assert {record.status for record in found} == {"done"}
 
 
-def test_nobody_elses_row_is_dropped(tmp_path: Path, jobs: list[Job]) -> None:
+def test_a_publication_drops_no_other_records(tmp_path: Path, jobs: list[Job]) -> None:
     write_records(tmp_path, [done(jobs[0], 0.5)])
     standing, _ = read_records(tmp_path)
     write_records(tmp_path, merge(standing, [done(jobs[1], 0.6)]))
@@ -97,7 +97,7 @@ def test_a_record_that_holds_more_replaces_one_that_holds_less(tmp_path: Path, j
     assert not list(tmp_path.rglob("*.damaged*"))
 
 
-def test_what_replaces_a_record_is_written_whole_before_that_is_gone(
+def test_a_new_record_is_written_whole_before_the_old_one_is_gone(
     tmp_path: Path, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     newer = done(jobs[0], 0.5)

@@ -18,5 +18,5 @@ def test_checkpoints_are_counted_apart_and_a_file_of_two_names_once(tmp_path: Pa
     assert before.total < 400 << 10
 
 
-def test_nothing_takes_nothing(tmp_path: Path) -> None:
+def test_a_missing_folder_takes_no_space(tmp_path: Path) -> None:
     assert disk_use(tmp_path / "none") == DiskUse(0, 0)

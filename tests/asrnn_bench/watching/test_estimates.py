@@ -60,7 +60,7 @@ def test_the_time_to_go_is_that_of_the_jobs_left_over_the_slots(recurrent: list[
     assert seconds_to_go(views[:1], 2) == 0.0
 
 
-def test_a_pair_that_was_not_seen_is_as_slow_as_its_task_and_its_model_are_elsewhere(recurrent: list[Job]) -> None:
+def test_the_speed_of_an_unknown_pair_follows_from_its_task_and_its_model(recurrent: list[Job]) -> None:
     a, b = recurrent[0], recurrent[1]
     task = next(job.task for job in recurrent if job.task != a.task)
     # On the first task b takes twice the time of a; on the second a takes five times what it takes on the first.

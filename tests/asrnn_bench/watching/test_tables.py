@@ -70,7 +70,7 @@ def test_the_live_picture_fits_the_terminal(jobs: list[Job], tasks: int, models:
     assert f"and {2 * tasks * models - shown} more run" in text
 
 
-def test_of_too_many_models_those_that_are_not_through_are_shown(jobs: list[Job]) -> None:
+def test_of_too_many_models_the_unfinished_ones_are_shown(jobs: list[Job]) -> None:
     views = many(jobs[4], 3, 50, ["done"])
     views[3 * 16] = JobView(views[3 * 16].job, "running", None, {"step": 1})
     (table,) = grids(views, 80, 12)
@@ -88,7 +88,7 @@ def test_of_too_many_models_those_that_are_not_through_are_shown(jobs: list[Job]
         (100, ["running", "step", "loss", "steps/s", "to go", "phase"]),
     ],
 )
-def test_what_runs_is_never_cut_off(jobs: list[Job], width: int, columns: list[str]) -> None:
+def test_the_name_of_a_running_job_is_never_cut_off(jobs: list[Job], width: int, columns: list[str]) -> None:
     """The longest names of the shipped suite, in the midst of its longest training."""
     job = next(j for j in jobs if (j.task.name, j.model.name) == ("noise-padded-cifar10", "antisymmetric-gated"))
     job = job.model_copy(update={"training": job.training.model_copy(update={"max_steps": 50_000})})

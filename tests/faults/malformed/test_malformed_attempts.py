@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from altered import hostile_values
 from fault_support import PROGRESS, rows_of, warnings_in
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from malformed import hostile_values, malformed
+from malformed import malformed
 
 from asrnn_bench.cli import invoke
 from asrnn_bench.jobs.directory import JobDirectory

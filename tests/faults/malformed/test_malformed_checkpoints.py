@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from malformed import NO_FILES, malform_path, malformed, normalised, tell
+from malformed import NOT_FILES, malform_path, malformed, normalised, tell
 
 from asrnn_bench.worker.checkpoints import Checkpoints
 
@@ -91,7 +91,7 @@ def forge(path: Path, content: bytes) -> None:
     path.with_name(path.name + ".sha256").write_text(sha256(content).hexdigest() + "\n")
 
 
-@pytest.mark.parametrize("how", NO_FILES)
+@pytest.mark.parametrize("how", NOT_FILES)
 @pytest.mark.parametrize("suffix", ["", ".sha256"])
 def test_what_is_no_file_is_refused_and_does_not_stand_in_the_way(
     checkpoints: Checkpoints, how: str, suffix: str

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from bench_support import done, one_line
 from fault_support import rows_of, warnings_in
-from malformed import NO_FILES, malform_path, malformed
+from malformed import NOT_FILES, malform_path, malformed
 
 from asrnn_bench.cli import invoke
 from asrnn_bench.jobs.directory import JobDirectory
@@ -51,8 +51,8 @@ def test_a_damaged_result_is_left_out_with_a_warning(
 
 
 @pytest.mark.parametrize("name", ["result.json", "job.json"])
-@pytest.mark.parametrize("how", NO_FILES)
-def test_what_is_no_file_is_said_and_harms_no_other(
+@pytest.mark.parametrize("how", NOT_FILES)
+def test_a_folder_pipe_or_device_in_a_job_directory_harms_no_other_job(
     runs: Path, jobs: list[Job], tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, how: str
 ) -> None:
     target = JobDirectory.of(runs, jobs[0]).path / name

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from altered import altered, toml_text
 from bench_support import TINY, one_line
 from hypothesis import HealthCheck, given, settings
-from malformed import NO_FILES, altered, malform_path, malformed, normalised, tell, toml_text
+from malformed import NOT_FILES, malform_path, malformed, normalised, tell
 
 from asrnn.errors import AsrnnError, UsageError
 from asrnn_bench.cli import invoke
@@ -100,7 +101,7 @@ def test_a_suite_whose_bytes_changed_is_refused_or_asks_for_its_own_jobs(tmp_pat
 
 @pytest.mark.parametrize("count", [20, pytest.param(100, marks=pytest.mark.faults)])
 @pytest.mark.parametrize("name", ["long-range", "paper-table-1"])
-def test_a_shipped_suite_that_was_changed_is_never_taken_for_it(tmp_path: Path, name: str, count: int) -> None:
+def test_a_changed_shipped_suite_is_never_mistaken_for_the_shipped_one(tmp_path: Path, name: str, count: int) -> None:
     shipped = shipped_suites()[name]
     expected = load_suite(name)
     path = tmp_path / f"{name}.toml"
@@ -155,7 +156,7 @@ def test_a_suite_of_another_shape_is_refused_or_can_be_planned(tmp_path: Path, c
         (TINY.replace('name = "tiny"', 'name = "tiny"\nname = "tiny"'), "Cannot overwrite a value"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said_in_words(tmp_path: Path, content: str, reason: str) -> None:
+def test_the_message_says_what_is_wrong(tmp_path: Path, content: str, reason: str) -> None:
     path = tmp_path / "suite.toml"
     path.write_text(content)
     with pytest.raises(UsageError) as raised:
@@ -164,12 +165,12 @@ def test_what_is_wrong_is_said_in_words(tmp_path: Path, content: str, reason: st
     refusal(raised.value)
 
 
-@pytest.mark.parametrize("how", [*NO_FILES, "utf-16", "bom", "half"])
-def test_what_is_no_text_file_is_one_line_on_the_command_line(
+@pytest.mark.parametrize("how", [*NOT_FILES, "utf-16", "bom", "half"])
+def test_a_suite_file_that_cannot_be_read_is_one_line_on_the_command_line(
     tmp_path: Path, how: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "suite.toml"
-    if how in NO_FILES:
+    if how in NOT_FILES:
         malform_path(path, how)
     else:
         text = {
@@ -182,7 +183,7 @@ def test_what_is_no_text_file_is_one_line_on_the_command_line(
     assert "suite.toml" in one_line(capfd.readouterr().err)
 
 
-def test_a_budget_and_a_number_of_steps_that_make_no_name_together(tmp_path: Path) -> None:
+def test_a_budget_whose_name_with_the_number_of_steps_is_too_long_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "suite.toml"
     path.write_text(TINY.replace("tiny]", "t" * 60 + "]").replace('_budget = "tiny"', f'_budget = "{"t" * 60}"'))
     with pytest.raises(UsageError, match="budget: a name is made of up to 64"):

@@ -177,7 +177,7 @@ def hostile(job: Job, word: str) -> list[Record]:
 
 
 @pytest.mark.parametrize("word", [*WORDS, HALF_A_PAIR])
-def test_a_word_is_a_cell_of_its_own_in_every_table(job: Job, word: str) -> None:
+def test_hostile_text_stays_in_its_cell_in_every_table(job: Job, word: str) -> None:
     records = hostile(job, word)
     text = csv_text(records)
     text.encode()
