@@ -11,12 +11,14 @@ import typer.main
 
 from asrnn import find_model, load_model, model_sources
 from asrnn_bench.cli.app import app
+from asrnn_bench.jobs.ends import RULES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "leaderboards/README.md")),
     *(page for page in sorted((ROOT / "docs").rglob("*.md")) if "generated" not in page.parts),
 ]
+SOURCE_ROOTS = [ROOT / name for name in ("", "asrnn", "benchmarks", "benchmarks/asrnn_bench")]
 BUILT_IN = [source.name for source in model_sources() if source.origin == "built-in"]
 
 
@@ -48,6 +50,17 @@ def test_the_files_that_a_page_links_to_exist(page: Path) -> None:
     links = re.findall(r"\]\((?!https?://|#)([^)#\s]+)", page.read_text())
     there = [link for link in links if "generated/" not in link]  # those are made with the site
     assert [link for link in there if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_source_files_that_a_page_names_exist(page: Path) -> None:
+    named = set(re.findall(r"`((?:\w+/)+\w+\.(?:py|c|toml))`", page.read_text()))
+    assert [name for name in sorted(named) if not any((root / name).exists() for root in SOURCE_ROOTS)] == []
+
+
+def test_the_architecture_names_each_kind_of_end() -> None:
+    rows = [line for line in (ROOT / "ARCHITECTURE.md").read_text().splitlines() if line.startswith("| `")]
+    assert [kind for kind in RULES if kind != "done" and not any(f"`{kind}`" in row for row in rows)] == []
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
