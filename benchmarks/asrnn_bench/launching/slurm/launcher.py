@@ -56,4 +56,4 @@ class SlurmLauncher(Launcher):
         say: Callable[[str], None] = lambda line: None,
     ) -> dict[JobDirectory, str]:
         """Run every job in Slurm, and return when all are settled; an interrupt leaves them in Slurm."""
-        return run_slurm(directories, options, self._sbatch_options, watch, say)
+        return run_slurm(directories, options, self._sbatch_options, watch, say, self._threads)

@@ -47,6 +47,7 @@ def run_slurm(
     sbatch_options: SbatchOptions,
     watch: Watch = unwatched,
     say: Callable[[str], None] = lambda line: None,
+    threads: int = 1,
 ) -> dict[JobDirectory, str]:
     """Run every job in Slurm, and return when all are settled. An interrupt leaves the jobs in Slurm.
 
@@ -56,6 +57,7 @@ def run_slurm(
         sbatch_options: options of sbatch.
         watch: called a few times a second; it raises the interrupt.
         say: prints a line for the user.
+        threads: the threads of each process of a job.
 
     Returns:
         for each job whose directory could not be read, why the run stopped watching it.
@@ -69,7 +71,7 @@ def run_slurm(
     check_slurm()
     # A worker may use all of the warning time to save.
     grace = max(options.grace_seconds, sbatch_options.notice_seconds() - END_SECONDS)
-    run = _Run(jobs, options.model_copy(update={"grace_seconds": grace}), sbatch_options, say)
+    run = _Run(jobs, options.model_copy(update={"grace_seconds": grace}), sbatch_options, threads, say)
     try:
         run.find_in_queue()
         while run.step():
@@ -99,30 +101,20 @@ def check_slurm() -> None:
         raise UsageError('--launcher slurm needs submitit: pip install ".[slurm]" in the sources') from error
 
 
-def _threads_of(jobs: list[SlurmJob]) -> int:
-    """Return the threads of each process, which are the same for all jobs, from the first job that can be read.
-
-    Raises:
-        UsageError: no job can be read.
-    """
-    reason, patience = "", None
-    for job in jobs:
-        try:
-            return wait_out(job.directory.job, patience).threads
-        except (OSError, UsageError) as error:
-            reason, patience = str(error), 0.0
-    raise UsageError(f"no job can be read: {reason}")
-
-
 class _Run:
     """The jobs of one run that are not settled yet, and its submissions."""
 
     def __init__(
-        self, jobs: list[SlurmJob], options: Options, sbatch_options: SbatchOptions, say: Callable[[str], None]
+        self,
+        jobs: list[SlurmJob],
+        options: Options,
+        sbatch_options: SbatchOptions,
+        threads: int,
+        say: Callable[[str], None],
     ) -> None:
         self.jobs, self.options, self.sbatch_options, self.say = jobs, options, sbatch_options, say
+        self.threads = threads
         self.submissions = Submissions.of(jobs[0].directory)
-        self.threads = _threads_of(jobs)
         self._size = self._longest = longest_array()
         self.numbers: dict[str, str] = {}  # the job ID of each submission that was accepted or found
         self._unanswered: set[str] = set()  # submissions without an answer from sbatch
