@@ -1,4 +1,4 @@
-"""A run from Python that gets SIGTERM has its workers save before the process ends, as the command has."""
+"""A run from Python that gets SIGTERM lets its workers save before the process ends, as the command does."""
 
 import os
 import signal
@@ -43,7 +43,7 @@ def test_a_signal_ends_the_workers_first_and_then_the_process(
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
-def test_a_caller_s_own_handler_is_left_alone(tiny_suite: Path, tmp_path: Path, events: list[Any]) -> None:
+def test_a_handler_of_the_caller_is_kept(tiny_suite: Path, tmp_path: Path, events: list[Any]) -> None:
     heard: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
     with pytest.raises(AttributeError):  # the pretended run returns no outcome
@@ -52,7 +52,7 @@ def test_a_caller_s_own_handler_is_left_alone(tiny_suite: Path, tmp_path: Path, 
     assert events == ["workers saved"]
 
 
-def test_outside_of_the_main_thread_no_signal_is_taken() -> None:
+def test_outside_of_the_main_thread_no_signal_is_handled() -> None:
     failures: list[BaseException] = []
 
     def enter() -> None:

@@ -16,7 +16,7 @@ from asrnn_bench.preparing import Folders
 from asrnn_bench.records.record import Record
 
 
-def test_one_stale_file_handle_costs_no_job_its_record(
+def test_no_record_is_lost_by_one_stale_file_handle(
     plan: Plan, folders: Folders, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for job in plan.jobs:
@@ -41,7 +41,7 @@ def test_one_stale_file_handle_costs_no_job_its_record(
     assert len((folders.leaderboards / "tiny.tiny.csv").read_text().splitlines()) == 3
 
 
-def test_a_file_server_that_is_away_is_waited_for_once(
+def test_a_run_waits_for_an_absent_file_server_only_once(
     plan: Plan, folders: Folders, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
 ) -> None:
     directories = [JobDirectory.of(folders.output, job) for job in plan.jobs]

@@ -89,7 +89,7 @@ def test_a_job_that_ends_without_a_result_is_a_failed_row(
     assert {len(JobDirectory.of(folders.output, job).attempts()) for job in plan.jobs} == {expected}
 
 
-def test_a_failed_job_is_left_alone_until_somebody_asks_for_it(
+def test_a_failed_job_starts_again_only_with_retry_failed(
     plan: Plan, folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _fake_worker(monkeypatch, "import sys; sys.exit(70)")
@@ -100,7 +100,7 @@ def test_a_failed_job_is_left_alone_until_somebody_asks_for_it(
 
 
 @pytest.mark.parametrize("code", [74, 66, 1])
-def test_what_is_mended_outside_of_a_job_is_tried_in_the_next_run(
+def test_a_job_that_a_person_can_mend_starts_again_in_the_next_run(
     plan: Plan, folders: Folders, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     _fake_worker(monkeypatch, f"import sys; sys.exit({code})")
@@ -120,7 +120,7 @@ def test_a_job_that_cannot_be_started_does_not_stop_the_others(
     }
 
 
-def test_a_damaged_result_is_a_failed_row_and_is_not_run_over(plan: Plan, folders: Folders) -> None:
+def test_a_damaged_result_is_a_failed_row_and_is_not_overwritten(plan: Plan, folders: Folders) -> None:
     for job in plan.jobs:
         directory = JobDirectory.of(folders.output, job)
         directory.write_job(job)
@@ -214,7 +214,7 @@ def test_publishing_twice_changes_no_byte(plan: Plan, folders: Folders) -> None:
 @pytest.mark.parametrize(
     ("reason", "gpus", "is_said"), [("cc failed", "", True), ("cc failed", "0", False), (None, "", False)]
 )
-def test_slow_scans_are_said_once_where_people_look(
+def test_the_terminal_says_once_that_scans_are_slow(
     reason: str | None, gpus: str, is_said: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "why_not_compiled", lambda: reason)
@@ -234,7 +234,7 @@ def test_brackets_in_a_reason_are_shown_as_they_are(tmp_path: Path, template: Te
 
 
 @pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO, errno.ENOTCONN], ids=os.strerror)
-def test_a_directory_that_a_file_server_never_gives_costs_its_own_job_only(
+def test_a_directory_that_stays_unreadable_fails_only_its_own_job(
     number: int, plan: Plan, folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unlucky, *others = [JobDirectory.of(folders.output, job) for job in plan.jobs]

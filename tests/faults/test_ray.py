@@ -132,7 +132,7 @@ def test_no_device_is_given_twice_and_each_is_shared_as_asked(folder: Path, monk
 
 
 @isolated
-def test_what_a_cluster_lacks_is_said_in_one_line(folder: Path) -> None:
+def test_a_cluster_that_lacks_something_is_refused_in_one_line(folder: Path) -> None:
     cluster = ray_cluster("--num-cpus=1")
     # A node with another file system: an empty folder lies over the one of the jobs.
     (folder / "runs").mkdir()

@@ -1,4 +1,4 @@
-"""``asrnn-bench check``: what a user sees of the contract, for each way to name a model."""
+"""``asrnn-bench check`` shows each check of a model, for each way to name a model."""
 
 import shutil
 from pathlib import Path
@@ -34,7 +34,7 @@ def test_a_sound_model_has_a_line_for_each_check_and_exit_status_0(capfd: pytest
 
 
 @pytest.mark.parametrize("name", ["broken_models:Transposed", "broken.py:Transposed"])
-def test_a_broken_model_is_told_why_and_has_exit_status_1(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_model_has_a_reason_and_exit_status_1(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert invoke(["check", name]) == 1
     said = capfd.readouterr()
     line, verdict = said.out.splitlines()
@@ -65,7 +65,7 @@ def test_a_gpu_that_is_not_there_is_said_in_one_line(capfd: pytest.CaptureFixtur
     assert "torch sees no CUDA device here" in one_line(capfd.readouterr().err)
 
 
-def test_what_a_model_raises_is_one_line_with_the_line_of_its_file(
+def test_an_error_of_a_model_is_one_line_with_the_line_of_its_file(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     text = (tmp_path / "broken.py").read_text()
@@ -114,7 +114,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("word", REFUSED)
-def test_what_a_suite_refuses_the_check_refuses_in_the_same_words(
+def test_the_check_refuses_hyper_parameters_in_the_same_words_as_a_suite(
     word: str, capfd: pytest.CaptureFixture[str], tiny_suite: Path
 ) -> None:
     place, message = REFUSED[word].split("|")
@@ -131,7 +131,7 @@ def test_what_a_suite_refuses_the_check_refuses_in_the_same_words(
 
 
 @pytest.mark.parametrize(("word", "value"), [("a=false", False), ("a=2", 2), ("a=0.5", 0.5), ("a=none", "none")])
-def test_what_the_check_takes_is_what_a_suite_takes(word: str, value: object) -> None:
+def test_the_check_accepts_the_hyper_parameters_that_a_suite_accepts(word: str, value: object) -> None:
     assert check._hyper([word]) == {"a": value}
     assert Settings(origin="a test", hyper=check._hyper([word])).hyper == {"a": value}
 

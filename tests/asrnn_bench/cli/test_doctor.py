@@ -1,4 +1,4 @@
-"""What ``doctor`` says of devices, on machines that are made up."""
+"""``asrnn-bench doctor`` describes the devices of made-up machines."""
 
 import shutil
 from pathlib import Path

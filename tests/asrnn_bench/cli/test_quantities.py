@@ -11,7 +11,7 @@ def test_times_have_units() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "10", "0s", "-5min", "5 minutes", "1e9s", "nan", "0steps", "steps", "५min"])
-def test_what_is_no_time_is_refused_in_one_line(text: str) -> None:
+def test_a_wrong_time_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(UsageError, match="--x takes a time"):
         interval("--x", text)
 

@@ -1,4 +1,4 @@
-"""The main job from end to end, on a suite of four steps: what a user sees, and what stands on disk afterwards."""
+"""A whole run of a suite of four steps: what a user sees, and what is on disk afterwards."""
 
 import os
 import re
@@ -62,7 +62,7 @@ def again(finished: Path, tmp_path: Path) -> Path:
     return shutil.copytree(finished, tmp_path / "copy")
 
 
-def test_it_ends_with_a_leaderboard_on_screen_and_on_disk(finished: Path) -> None:
+def test_a_run_ends_with_a_leaderboard_on_screen_and_on_disk(finished: Path) -> None:
     said = (finished / "said.txt").read_text()
     for name in ("rnn", "leaky-cell", "chance", "logistic-regression", "permuted-mnist", "leaderboards/tiny.tiny.csv"):
         assert name in said
@@ -86,7 +86,7 @@ def test_validations_come_at_the_pinned_interval_and_select_the_weights(finished
         assert (best.step, best.val_accuracy) == (record.scores.best_step, record.scores.val_accuracy)
 
 
-def test_the_rows_that_train_nothing_recurrent_are_what_they_say(finished: Path) -> None:
+def test_the_baselines_have_the_accuracy_and_parameters_of_their_definition(finished: Path) -> None:
     by_name = {record.job.model.name: record for record in results(finished).values()}
     chance = by_name["chance"]
     assert chance.scores is not None
@@ -177,7 +177,7 @@ def test_a_lost_leaderboard_comes_back_from_the_records(finished: Path, tmp_path
     assert files(folder / "leaderboards") == before
 
 
-def test_no_data_is_a_skip_that_says_what_to_do(tmp_path: Path, template: Template) -> None:
+def test_a_task_without_data_is_skipped_and_the_message_says_what_to_do(tmp_path: Path, template: Template) -> None:
     (tmp_path / "tiny.toml").write_text(TINY.replace("permuted-mnist", "pixel-cifar10"))
     found = call_here(template, "--suite", "tiny.toml", cwd=tmp_path)
     assert found.returncode == 0
@@ -282,7 +282,7 @@ def test_an_interrupted_run_says_what_it_waits_for_and_how_to_go_on_and_leaves_n
     assert "waiting" in call_here(template, "status", "runs", cwd=tmp_path).stdout
 
 
-def test_from_python_it_is_the_same_and_returns_a_data_frame(finished: Path, tmp_path: Path) -> None:
+def test_a_run_from_python_does_the_same_and_returns_a_data_frame(finished: Path, tmp_path: Path) -> None:
     folder = again(finished, tmp_path)
     program = (
         "import asrnn_bench\nfrom my_cell import LeakyCell\n"

@@ -1,4 +1,4 @@
-"""What a user types wrong is one line that says what to do, with exit status 2 and no traceback."""
+"""A wrong call gives one line that says what to do, exit status 2 and no traceback."""
 
 import os
 import signal
@@ -133,19 +133,19 @@ def test_the_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path, capfd: p
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_lists_name_what_there_is(capfd: pytest.CaptureFixture[str]) -> None:
+def test_list_names_suites_tasks_and_models(capfd: pytest.CaptureFixture[str]) -> None:
     assert invoke(["list"]) == 0
     text = capfd.readouterr().out
     for name in ("long-range", "noise-padded-cifar10", "antisymmetric-gated", "logistic-regression"):
         assert name in text
 
 
-def test_no_words_at_all_show_the_help(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_call_without_arguments_shows_the_help(capfd: pytest.CaptureFixture[str]) -> None:
     assert invoke([]) == 0
     assert "--suite" in capfd.readouterr().out
 
 
-def test_the_command_is_there_as_a_module_too(tmp_path: Path) -> None:
+def test_the_command_runs_as_a_module_too(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "asrnn_bench", "--suite", "long-rang"]
     found = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert found.returncode == 2
@@ -215,7 +215,7 @@ def test_the_plan_takes_ranges_of_seeds_as_it_prints_them(capfd: pytest.CaptureF
     assert "250 jobs" in text
 
 
-def test_nothing_to_run_for_want_of_data_has_no_time(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_plan_without_data_has_no_time(capfd: pytest.CaptureFixture[str]) -> None:
     assert invoke(["--suite", "long-range", "--tasks", "pixel-cifar10", "--dry-run"]) == 0
     text = capfd.readouterr().out
     assert "0 to run" in text

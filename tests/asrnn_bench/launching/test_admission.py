@@ -1,4 +1,4 @@
-"""A run takes no model from outside that breaks the contract, says why, and checks none twice."""
+"""A run refuses models from outside that break the contract, gives the reason, and checks none twice."""
 
 import errno
 import io
@@ -72,7 +72,7 @@ def started(plan: Plan, output: Path, **environment: str) -> list[Job]:
     return [job for directory, job in pairs if directory in admitted]
 
 
-def test_each_model_from_outside_is_asked_about_once_for_each_of_its_settings(
+def test_each_setting_of_a_model_from_outside_is_checked_once(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = Asked(monkeypatch)
@@ -85,7 +85,7 @@ def test_each_model_from_outside_is_asked_about_once_for_each_of_its_settings(
 
 
 @pytest.mark.parametrize("change", ["the model's code", "the contract's", "torch"])
-def test_a_pass_is_of_this_code_under_this_contract(
+def test_a_pass_counts_only_for_the_same_code_and_the_same_checks(
     change: str, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = Asked(monkeypatch)
@@ -103,7 +103,7 @@ def test_a_pass_is_of_this_code_under_this_contract(
     assert len(asked.models) == 4
 
 
-def test_a_pass_is_of_one_kind_of_device(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pass_counts_for_one_kind_of_device(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = Asked(monkeypatch)
     started(plan, tmp_path / "runs", CUDA_VISIBLE_DEVICES="")
     assert len(asked.models) == 2
@@ -114,7 +114,7 @@ def test_a_pass_is_of_one_kind_of_device(plan: Plan, tmp_path: Path, monkeypatch
     assert len(asked.models) == 4
 
 
-def test_a_pass_is_of_one_input_size(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pass_counts_for_one_input_size(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = Asked(monkeypatch)
     started(plan, tmp_path / "runs")
     sizes = admission._input_sizes
@@ -124,7 +124,7 @@ def test_a_pass_is_of_one_input_size(plan: Plan, tmp_path: Path, monkeypatch: py
     assert len(asked.models) == 4
 
 
-def test_only_the_settings_that_break_the_contract_fail_and_are_asked_about_again(
+def test_only_settings_that_break_the_contract_fail_and_are_checked_again(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = Asked(monkeypatch, {"gain": 2.0})
@@ -195,7 +195,7 @@ def test_models_are_checked_at_the_sizes_of_their_jobs(plan: Plan, monkeypatch: 
     assert admission._key(wider) != admission._key(job.model)
 
 
-def test_a_file_is_checked_alone_as_a_job_has_it(tmp_path: Path) -> None:
+def test_a_model_file_is_checked_without_the_files_beside_it(tmp_path: Path) -> None:
     """What it reads beside itself is there when a run is planned, and in no job directory."""
     (tmp_path / "tiny.toml").write_text(TINY)
     (tmp_path / "gain.json").write_text("1.0")
@@ -237,7 +237,7 @@ def test_a_run_refuses_the_broken_model_and_goes_on_with_the_others(tmp_path: Pa
 
 
 @pytest.mark.parametrize("place", [".admitted", "tiny"])
-def test_a_folder_that_fails_lets_no_refused_model_start_and_stops_no_other(
+def test_a_refused_model_does_not_start_when_its_folder_cannot_be_written(
     place: str, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Asked(monkeypatch, {"gain": 2.0})

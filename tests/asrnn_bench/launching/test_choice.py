@@ -30,3 +30,8 @@ def test_an_unknown_launcher_is_refused() -> None:
 def test_a_launcher_refuses_what_it_cannot_do(settings: LaunchSettings, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         choose_launcher(settings, threads=1)
+
+
+def test_slurm_is_given_the_threads_of_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asrnn_bench.launching.slurm.launcher.run_slurm", lambda *given: {"last": given[-1]})
+    assert choose_launcher(LaunchSettings("slurm"), threads=3).run([], Options()) == {"last": 3}

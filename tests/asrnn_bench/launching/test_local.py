@@ -1,4 +1,4 @@
-"""What the local launcher does when it is asked to end: it says what it waits for, and a second request ends it."""
+"""After an interrupt the local launcher says what it waits for; a second interrupt ends it at once."""
 
 from pathlib import Path
 

@@ -98,7 +98,7 @@ def test_one_process_cannot_have_two_mig_instances(monkeypatch: pytest.MonkeyPat
         (Capacity((0, 1), 1, PLENTY, Limits()), 1, 2, 1),
     ],
 )
-def test_a_run_takes_what_is_enough_for_its_jobs(
+def test_a_run_takes_by_default_only_slots_with_enough_cores_and_memory(
     machine: list[Capacity], capacity: Capacity, jobs_per_device: int, threads: int, expected: int
 ) -> None:
     machine[0] = capacity
@@ -108,7 +108,7 @@ def test_a_run_takes_what_is_enough_for_its_jobs(
         assert set(_values("ASRNN_BENCH_CORES", slots)) == {None}
 
 
-def test_devices_that_are_asked_for_are_taken_up_to_every_logical_core(machine: list[Capacity]) -> None:
+def test_a_run_takes_as_many_devices_as_requested_up_to_all_logical_cores(machine: list[Capacity]) -> None:
     machine[0] = Capacity(tuple(range(8)), 4, JOB_BYTES, Limits(0.5, None))
     assert len(_slots(8)) == 8
     assert len(_slots(devices_per_job=8)) == 1  # one job, though its eight processes are more than usual
@@ -116,7 +116,7 @@ def test_devices_that_are_asked_for_are_taken_up_to_every_logical_core(machine: 
         _slots(9)
 
 
-def test_what_a_run_says_of_its_machine_names_the_limits(machine: list[Capacity]) -> None:
+def test_a_run_names_the_limits_of_its_machine(machine: list[Capacity]) -> None:
     machine[0] = Capacity(tuple(range(128)), 64, 256 << 30, Limits(4.0, 8 << 30))
     assert describe_slots(_slots()) == (
         "4 jobs at a time on 64 cores (128 with hyper-threads) and 256.0 GiB of memory, "

@@ -17,7 +17,7 @@ def _write(root: Path, files: dict[str, str]) -> Path:
     return root
 
 
-def test_hyper_threads_are_told_from_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hyper_threads_are_not_counted_as_physical_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 4, 5})
     siblings = {0: "0,4", 4: "0,4", 1: "1,5", 5: "1,5", 2: "2,6"}
     found = find_capacity(
@@ -28,9 +28,7 @@ def test_hyper_threads_are_told_from_cores(tmp_path: Path, monkeypatch: pytest.M
     assert (found.cores, found.physical) == ((0, 1, 2, 4, 5), 3)
 
 
-def test_a_machine_that_says_nothing_has_what_the_system_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_capacity_without_sysfs_is_counted_by_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLURM_CPUS_ON_NODE", raising=False)
     found = find_capacity(tmp_path)
     assert (found.cores, found.physical) == (tuple(available_cores()), len(os.sched_getaffinity(0)))
@@ -113,7 +111,9 @@ NONE_V1 = "9223372036854771712\n"
         ({}, Limits()),
     ],
 )
-def test_limits_are_those_of_all_control_groups_around(tmp_path: Path, files: dict[str, str], expected: Limits) -> None:
+def test_limits_are_the_smallest_of_all_enclosing_control_groups(
+    tmp_path: Path, files: dict[str, str], expected: Limits
+) -> None:
     assert find_capacity(_write(tmp_path, files)).limits == expected
 
 
@@ -126,6 +126,6 @@ def test_limits_are_those_of_all_control_groups_around(tmp_path: Path, files: di
         ({"SLURM_CPUS_ON_NODE": "many", "SLURM_MEM_PER_NODE": "0"}, Limits()),
     ],
 )
-def test_an_allocation_of_slurm_s_is_a_limit_too(variables: dict[str, str], expected: Limits) -> None:
+def test_an_allocation_of_slurm_is_a_limit(variables: dict[str, str], expected: Limits) -> None:
     assert allocated(variables) == expected
     assert tightest(expected, Limits(4.0, None), Limits(None, 1 << 40)) == Limits(4.0, expected.memory or 1 << 40)

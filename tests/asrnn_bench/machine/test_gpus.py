@@ -1,4 +1,4 @@
-"""GPUs by name, and what torch sees of them, with stand-ins for ``nvidia-smi`` and for torch."""
+"""GPUs are named, and torch is asked for them, with fakes of ``nvidia-smi`` and torch."""
 
 import os
 import sys
@@ -81,7 +81,7 @@ GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-77)"""
         ("", ()),
     ],
 )
-def test_what_nvidia_smi_lists_is_named_by_uuid(
+def test_gpus_of_nvidia_smi_are_named_by_uuid(
     program: str, names: tuple[str, ...], nvidia_smi: Callable[[str], None]
 ) -> None:
     nvidia_smi(program)
@@ -90,7 +90,7 @@ def test_what_nvidia_smi_lists_is_named_by_uuid(
 
 @pytest.mark.parametrize("program", [None, "exit 9", f"echo '{TWO}'; exit 9", "exit 6", "exec sleep 60"])
 @pytest.mark.parametrize("names", [(), ("0",), ("0", "1")])
-def test_where_nvidia_smi_cannot_be_asked_the_device_files_name_gpus(
+def test_device_files_name_the_gpus_if_nvidia_smi_does_not_answer(
     program: str | None,
     names: tuple[str, ...],
     nvidia_smi: Callable[[str], None],

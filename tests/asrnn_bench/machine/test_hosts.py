@@ -1,4 +1,4 @@
-"""Whether a claim's process can be asked for here: by boot and PID namespace, whatever the host is called."""
+"""A host recognises its own claims by boot id and PID namespace, not by its name."""
 
 import json
 import os

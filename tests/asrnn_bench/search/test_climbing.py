@@ -1,4 +1,4 @@
-"""The search at work, with workers that are played: what runs at each rung, and what a second start leaves alone."""
+"""A search runs the right jobs at each rung, and a second start runs none again, with fake workers."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -98,7 +98,7 @@ def test_the_best_third_of_each_model_climbs(
     assert len(found.results) == 16
 
 
-def test_a_rung_begins_at_the_checkpoints_of_the_one_before(
+def test_a_rung_begins_at_the_checkpoints_of_the_last_rung(
     plan: SearchPlan, places: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, stage = play(plan, places, monkeypatch)
@@ -120,7 +120,7 @@ def test_a_rung_whose_checkpoint_is_lost_begins_anew(
     assert not found.unsettled
 
 
-def test_checkpoints_go_when_all_is_over_unless_they_are_kept(
+def test_a_finished_search_removes_its_checkpoints_unless_told_to_keep_them(
     plan: SearchPlan, places: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     play(plan, places, monkeypatch)
@@ -130,7 +130,7 @@ def test_checkpoints_go_when_all_is_over_unless_they_are_kept(
     assert len(list(again.output.glob("**/*.ckpt"))) == 10 + 2 * 4 + 2 * 2  # those of a rung, and what it began with
 
 
-def test_a_second_start_runs_nothing_again_and_comes_to_the_same(
+def test_a_second_start_runs_nothing_and_has_the_same_results(
     plan: SearchPlan, places: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, _ = play(plan, places, monkeypatch)
@@ -163,7 +163,7 @@ def test_an_interrupted_search_goes_on_where_it_was(
     assert [(result.group.model, result.trial.number, result.steps) for result in found.results] == expected
 
 
-def test_only_what_has_ended_decides_who_goes_on(
+def test_a_group_waits_until_all_of_its_trials_have_ended(
     plan: SearchPlan, places: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A job that was lost from outside may still come to the best score; the other model does not wait for it."""

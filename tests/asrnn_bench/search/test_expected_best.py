@@ -1,4 +1,4 @@
-"""The expected best of k trials, beside all the ways there are to draw them."""
+"""The expected best of k trials equals the mean over all draws."""
 
 from itertools import product
 from statistics import mean
@@ -13,13 +13,13 @@ from asrnn_bench.search.halving import SearchPlan
 
 
 @pytest.mark.parametrize("scores", [[0.3], [0.5, 0.1, 0.9], [0.2, 0.2, 0.7, 0.0], [0.11, 0.57, 0.31, 0.57, 0.9]])
-def test_it_is_the_mean_of_the_best_over_all_draws(scores: list[float]) -> None:
+def test_the_expected_best_is_the_mean_over_all_draws(scores: list[float]) -> None:
     for k, found in enumerate(expected_best(scores), start=1):
         exact = mean(max(drawn) for drawn in product(scores, repeat=k))
         assert found == pytest.approx(exact, rel=1e-13)  # a few roundings of float64
 
 
-def test_it_grows_from_the_mean_towards_the_best() -> None:
+def test_the_expected_best_grows_from_the_mean_towards_the_best() -> None:
     scores = [0.12, 0.34, 0.1, 0.98, 0.5, 0.5]
     curve = expected_best(scores)
     assert curve[0] == pytest.approx(mean(scores), rel=1e-13)

@@ -1,4 +1,4 @@
-"""The search from the command line, with real workers on tiny jobs."""
+"""A search from the command line, with real workers on tiny jobs."""
 
 import csv
 import json

@@ -32,7 +32,7 @@ def test_a_worker_without_its_gpu_does_not_train_and_is_tried_in_the_next_run(di
 
 
 @pytest.mark.parametrize("own", [None, ":16:8"])
-def test_a_worker_s_cublas_repeats_its_numbers(
+def test_cublas_is_deterministic_in_a_worker(
     directories: list[JobDirectory], monkeypatch: pytest.MonkeyPatch, own: str | None
 ) -> None:
     variables = dict(os.environ) | {"SLURM_JOB_ID": "7"} | ({"CUBLAS_WORKSPACE_CONFIG": own} if own else {})

@@ -19,7 +19,7 @@ from asrnn_bench.launching.ray.nodes import UNIT, Share, check_nodes, room_for, 
 
 
 @pytest.mark.parametrize("address", ["auto", "node1", "ray://node1:10001", "node1:port", "http://node1:8265", ":6379"])
-def test_an_address_is_a_host_and_a_port(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+def test_an_address_without_host_and_port_is_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setattr(ray_cluster, "find_spec", lambda _: object())
     with pytest.raises(UsageError, match="--ray-address takes HOST:PORT"):
         check_ray(address)
@@ -85,7 +85,7 @@ def test_as_many_jobs_share_a_device_as_asked() -> None:
         assert UNIT // parts == count
 
 
-def test_a_job_takes_what_was_asked_for() -> None:
+def test_a_job_takes_the_requested_devices_or_cores() -> None:
     two = LaunchSettings(options=Options(devices_per_job=2))
     assert share_of(two, 4, has_gpus=True) == Share(2, 8)
     assert share_of(two, 4, has_gpus=False) == Share(0, 8)

@@ -78,7 +78,7 @@ def test_a_worker_is_told_how_many_jobs_share_its_device(run: Callable[..., obje
     assert ray.environment["ASRNN_BENCH_JOBS_PER_DEVICE"] == "3"
 
 
-def test_a_job_whose_tasks_are_always_lost_fails_as_the_policy_says(
+def test_a_job_whose_tasks_are_always_lost_fails_after_all_retries(
     run: Callable[..., object], waiting: list[JobDirectory]
 ) -> None:
     ray = FakeRay(raising(RayError("The node died.")))
@@ -101,7 +101,7 @@ def test_a_task_whose_job_has_its_result_is_done_whatever_ray_says(
 
 
 @pytest.mark.parametrize("claims", [True, False])
-def test_what_ray_ends_for_want_of_memory_is_not_tried_again(
+def test_a_task_that_ray_ends_for_lack_of_memory_does_not_start_again(
     run: Callable[..., object], waiting: list[JobDirectory], claims: bool
 ) -> None:
     ray = FakeRay(raising(OutOfMemoryError("Task was killed due to the node running low on memory."), claims=claims))
@@ -122,7 +122,7 @@ def test_what_ray_ends_for_want_of_memory_is_not_tried_again(
         (raising(TaskCancelledError("cancelled"), claims=False), "its Ray task was cancelled"),
     ],
 )
-def test_a_task_that_never_comes_to_an_attempt_is_given_up(
+def test_a_task_that_never_makes_an_attempt_is_given_up(
     run: Callable[..., object], waiting: list[JobDirectory], ending: Callable[[JobDirectory], object], reason: str
 ) -> None:
     ray = FakeRay(ending)
@@ -148,7 +148,7 @@ def test_a_job_that_is_settled_without_a_result_is_not_started_again(
     assert ray.started == 1
 
 
-def test_what_cannot_be_written_is_returned(
+def test_a_reason_that_cannot_be_written_is_returned(
     run: Callable[..., dict[JobDirectory, str]], waiting: list[JobDirectory], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
@@ -167,7 +167,9 @@ def test_no_more_tasks_are_handed_out_than_devices_were_asked_for(
     assert (ray.started, ray.most_at_a_time) == (2, 1)
 
 
-def test_an_interrupt_asks_first_and_then_insists(run: Callable[..., object], waiting: list[JobDirectory]) -> None:
+def test_an_interrupt_cancels_tasks_gently_and_then_by_force(
+    run: Callable[..., object], waiting: list[JobDirectory]
+) -> None:
     ray = FakeRay(endless)
 
     said: list[str] = []
@@ -243,7 +245,7 @@ def test_a_directory_that_stays_unreadable_stops_no_other_job(
     assert is_done(waiting[1])
 
 
-def test_a_directory_that_is_never_read_does_not_keep_the_run_from_ending(
+def test_a_directory_that_can_never_be_read_does_not_keep_the_run_from_ending(
     run: Callable[..., dict[JobDirectory, str]], waiting: list[JobDirectory], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attempts, failed = JobDirectory.attempts, 0
