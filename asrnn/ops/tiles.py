@@ -13,7 +13,7 @@ import torch
 Tile = TypeVar("Tile")
 Result = TypeVar("Result")
 
-_MIN_TILE = 8  # samples; with fewer the recurrent product is limited by memory, and a thread is not worth its cost
+_MIN_TILE = 8  # samples; with fewer, memory limits the recurrent product, and another thread does not pay
 
 _lock = threading.Lock()
 _pools: dict[int, ThreadPoolExecutor] = {}
@@ -32,7 +32,7 @@ def tiles_of(batch_size: int, max_tiles: int = sys.maxsize) -> list[slice]:
 
 
 def for_each_tile(work: Callable[[Tile], Result], tiles: Sequence[Tile]) -> list[Result]:
-    """Call ``work`` for each tile, without gradients, and return the results. Several tiles run in a thread each."""
+    """Call ``work`` for each tile, without gradients, in one thread per tile, and return the results in order."""
     if len(tiles) == 1:
         return [_without_gradients(work, tiles[0])]
     pool = _pool(max(len(tiles), torch.get_num_threads()))
@@ -68,7 +68,7 @@ def _pool(size: int) -> ThreadPoolExecutor:
 
 
 def _one_thread(ready: threading.Barrier) -> None:
-    # The first question gives a thread the global number. A setting after that holds for this thread.
+    # The first call of get_num_threads gives a thread the global number. A later setting holds for this thread only.
     torch.get_num_threads()
     torch.set_num_threads(1)
     ready.wait()

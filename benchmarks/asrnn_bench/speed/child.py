@@ -29,10 +29,10 @@ Tell = Callable[[Answer], None]
 PRODUCT = "matrix product"
 COPY = "copy of many floats"
 WARM_UP_SHARE = 8
-"""The warm-up of timing runs a step on this fraction of the sequence, which loads, compiles and chooses all code."""
+"""The warm-up of timing runs a step on one eighth of the sequence, which loads, compiles and selects all code."""
 
 WARM_UP_STEPS = 2
-"""The time steps in the warm-up of memory. It is short, because memory that the allocator keeps misses in the peak."""
+"""The time steps in the warm-up of memory. They are few, because the peak lacks memory that the allocator has kept."""
 
 
 def describe(request: Answer, tell: Tell) -> Answer:
