@@ -3,50 +3,25 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from bench_support import done
 from failing_disk import PASSING, FailingDisk
+from fake_workers import IMPATIENT as OPTIONS
+from fake_workers import Worker
 
 from asrnn_bench.jobs import ends
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.ends import RULES
 from asrnn_bench.jobs.options import Options
-from asrnn_bench.launching import local
-from asrnn_bench.launching.local import run_local
-from asrnn_bench.launching.slots import Slot
 from asrnn_bench.records.job import Job
 from asrnn_bench.supervising import heartbeat
 from asrnn_bench.supervising import supervisor as supervision
-from asrnn_bench.supervising.forked import Forked, Template
 from asrnn_bench.supervising.heartbeat import AwakeClock
 from asrnn_bench.supervising.supervisor import Supervisor
-
-OPTIONS = Options(look_seconds=0.01, hang_seconds=60.0, grace_seconds=0.05, loggers=())
-
-
-class Worker:
-    """A worker that does what a test wants."""
-
-    def __init__(self, code: int | None = None, *, mortal: bool = True) -> None:
-        self.code, self.mortal = code, mortal
-        self.asked: list[int] = []
-        self.ends = 0
-
-    def poll(self) -> int | None:
-        return self.code
-
-    def ask(self, number: int) -> None:
-        self.asked.append(number)
-
-    def end(self) -> None:
-        self.ends += 1
-        if self.code is None and self.mortal:
-            self.code = -signal.SIGKILL
 
 
 def started(directory: JobDirectory, worker: Worker, options: Options = OPTIONS) -> Supervisor:
@@ -106,28 +81,6 @@ def test_a_job_whose_directory_cannot_be_read_is_started_when_it_can(
     assert supervisor.is_held()
     disk.failing = False
     assert supervisor.start({}) == "started"
-
-
-@pytest.mark.usefixtures("quick")
-def test_a_file_server_that_is_gone_for_good_ends_its_job_and_no_other(
-    directories: list[JobDirectory], jobs: list[Job], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    by_path = dict(zip([each.path for each in directories], jobs, strict=False))
-    disk = FailingDisk(monkeypatch, directories[1].path, PASSING[1])
-    disk.failing = True
-    monkeypatch.setattr(local, "LOOK_SECONDS", 0.01)
-
-    def start(self: Template, words: Sequence[str], environment: Mapping[str, str], log: Path) -> Worker:
-        directory = JobDirectory(Path(words[-1]))
-        directory.publish(done(by_path[directory.path], 0.5), directory.attempts()[-1])
-        return Worker(0)
-
-    monkeypatch.setattr(Template, "start", start)
-    last_words = run_local(directories, [SLOT], OPTIONS.model_copy(update={"hang_seconds": 0.5}))
-    assert list(last_words) == [directories[1]]
-    assert os.strerror(PASSING[1]) in last_words[directories[1]]
-    disk.failing = False
-    assert [each.is_done() for each in directories] == [True, False, True, True, True]
 
 
 @pytest.mark.usefixtures("quick")
@@ -198,102 +151,6 @@ def test_what_cannot_be_killed_is_given_up_and_said(
     assert "could not be killed" in str(reason)
     assert [end.kind for end in directories[0].ends()] == ["hang"]  # the next run goes on with it
     assert not directories[0].is_given_up(OPTIONS.retries)
-
-
-def _workers_by_turns(monkeypatch: pytest.MonkeyPatch, jobs: Mapping[Path, Job], stuck: int) -> list[Worker]:
-    """Let the first workers be such that cannot be killed, and the others come to a result at once."""
-    found: list[Worker] = []
-
-    def start(self: Template, words: Sequence[str], environment: Mapping[str, str], log: Path) -> Worker:
-        directory = JobDirectory(Path(words[-1]))
-        if len(found) < stuck:
-            found.append(Worker(mortal=False))
-        else:
-            directory.publish(done(jobs[directory.path], 0.5), directory.attempts()[-1])
-            found.append(Worker(0))
-        return found[-1]
-
-    monkeypatch.setattr(Template, "start", start)
-    monkeypatch.setattr(supervision, "LONGEST_DEATH_SECONDS", 0.1)
-    return found
-
-
-SLOT = Slot("a core", (("CUDA_VISIBLE_DEVICES", ""),))
-IMPATIENT = OPTIONS.model_copy(update={"hang_seconds": 0.05})
-
-
-def test_a_worker_that_cannot_be_killed_costs_its_slot_and_not_the_run(
-    directories: list[JobDirectory], jobs: list[Job], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said: list[str] = []
-    _workers_by_turns(monkeypatch, dict(zip([each.path for each in directories], jobs, strict=False)), 1)
-    run_local(directories, [SLOT, SLOT], IMPATIENT, say=said.append)
-    assert [each.is_done() for each in directories] == [False, True, True, True, True]
-    (line,) = said
-    assert "cannot be killed: its place is given up, 1 of 2 are left" in line
-    assert directories[0].state()[0] == "failed"
-
-
-def test_without_a_slot_the_run_ends_with_a_line(
-    directories: list[JobDirectory], jobs: list[Job], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said: list[str] = []
-    _workers_by_turns(monkeypatch, {}, 2)
-    last_words = run_local(directories, [SLOT, SLOT], IMPATIENT, say=said.append)
-    assert said[-1] == "no place is left to run jobs on: 3 of them are not started"
-    assert {each for each, words in last_words.items() if words.startswith("not started")} == set(directories[2:])
-
-
-def test_a_slot_whose_worker_is_gone_at_last_is_used_again(
-    directories: list[JobDirectory], jobs: list[Job], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    workers = _workers_by_turns(monkeypatch, dict(zip([each.path for each in directories], jobs, strict=False)), 1)
-
-    def say(line: str) -> None:
-        workers[0].code = -9
-
-    run_local(directories[:3], [SLOT], IMPATIENT, say=say)
-    assert [each.is_done() for each in directories[:3]] == [False, True, True]
-
-
-def test_a_second_interrupt_ends_a_run_whose_worker_cannot_be_killed(
-    directories: list[JobDirectory], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    workers = _workers_by_turns(monkeypatch, {}, 5)
-    monkeypatch.setattr(local, "LONGEST_KILL_SECONDS", 0.1)
-    monkeypatch.setattr(supervision, "LONGEST_DEATH_SECONDS", 1e6)
-    calls: Iterator[int] = iter(range(1000))
-
-    def interrupt(stopping: str = "") -> None:
-        if next(calls) in (2, 5):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run_local(directories, [SLOT, SLOT], OPTIONS.model_copy(update={"grace_seconds": 1e6}), watch=interrupt)
-    assert [worker.ends > 0 for worker in workers] == [True, True]
-
-
-def test_a_forked_worker_that_cannot_be_killed_costs_no_other_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    from asrnn_bench.supervising import forked as warm
-
-    template = Template({})
-    ended: list[str] = []
-    monkeypatch.setattr(Template, "read", lambda self: None)
-    monkeypatch.setattr(Template, "give_up", lambda self: ended.append("template"))
-    monkeypatch.setattr(warm, "kill_tree", lambda pid, *, ended: None)
-    monkeypatch.setattr(warm, "WAIT_SECONDS", 0.0)
-    worker = Forked(template)
-    worker.runs_as(os.getpid())  # a process that is not gone
-    worker.end()
-    time.sleep(0.01)
-    assert worker.poll() is None
-    assert not ended
-    gone = Forked(template)
-    gone.runs_as(2**22 + 1)  # a process that has ended, of which the template says nothing
-    gone.end()
-    time.sleep(0.01)
-    gone.poll()
-    assert ended == ["template"]
 
 
 def test_suspended_time_is_no_hang_and_no_grace(
