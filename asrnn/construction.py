@@ -69,14 +69,14 @@ def construct(
     sizes = {"input_size": positive_size("input_size", input_size)}
     sizes["hidden_size"] = positive_size("hidden_size", hidden_size)
     accepted, takes_others = _keywords(model_class)
-    own = sorted(accepted - {"input_size", "hidden_size", "batch_first"})
+    known = sorted(accepted - {"input_size", "hidden_size", "batch_first"})
     for name in hyper:
-        if name not in own and not takes_others:
-            near = get_close_matches(name, [*own, *of_a_stack], n=1, cutoff=0.5)
+        if name not in known and not takes_others:
+            near = get_close_matches(name, [*known, *of_a_stack], n=1, cutoff=0.5)
             hint = f"; did you mean '{near[0]}'?" if near else ";"
-            there = ", ".join(own) or "none"
+            listed = ", ".join(known) or "none"
             more = f"; a stack of it has: {', '.join(of_a_stack)}" if of_a_stack else ""
-            raise ModelError(f"{model_class.__name__} has no hyper-parameter '{name}'{hint} it has: {there}{more}")
+            raise ModelError(f"{model_class.__name__} has no hyper-parameter '{name}'{hint} it has: {listed}{more}")
     keywords = ({"batch_first": True} if "batch_first" in accepted else {}) | as_python_scalars(hyper)
     positional, named = _arguments(model_class, sizes, accepted)
     try:
@@ -106,35 +106,38 @@ def _arguments(
 
     If it has one of the two names only, the other size is passed to the first parameter that is left.
     """
-    own = next((vars(base)["__init__"] for base in inspect.getmro(model_class) if "__init__" in vars(base)), None)
-    parameters = list(inspect.signature(own).parameters.values())[1:] if own else []
+    constructors = (vars(base)["__init__"] for base in inspect.getmro(model_class) if "__init__" in vars(base))
+    constructor = next(constructors, None)
+    parameters = list(inspect.signature(constructor).parameters.values())[1:] if constructor else []
     if any(p.kind is p.POSITIONAL_ONLY for p in parameters):
         return list(sizes.values()), {}
     named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     hands_on = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    taken = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    regular = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
     if not hands_on and any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return list(sizes.values()), {}
-    lacking = [p for p in taken if p.default is p.empty and p.name not in sizes]
-    if hands_on and not lacking and (not taken or any(p.name in sizes for p in taken)):
+    required = [p for p in regular if p.default is p.empty and p.name not in sizes]
+    if hands_on and not required and (not regular or any(p.name in sizes for p in regular)):
         named |= {*accepted}
     by_name = {name: size for name, size in sizes.items() if name in named}
     rest = [size for name, size in sizes.items() if name not in named]
     if not by_name or not rest:
         return rest, by_name
-    left = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.name not in sizes]
-    return ([], {**by_name, left[0]: rest[0]}) if left else (rest, by_name)
+    free = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.name not in sizes]
+    return ([], {**by_name, free[0]: rest[0]}) if free else (rest, by_name)
 
 
 def one_line(error: Exception | SystemExit, model_class: type[nn.Module]) -> str:
     """Describe an error in one line, with the line of the model's own file at which it was raised."""
-    own, line, trace = sys.modules[model_class.__module__].__dict__.get("__file__"), None, error.__traceback__
+    own_file, line, trace = sys.modules[model_class.__module__].__dict__.get("__file__"), None, error.__traceback__
     while trace is not None:
-        line = trace.tb_lineno if trace.tb_frame.f_code.co_filename == own else line
+        line = trace.tb_lineno if trace.tb_frame.f_code.co_filename == own_file else line
         trace = trace.tb_next
-    where = f" (line {line} of {Path(own).name})" if own and line else ""
-    beside = isinstance(error, FileNotFoundError) and own and Path(str(error.filename)).parent == Path(own).parent
-    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}{f'; {TRAVELS_ALONE}' if beside else ''}"
+    where = f" (line {line} of {Path(own_file).name})" if own_file and line else ""
+    hint = ""
+    if isinstance(error, FileNotFoundError) and own_file and Path(str(error.filename)).parent == Path(own_file).parent:
+        hint = f"; {TRAVELS_ALONE}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}{hint}"
 
 
 def _keywords(model_class: type[nn.Module]) -> tuple[set[str], bool]:

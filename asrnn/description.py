@@ -96,10 +96,10 @@ def _backends(model: RecurrentModel) -> tuple[str, ...]:
     model.eval()
     ran: list[str] = []
     for device in ("cuda", "cpu") if torch.cuda.is_available() else ("cpu",):
-        here = [_backend_of_scan(model, device, name) for name in reversed(BACKENDS) if name != "auto"]
-        if "compiled" in here:  # whether another one is faster depends on cell and size
-            here.insert(0, _backend_of_scan(model, device, "auto"))
-        ran += here
+        on_device = [_backend_of_scan(model, device, name) for name in reversed(BACKENDS) if name != "auto"]
+        if "compiled" in on_device:  # whether another one is faster depends on cell and size
+            on_device.insert(0, _backend_of_scan(model, device, "auto"))
+        ran += on_device
     return tuple(dict.fromkeys(filter(None, ran)))
 
 

@@ -48,7 +48,7 @@ def _import_file(path: Path, found: ModelSource) -> ModuleType:
 def _import_module(module: str, found: ModelSource) -> ModuleType:
     present = find_again(found)
     if (present.target, present.code) != (found.target, found.code):
-        planned, here = (f"{source.target} ({dict(source.code)})" for source in (found, present))
-        raise ModelError(f"model '{found.name}' was planned as {planned}, here is {here}: plan it anew")
+        planned, now = (f"{source.target} ({dict(source.code)})" for source in (found, present))
+        raise ModelError(f"model '{found.name}' was planned as {planned}, here is {now}: plan it anew")
     with explain_import_errors(module_file(module, found.target.rpartition(":")[2])):
         return import_module(module)

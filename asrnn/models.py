@@ -192,8 +192,8 @@ def assemble(
         return construct(model_class, size, hidden_size, own, of_a_stack)
 
     with _initialization(seed):
-        alone = options == StackOptions()
-        recurrence = build_layer(input_size) if alone else Stack(build_layer, input_size, hidden_size, options)
+        is_single = options == StackOptions()
+        recurrence = build_layer(input_size) if is_single else Stack(build_layer, input_size, hidden_size, options)
         built = RecurrentModel(
             recurrence, input_size=input_size, hidden_size=hidden_size, num_outputs=num_outputs, readout=readout
         )

@@ -91,8 +91,8 @@ def find_model(ref: str) -> ModelSource:
     if colon:
         return _in_file(Path(place), class_name) if place.endswith(".py") else _in_module(place, class_name)
     if ref.endswith(".py"):
-        there = class_names(parse_source(read_source(Path(ref)), Path(ref)))
-        raise UsageError(f"'{ref}' does not say which class: write {ref}:{there[0] if there else 'Class'}")
+        classes = class_names(parse_source(read_source(Path(ref)), Path(ref)))
+        raise UsageError(f"'{ref}' does not say which class: write {ref}:{classes[0] if classes else 'Class'}")
     source = _built_in(ref)
     if source is not None:
         return source

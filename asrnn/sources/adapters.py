@@ -57,10 +57,10 @@ class Adapter:
         """
         if not self.is_installed():
             raise ModelError(f"{asked} is of a package that is not installed: {self.advice}")
-        there = self.layers()
-        if layer not in there:
+        layers = self.layers()
+        if layer not in layers:
             raise ModelError(
-                f"{self.package} has no recurrent layer '{layer}'{_near(layer, there)} it has: {', '.join(there)}"
+                f"{self.package} has no recurrent layer '{layer}'{_near(layer, layers)} it has: {', '.join(layers)}"
             )
 
 
@@ -96,9 +96,9 @@ def layer_named(name: str) -> tuple[Adapter, str] | None:
     adapter = adapter_of(name)
     if adapter is None:
         return None
-    word = name.removeprefix(adapter.prefix)
-    there = adapter.layers() if adapter.is_installed() else []
-    layer = next((layer for layer in there if layer.lower() == word), word)
+    lower_name = name.removeprefix(adapter.prefix)
+    layers = adapter.layers() if adapter.is_installed() else []
+    layer = next((layer for layer in layers if layer.lower() == lower_name), lower_name)
     adapter.require(layer, name)
     return adapter, layer
 
@@ -122,7 +122,7 @@ def may_be_a_layer(name: str) -> bool:
     return not adapter.is_installed() or name in map(adapter.name_of, adapter.layers())
 
 
-def _near(layer: str, there: Iterable[str]) -> str:
-    words = {name.lower(): name for name in there}
-    near = get_close_matches(layer.lower(), words, n=1, cutoff=0.5)
-    return f"; did you mean '{words[near[0]]}'?" if near else ";"
+def _near(layer: str, layers: Iterable[str]) -> str:
+    by_lower_name = {name.lower(): name for name in layers}
+    near = get_close_matches(layer.lower(), by_lower_name, n=1, cutoff=0.5)
+    return f"; did you mean '{by_lower_name[near[0]]}'?" if near else ";"

@@ -36,10 +36,10 @@ def import_file(path: Path, digest: object, model: str) -> ModuleType:
         ModelError: it has changed since then, or running it fails.
     """
     source = read_source(path)
-    found = sha256(source)
-    if found != digest:
+    actual = sha256(source)
+    if actual != digest:
         raise ModelError(f"{path} was changed since model '{model}' was planned: plan it anew")
-    name = f"asrnn_model_{found[:16]}"
+    name = f"asrnn_model_{actual[:16]}"
     if name in sys.modules:  # a second class of the same code would not be unpickled as the first one
         return sys.modules[name]
     loader = _VerbatimLoader(name, str(path), source)
@@ -75,6 +75,6 @@ def _failure(path: Path, error: BaseException) -> ModelError:
             line = trace.tb_lineno
         trace = trace.tb_next
     where = f"{path}, line {line}" if line else str(path)
-    lacking = isinstance(error, ImportError | FileNotFoundError)
-    hint = f"; {TRAVELS_ALONE}" if lacking else ""
+    is_missing_file = isinstance(error, ImportError | FileNotFoundError)
+    hint = f"; {TRAVELS_ALONE}" if is_missing_file else ""
     return ModelError(f"{where}: importing failed: {type(error).__name__}: {' '.join(str(error).split())}{hint}")

@@ -22,14 +22,14 @@ def cell_arguments(target: str) -> frozenset[str]:
     module, _, class_name = target.rpartition(":")
     path = _CELLS.joinpath(*module.removeprefix("asrnn.cells.").split(".")).with_suffix(".py")
     tree = ast.parse(path.read_bytes())
-    found = next((node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == class_name), None)
-    if found is None:
+    class_def = next((node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == class_name), None)
+    if class_def is None:
         return frozenset()
-    for node in found.body:
+    for node in class_def.body:
         if isinstance(node, ast.FunctionDef) and node.name == "__init__":
             arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
             return frozenset(argument.arg for argument in arguments) - {"self", "input_size", "hidden_size"}
     places = {alias.name: n.module for n in tree.body if isinstance(n, ast.ImportFrom) for alias in n.names}
-    bases = [base.id for base in found.bases if isinstance(base, ast.Name)]
-    there = [f"{places.get(base) or module}:{base}" for base in bases]
-    return frozenset[str]().union(*(cell_arguments(base) for base in there if base.startswith("asrnn.cells.")))
+    bases = [base.id for base in class_def.bases if isinstance(base, ast.Name)]
+    base_targets = [f"{places.get(base) or module}:{base}" for base in bases]
+    return frozenset[str]().union(*(cell_arguments(base) for base in base_targets if base.startswith("asrnn.cells.")))

@@ -64,9 +64,9 @@ def may_define(tree: ast.Module, name: str) -> bool:
 
 def missing_class(place: str, class_name: str, names: Iterable[str]) -> ModelError:
     """Return the error for a class that a file or module does not define."""
-    there = sorted(name for name in names if not name.startswith("_"))
-    hint = _near(class_name, there) or ";"
-    return ModelError(f"{place} has no class '{class_name}'{hint} it has: {', '.join(there) or 'none'}")
+    public_names = sorted(name for name in names if not name.startswith("_"))
+    hint = _near(class_name, public_names) or ";"
+    return ModelError(f"{place} has no class '{class_name}'{hint} it has: {', '.join(public_names) or 'none'}")
 
 
 def module_file(module: str, class_name: str) -> Path:
