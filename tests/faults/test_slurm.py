@@ -1,5 +1,6 @@
 """A real Slurm of two nodes on this machine: whatever ends a job there, each has its result once, and soon."""
 
+import csv
 import os
 import re
 import shutil
@@ -11,6 +12,8 @@ from threading import Event
 
 import psutil
 import pytest
+from bench_support import call
+from search_records import SEARCHED
 from slurm_support import Cluster, cluster, slow_jobs
 from waiting import wait_until
 
@@ -241,3 +244,16 @@ def test_one_job_on_two_nodes(tmp_path: Path) -> None:
         slurm.ask("scancel", "--signal=USR2", number)
         runner.finish(lambda: _hurry(slurm), 400)
     assert [end.kind for attempt in directory.attempts() if (end := attempt.ended())] == ["preempted", "done"]
+
+
+def test_a_search_runs_its_rungs_as_arrays(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(SEARCHED.replace("trials = 5", "trials = 2"))
+    words = ("search", "--suite", "tiny.toml", "--models", "rnn", "--launcher", "slurm", "--slurm-option", MEMORY)
+    with cluster(False):
+        ended = call(*words, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "submitted to Slurm" in ended.stdout + ended.stderr
+    with (tmp_path / "runs" / "search" / "tiny.rnn.trials.csv").open(newline="") as file:
+        trials = [row for row in csv.DictReader(file) if row["model"] == "rnn"]
+    assert {row["rung"] for row in trials} == {"3", "6", "12"}
+    assert all(row["status"] == "done" for row in trials)
