@@ -1,4 +1,4 @@
-"""A recurrent cell of one's own, beside the built-in ones:
+"""Define a recurrent cell of your own, and compare it with a built-in one:
 
 asrnn-bench --suite long-range --models antisymmetric,examples/my_cell.py:LeakyCell
 """
@@ -20,11 +20,11 @@ class LeakyCell(RecurrentCell):
         self.leak = nn.Parameter(torch.full((hidden_size,), leak).logit())
 
     def project(self, x: Tensor) -> Tensor:
-        """Everything that does not depend on the state, for all steps at once."""
+        """Compute V x + b, which does not depend on the state, for all steps at once."""
         return self.input(x)
 
     def step(self, u: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """One step: the equation above."""
+        """Compute h_t from V x_t + b and h_{t-1}."""
         (h,) = state
         leak = torch.sigmoid(self.leak)
         return ((1 - leak) * h + leak * torch.tanh(self.hidden(h) + u),)

@@ -1,4 +1,4 @@
-"""A cell of one's own as an installed package: a bank of pendulums that are pushed."""
+"""Define a cell in a package of its own: pairs of units that oscillate, driven by the input."""
 
 from typing import ClassVar
 
@@ -9,17 +9,17 @@ from asrnn import RecurrentCell
 
 
 class Pendulums(RecurrentCell):
-    """Units that swing in pairs, each pair with a period of its own, and are pushed by the input and by each other.
+    """Pairs of units that oscillate, each with its own period, driven by the input and by all units.
 
     r_t = R h_{t-1},   h_t = r_t + epsilon tanh(W r_t + V x_t + b)
 
-    R turns pair i by 2 pi / period_i; the periods lie between 2 steps and ``longest``, evenly on a logarithmic scale. A
-    push stays where it was put, turned, so that the phases of slow pairs tell how long ago it came.
+    R rotates pair i by 2 pi / period_i. The periods are spaced evenly on a logarithmic scale, from 2 steps to
+    ``longest``. A rotation loses nothing, so the phase of a slow pair shows how long ago an input came.
 
     Args:
         input_size: I.
-        hidden_size: H; the last unit of an odd number does not swing.
-        epsilon: how hard the pushes are, above 0.
+        hidden_size: H; if it is odd, the last unit does not oscillate.
+        epsilon: the factor of the input and of the other units, above 0.
         longest: the longest period, in steps, above 2.
     """
 
@@ -40,14 +40,14 @@ class Pendulums(RecurrentCell):
         return self.input(x)
 
     def step(self, u: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Swing and push, ``u`` and h ``[B, H]``."""
+        """Compute h_t from ``u`` = V x_t + b and h_{t-1}, both ``[B, H]``."""
         (h,) = state
         turned = h @ self.turn.T
         return (turned + self.epsilon * torch.tanh(self.hidden(turned) + u),)
 
 
 def _turn(hidden_size: int, longest: float) -> Tensor:
-    """Build R, ``[H, H]``: a rotation for each pair of units."""
+    """Return R, ``[H, H]``: a rotation for each pair of units."""
     pairs = hidden_size // 2
     turn = torch.eye(hidden_size)
     for pair in range(pairs):

@@ -1,4 +1,4 @@
-"""The contract of a leaderboard, over every model that is registered and over the layers of other packages."""
+"""Every registered model, and the layers of torch and torchrecurrent, against the contract."""
 
 import importlib.util
 
@@ -11,12 +11,12 @@ from asrnn.sources.adapters import ADAPTERS
 TORCH, TORCHRECURRENT = ADAPTERS
 
 REFUSED = {
-    # The output is a gated mix of the input and the state, so it takes H = I alone; every task here has others.
+    # Its output is a gated mix of the input and the state, so it needs H = I, which no task here has.
     "IntersectionRNN": {"builds"},
-    # Its delayed states, up to tau steps back, are no part of the state that it takes and hands out.
+    # The state that it takes and returns lacks its delayed states, up to tau steps back.
     "tauGRU": {"carried-state"},
 }
-"""The layers of torchrecurrent 0.2.5 that a run refuses, and for which checks."""
+"""The layers of torchrecurrent 0.2.5 that a run refuses, and the checks that they fail."""
 
 STACK = {"num_layers": 2, "residual": True, "norm": "layer", "glu": True, "dropout": 0.1}
 
@@ -25,7 +25,7 @@ STACK = {"num_layers": 2, "residual": True, "norm": "layer", "glu": True, "dropo
 def test_every_registered_model(name: str) -> None:
     report = check_model(name)
     assert report.passed, report.text
-    # A built-in cell has a state and a step: nothing of the contract may pass it by unseen.
+    # A built-in cell has a state and a step, so no check may be skipped.
     assert not report.count("skipped"), report.text
     assert [finding.name for finding in report.findings] == [check.name for check in CHECKS]
 

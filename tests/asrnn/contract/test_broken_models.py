@@ -1,4 +1,4 @@
-"""Each model that is broken on purpose fails the check that is there for it, no other, and says why to a stranger."""
+"""Each model that is broken on purpose must fail its own check, and each unusual model must pass."""
 
 import broken_models
 import pytest
@@ -22,7 +22,7 @@ CAUGHT = {
     ),
     "ForgetsAParameter": ({"learning"}, "no gradient reaches gate.weight, gate.bias", "use each parameter in forward"),
     "IsQuadratic": ({"linear-cost"}, "the bytes of a training step grow as T^1.9", "u.unbind(1)"),
-    # A gradient that is cut is also a wrong one.
+    # A gradient that is cut is also wrong.
     "CutsTheGraph": ({"gradient-arrives", "gradcheck"}, "the input of step 1,024 of 1,025", "detach()"),
     "TruncatesTheGraph": ({"gradient-arrives"}, "the input of step 1,000 of 1,025, yet its gradient", "detach()"),
     "TruncatesLongTraining": ({"gradient-arrives"}, "the input of step 1,024 of 1,025, yet its gradient", "detach()"),
@@ -43,7 +43,7 @@ CAUGHT = {
     "MixesLargeBatches": ({"batch-independence"}, "when the other samples do"),
     "CountsPlaces": ({"batch-independence"}, "at another place in the batch"),
     "CarriesAState": ({"no-carry"}, "in training, the outputs of a batch differ", "start every call anew"),
-    # What a global keeps is there for the second training from a seed, too.
+    # The global is still set when the second training from the same seed begins.
     "CarriesInAGlobal": ({"same-training"}, "two trainings from one seed differ"),
     "CarriesIntoValidation": ({"resume"}, "after a checkpoint, outputs differ", "get_extra_state"),
     "LooksFarAhead": ({"causality"}, "T=1024", "the model sees the future"),
@@ -60,7 +60,7 @@ CAUGHT = {
     "Hoards": ({"no-hoard"}, "more tensors", "keep no tensors of a call"),
     "DependsOnTheProcess": ({"new-process"}, "outputs differ there", "no clock, no environment variable"),
 }
-"""Of each model, the checks that it fails and the words that say why."""
+"""The checks that each model fails, and words of the line that says why."""
 
 LENGTHY = {
     "batch-independence",
@@ -75,7 +75,7 @@ LENGTHY = {
     "new-process",
     "speed",
 }
-"""The checks that take the most of the time; a model meets one of them where it is its own."""
+"""The slowest checks. They run only for the models that are to fail them."""
 
 
 def model_called(name: str) -> type:
@@ -98,7 +98,7 @@ def _settings_of_torch():
 
 
 @pytest.mark.parametrize("name", CAUGHT)
-def test_each_is_caught_by_its_own_check_alone_with_words_that_say_why(name: str) -> None:
+def test_a_broken_model_fails_only_its_own_check_and_the_line_says_why(name: str) -> None:
     checks, *words = CAUGHT[name]
     report = report_of(name, *checks)
     assert {finding.name for finding in report.refusals} == checks, report.text
@@ -111,13 +111,13 @@ def test_each_is_caught_by_its_own_check_alone_with_words_that_say_why(name: str
     assert f"a run would refuse it: {', '.join(finding.name for finding in report.refusals)}" in report.verdict
 
 
-def test_every_hard_check_catches_somebody() -> None:
+def test_every_hard_check_fails_some_broken_model() -> None:
     caught = set().union(*(checks for checks, *_ in CAUGHT.values()))
-    of_files = {"own-code"}  # these models are handed over as classes; test_own_code.py has the files
+    of_files = {"own-code"}  # these models are classes; test_own_code.py tests files
     assert caught == {check.name for check in CHECKS if check.severity == "hard"} - of_files
 
 
-def test_all_checks_together_find_what_each_finds_alone() -> None:
+def test_a_full_report_refuses_a_broken_model_for_the_same_check_alone() -> None:
     report = check_model(broken_models.LeaksTheFuture)
     assert {finding.name for finding in report.refusals} == {"causality"}, report.text
 
@@ -150,7 +150,7 @@ def test_all_checks_together_find_what_each_finds_alone() -> None:
         ("IsChaotic", {}),
     ],
 )
-def test_what_is_only_unusual_passes_and_what_cannot_be_seen_is_said(name: str, unseen: dict[str, str]) -> None:
+def test_an_unusual_model_passes_and_skipped_checks_say_why(name: str, unseen: dict[str, str]) -> None:
     lengthy = {
         "IsChaotic": ["gradient-arrives"],
         "IsAReservoir": ["linear-cost", "resume"],
@@ -173,7 +173,7 @@ def test_what_is_only_unusual_passes_and_what_cannot_be_seen_is_said(name: str, 
 
 
 @pytest.mark.parametrize("name", ["NeedsCuda", "NeedsADriver"])
-def test_what_needs_a_gpu_is_not_judged_on_a_machine_without_one(name: str) -> None:
+def test_a_model_that_needs_a_gpu_is_not_judged_on_the_cpu(name: str) -> None:
     report = Report(name, tuple(run_checks(ModelUnderTest(model_called(name), {}, device="cpu"))))
     (finding,) = report.findings
     assert finding.line.startswith("skip  builds")
@@ -183,12 +183,12 @@ def test_what_needs_a_gpu_is_not_judged_on_a_machine_without_one(name: str) -> N
     assert report.verdict.startswith(f"{name} was not judged: it needs CUDA")
 
 
-def test_a_gradient_of_0_is_no_fault_where_the_output_does_not_depend_on_the_input_either() -> None:
+def test_a_gradient_of_0_passes_if_the_output_does_not_depend_on_the_input() -> None:
     found = {f.name: f.verdict.found for f in report_of("ForgetsNowAndThen", "gradient-arrives").findings}
     assert "the output does not depend on the input" in found["gradient-arrives"]
 
 
-def test_gradients_of_what_computes_in_float32_alone_are_compared_there() -> None:
+def test_gradients_of_a_float32_only_model_are_compared_in_float32() -> None:
     report = report_of("CastsToFloat32")
     (warning,) = (finding for finding in report.findings if finding.verdict.outcome == "failed")
     assert (warning.name, warning.severity) == ("float64", "warning")
@@ -196,7 +196,7 @@ def test_gradients_of_what_computes_in_float32_alone_are_compared_there() -> Non
     assert "in float32" in found["gradcheck"]
 
 
-def test_what_a_model_refuses_is_seen_at_another_size_and_said() -> None:
+def test_a_model_that_refuses_a_hidden_size_is_checked_at_another() -> None:
     found = {finding.name: finding.verdict.found for finding in report_of("WantsSixteens").findings}
     assert found["builds"].startswith("WantsSixteens(3, 64) has")
     assert found["shapes"].endswith("it takes no hidden_size 3, 5, 7, 13")
@@ -217,7 +217,7 @@ def test_statistics_of_a_batch_are_a_warning() -> None:
         ("MakesFloat32", "float64", "dtype"),
     ],
 )
-def test_a_weak_spot_is_a_warning_and_keeps_nobody_out(name: str, check: str, words: str) -> None:
+def test_a_failed_warning_does_not_refuse_the_model(name: str, check: str, words: str) -> None:
     report = report_of(name)
     (warning,) = (finding for finding in report.findings if finding.verdict.outcome == "failed")
     assert (warning.name, warning.severity) == (check, "warning")
@@ -228,7 +228,7 @@ def test_a_weak_spot_is_a_warning_and_keeps_nobody_out(name: str, check: str, wo
 
 
 class GrowsInSilence(broken_models.Sound):
-    """tanh(1.5 W h + 3 V x): without inputs it stays at 0, where its gradient grows by 1.5 a step."""
+    """tanh(1.5 W h + 3 V x): for inputs of 0 the state stays 0, and the gradient grows by 1.5 a step."""
 
     def forward(self, x: torch.Tensor, state: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         h, outputs = self.start(x) if state is None else state, []
@@ -239,7 +239,7 @@ class GrowsInSilence(broken_models.Sound):
 
 
 def test_a_gradient_that_overflows_only_over_the_zeros_of_pixel_mnist_is_a_warning() -> None:
-    """Over 272 steps it grows to 1e47, which float32 does not hold, and over 20 to 3,000."""
+    """Over 272 steps it grows to 1e47, which overflows float32; over 20 steps it grows to 3,000."""
     subject = ModelUnderTest(GrowsInSilence, {}, hidden_size=8)
     found = {check.name: check.function(subject) for check in CHECKS if check.function.__module__ == lengths.__name__}
     assert found["finite-gradients"].outcome == "passed"
@@ -248,7 +248,7 @@ def test_a_gradient_that_overflows_only_over_the_zeros_of_pixel_mnist_is_a_warni
     assert "(inputs: zeros)" in found["long-gradient"].found
 
 
-def test_a_root_of_what_is_0_is_found_without_a_long_run_of_zeros() -> None:
+def test_the_infinite_gradient_of_a_root_at_0_is_found() -> None:
     class TakesARoot(broken_models.Sound):
         def forward(self, x: torch.Tensor, state: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
             return super().forward(x / (1 + x.square().sum(dim=2, keepdim=True).sqrt()), state)

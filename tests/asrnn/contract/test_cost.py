@@ -1,4 +1,4 @@
-"""The counting of costs, against what can be counted by hand."""
+"""Counted costs must equal those that are counted by hand."""
 
 import pytest
 import torch
@@ -35,7 +35,7 @@ def test_operations_bytes_and_multiplications_of_a_few_operations() -> None:
     ],
     ids=["cumsum", "loop", "product", "index", "prefix", "attention"],
 )
-def test_the_power_with_which_a_cost_grows(scan, what: str, power: int) -> None:
+def test_growth_is_the_power_of_the_length_with_which_a_cost_grows(scan, what: str, power: int) -> None:
     weight = torch.randn(2, 8, requires_grad=True)
 
     def run(num_steps: int) -> Tensor:
@@ -46,7 +46,7 @@ def test_the_power_with_which_a_cost_grows(scan, what: str, power: int) -> None:
     assert (slope > STEEPEST) == (power == 2)
 
 
-def test_what_doubles_its_stride_log_t_times_is_linear_enough() -> None:
+def test_a_parallel_scan_of_t_log_t_counts_as_linear() -> None:
     """The scan in parallel of Hillis and Steele: log2 T additions of whole sequences."""
 
     def run(num_steps: int) -> Tensor:

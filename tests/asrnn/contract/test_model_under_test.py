@@ -1,4 +1,4 @@
-"""The model under test is built as a job builds it."""
+"""The model under test must be built as a job builds it."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from broken_models import Sound
 from asrnn.contract import ModelUnderTest, model_under_test
 
 
-def test_weights_are_drawn_on_the_cpu_from_the_seed_and_then_moved_to_the_device(
+def test_weights_are_drawn_on_the_cpu_and_then_moved_to_the_device(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     drawn_on, moved_to = [], []

@@ -1,4 +1,4 @@
-"""What a model reads and imports beside its own code is found before a job starts, and refused by name."""
+"""A model that reads or imports files outside its own code must be refused, and the file named."""
 
 import gc
 import os
@@ -42,13 +42,13 @@ def written_a_minute_ago(path: Path, text: str) -> Path:
     return path
 
 
-def test_a_model_that_needs_its_own_file_alone(tmp_path: Path) -> None:
+def test_a_model_that_needs_only_its_own_file_passes(tmp_path: Path) -> None:
     found = findings(write(tmp_path / "own.py", MODEL.format(build="Path(__file__).read_text()", forward="pass")))
     assert found["own-code"].verdict.outcome == "passed"
 
 
 @pytest.mark.parametrize("where", ["build", "forward"])
-def test_a_file_elsewhere_that_is_read(tmp_path: Path, where: str) -> None:
+def test_a_model_that_reads_a_file_elsewhere_is_refused(tmp_path: Path, where: str) -> None:
     table = written_a_minute_ago(tmp_path / "gain.txt", "1.0")
     words = dict.fromkeys(("build", "forward"), "pass") | {where: f"Path({str(table)!r}).read_text()"}
     found = findings(write(tmp_path / "own.py", MODEL.format(**words)))
@@ -56,7 +56,7 @@ def test_a_file_elsewhere_that_is_read(tmp_path: Path, where: str) -> None:
     assert f"model 'own' reads {table}, which is no part of its code" in found["own-code"].words
 
 
-def test_a_file_beside_it_is_not_there(tmp_path: Path) -> None:
+def test_a_model_that_reads_a_file_beside_it_is_refused(tmp_path: Path) -> None:
     written_a_minute_ago(tmp_path / "gain.txt", "1.0")
     read = "Path(__file__).with_name('gain.txt').read_text()"
     found = findings(write(tmp_path / "own.py", MODEL.format(build=read, forward="pass")))
@@ -64,7 +64,7 @@ def test_a_file_beside_it_is_not_there(tmp_path: Path) -> None:
     assert "a model's file travels alone into each job directory" in found["builds"].words
 
 
-def test_a_module_that_is_imported_late_by_a_name_that_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_late_import_of_a_computed_module_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "lib").mkdir()
     helper = write(tmp_path / "lib" / "late_gains.py", "GAIN = 1.0\n")
     monkeypatch.syspath_prepend(tmp_path / "lib")
@@ -75,8 +75,8 @@ def test_a_module_that_is_imported_late_by_a_name_that_is_made(tmp_path: Path, m
     assert str(helper) in found["own-code"].words
 
 
-def test_the_second_setting_of_a_model_is_judged_as_the_first(tmp_path: Path) -> None:
-    """A file is imported once a process, whatever many settings of its model are checked there."""
+def test_a_model_is_judged_alike_each_time_it_is_checked(tmp_path: Path) -> None:
+    """A file is imported once per process, however many settings of its model are checked."""
     table = written_a_minute_ago(tmp_path / "gain.txt", "1.0")
     words = {"build": f"Path({str(table)!r}).read_text()", "forward": "pass"}
     path = write(tmp_path / "own.py", MODEL.format(**words))
@@ -90,7 +90,7 @@ def test_the_second_setting_of_a_model_is_judged_as_the_first(tmp_path: Path) ->
         assert found["builds"].verdict.outcome == "passed", found["builds"].line
 
 
-def test_models_that_are_checked_in_turn_answer_for_themselves(tmp_path: Path) -> None:
+def test_a_model_is_not_refused_for_the_imports_of_an_earlier_one(tmp_path: Path) -> None:
     first = write(tmp_path / "first.py", MODEL.format(build="pass", forward="pass"))
     second = write(tmp_path / "second.py", MODEL.format(build="pass", forward="x.detach()"))
     for path in (first, second, first, second):

@@ -1,4 +1,4 @@
-"""Two backwards give the same gradients: to the bit on the CPU, and but for the order of sums on a GPU."""
+"""Two backward passes must give equal gradients: to the bit on the CPU, to rounding on a GPU."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def test_gradients_on_a_gpu_may_differ_by_the_order_of_its_sums(
     assert other_gradient(first, {**first, "bias": None}, "cuda") == "bias"
 
 
-def test_a_constructor_that_seeds_is_told_not_to() -> None:
+def test_a_constructor_that_seeds_the_generator_is_advised_not_to() -> None:
     class SeedsItself(Sound):
         def __init__(self, input_size: int, hidden_size: int) -> None:
             torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""The lines of a report, and what a check makes of whatever a model does to it."""
+"""The lines of a report, and the verdict on exceptions that a check or a model raises."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_only_a_hard_failure_refuses_and_the_verdict_counts_the_rest() -> None:
     assert report.text.splitlines() == [*(each.line for each in report.findings), report.verdict]
 
 
-def test_of_many_names_the_first_few_are_told() -> None:
+def test_a_list_of_many_names_shows_the_first_three() -> None:
     assert listed(["a", "b", "c"]) == "a, b, c"
     assert listed(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
 
@@ -70,7 +70,7 @@ def _raises(error: BaseException, *, in_the_model: bool, name: str = "c") -> Fin
     return Check(name, "hard", "e", look_at, advice="do this")(SUBJECT)
 
 
-def test_whatever_the_model_raises_is_a_failure_with_the_advice_of_the_check() -> None:
+def test_an_exception_of_the_model_fails_with_the_advice_of_the_check() -> None:
     assert _raises(ModelError("it is wrong"), in_the_model=True).verdict == failed("it is wrong", "do this")
     assert _raises(ModelError("it is wrong"), in_the_model=False).verdict == failed("it is wrong", "do this")
     found = _raises(KeyError("two\nlines"), in_the_model=True).verdict
@@ -80,7 +80,7 @@ def test_whatever_the_model_raises_is_a_failure_with_the_advice_of_the_check() -
         _raises(KeyboardInterrupt(), in_the_model=True)
 
 
-def test_what_a_check_itself_raises_does_not_count_against_the_model() -> None:
+def test_an_exception_of_the_check_itself_is_a_skip() -> None:
     finding = _raises(KeyError("a fault"), in_the_model=False)
     assert not finding.refuses
     assert finding.verdict.outcome == "skipped"
@@ -104,7 +104,7 @@ def test_what_a_check_itself_raises_does_not_count_against_the_model() -> None:
         (NameError("name 'cuda' is not defined"), False),
     ],
 )
-def test_what_asks_for_a_gpu_is_not_judged_on_the_cpu(error: Exception, needed: bool) -> None:
+def test_an_error_that_asks_for_cuda_is_a_skip_on_the_cpu(error: Exception, needed: bool) -> None:
     finding = _raises(error, in_the_model=True)
     assert (finding.verdict.outcome == "skipped") == needed
     assert ("it needs CUDA, and this is the CPU" in finding.line) == needed
@@ -118,7 +118,7 @@ def test_what_asks_for_a_gpu_is_not_judged_on_the_cpu(error: Exception, needed: 
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 8.00 GiB"),
     ],
 )
-def test_too_little_memory_does_not_count_against_the_model_where_it_was_built(error: Exception) -> None:
+def test_too_little_memory_is_a_skip_unless_the_model_cannot_be_built(error: Exception) -> None:
     of_another = ModelError("it failed")
     of_another.__cause__ = error
     for each in (error, of_another):
@@ -128,7 +128,7 @@ def test_too_little_memory_does_not_count_against_the_model_where_it_was_built(e
     assert _raises(MemoryError(), in_the_model=True, name="builds").verdict.outcome == "failed"
 
 
-def test_a_look_draws_the_same_numbers_whoever_asks_and_leaves_no_trace() -> None:
+def test_a_check_draws_the_same_numbers_each_time_and_restores_the_settings() -> None:
     drawn = []
 
     def draws(subject: ModelUnderTest) -> Verdict:
@@ -147,7 +147,7 @@ def test_a_look_draws_the_same_numbers_whoever_asks_and_leaves_no_trace() -> Non
     assert drawn[0] == drawn[1]
 
 
-def test_a_check_is_skipped_where_one_that_it_needs_failed_or_was_itself_skipped_for_that() -> None:
+def test_a_check_is_skipped_if_a_check_that_it_needs_failed_or_was_skipped_for_that() -> None:
     checks = (
         Check("first", "hard", "e", lambda subject: failed("no")),
         Check("second", "hard", "e", lambda subject: passed("yes"), ("first",)),
@@ -158,13 +158,13 @@ def test_a_check_is_skipped_where_one_that_it_needs_failed_or_was_itself_skipped
     found = {each.name: (each.verdict.outcome, each.verdict.found) for each in run_checks(SUBJECT, checks)}
     assert found["second"] == ("skipped", "not looked at, as first failed")
     assert found["third"] == ("skipped", "not looked at, as second failed")
-    assert found["fifth"] == ("passed", "yes")  # what cannot be seen is no failure
+    assert found["fifth"] == ("passed", "yes")  # a skipped check is not a failed one
 
 
 @pytest.mark.parametrize(
     ("model", "told"), [("examples/my_cell.py:LeakyCell", True), ("antisymmetric", False), ("lstm", False)]
 )
-def test_a_cell_whose_steps_run_in_python_is_told_of_a_faster_scan(
+def test_speed_names_faster_scans_to_a_cell_whose_steps_run_in_python(
     model: str, told: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cost, "ask", lambda *words: ((0.1, None), (0.1, None)))

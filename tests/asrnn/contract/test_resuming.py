@@ -1,4 +1,4 @@
-"""What a training comes to elsewhere is compared to the tolerance of that comparison, the roundings before it aside."""
+"""Trainings in two processes are compared with a tolerance that allows rounding only."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ ROUNDED_OUTPUTS = EXPECTED.outputs * (1 + 1e-5)
         (replace(EXPECTED, outputs=ROUNDED_OUTPUTS, weights={"W": 2 * torch.ones(3)}), "failed"),
     ],
 )
-def test_a_rounding_elsewhere_hides_nothing_that_differs_after_it(
+def test_rounding_before_a_checkpoint_does_not_hide_a_difference_after_it(
     found: Continued, outcome: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     subject = ModelUnderTest(Sound, {}, hidden_size=8, device="cpu")

@@ -1,4 +1,4 @@
-"""Statistics of a batch are lawful in training, and nothing else is lawful because a buffer changes beside it."""
+"""In training a model may use statistics of a batch. A changing buffer does not excuse any other mixing of samples."""
 
 import pytest
 import torch
@@ -70,7 +70,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
         (StandardisesAndLooksAhead, "causality", "in training): the model sees the future"),
     ],
 )
-def test_a_buffer_that_changes_in_training_excuses_nothing(model: type, check: str, words: str) -> None:
+def test_a_changing_buffer_does_not_excuse_a_failure(model: type, check: str, words: str) -> None:
     found = verdict(model, check)
     assert found.outcome == "failed", found
     assert words in found.found
@@ -86,5 +86,5 @@ def test_a_buffer_that_changes_in_training_excuses_nothing(model: type, check: s
         (Standardises, "causality", "passed"),
     ],
 )
-def test_a_counter_and_statistics_of_a_batch_are_lawful(model: type, check: str, outcome: str) -> None:
+def test_a_counter_of_calls_and_batch_statistics_are_allowed(model: type, check: str, outcome: str) -> None:
     assert verdict(model, check).outcome == outcome

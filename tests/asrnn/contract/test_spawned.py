@@ -1,4 +1,4 @@
-"""The other process that builds models anew: one for all, there again after its end, and outlived by nobody."""
+"""One other process builds models anew for all checks. It is restarted if it dies, and ends with its parent."""
 
 import os
 import signal
@@ -62,13 +62,13 @@ def process_of(request_of) -> int:
     return int(str(caught.value).split("process ")[1].split()[0])
 
 
-def test_one_other_process_does_the_same_again_and_again(request_of) -> None:
+def test_one_process_answers_all_requests_with_the_same_numbers(request_of) -> None:
     numbers = {process_of(request_of) for _ in range(2)}
     assert len(numbers) == 1
     assert os.getpid() not in numbers
 
 
-def test_a_training_goes_on_there_as_here(tmp_path: Path) -> None:
+def test_a_training_continues_in_the_other_process_as_in_this_one(tmp_path: Path) -> None:
     path = tmp_path / "cells.py"
     path.write_text(Path(broken_models.__file__).read_text())
     sizes = {"input_size": 3, "hidden_size": 4, "device": "cpu"}
@@ -82,14 +82,14 @@ def test_a_training_goes_on_there_as_here(tmp_path: Path) -> None:
     assert there.weights.keys() == here.weights.keys()
 
 
-def test_what_fails_there_is_one_line_and_the_process_goes_on(request_of) -> None:
+def test_a_failure_in_the_other_process_is_one_line_and_it_keeps_running(request_of) -> None:
     before = process_of(request_of)
     with pytest.raises(SpawnedError, match=r"KeyError: 'two\\nlines'"):
         ask("measure", request_of("raise"))
     assert process_of(request_of) == before
 
 
-def test_a_process_that_was_ended_is_said_to_be_and_is_there_again(request_of) -> None:
+def test_a_process_that_was_killed_is_reported_and_started_again(request_of) -> None:
     before = process_of(request_of)
     with pytest.raises(SpawnedError, match="the other process was ended, with exit status -9"):
         ask("measure", request_of("kill"))
@@ -97,7 +97,7 @@ def test_a_process_that_was_ended_is_said_to_be_and_is_there_again(request_of) -
     assert signal.SIGKILL == 9
 
 
-def test_a_process_that_hangs_is_ended(request_of, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_hangs_is_killed(request_of, monkeypatch: pytest.MonkeyPatch) -> None:
     before = process_of(request_of)
     monkeypatch.setattr(spawned, "TIMEOUT_SECONDS", 0.2)
     with pytest.raises(SpawnedError, match="the other process gave no answer within 0 s"):
@@ -105,7 +105,7 @@ def test_a_process_that_hangs_is_ended(request_of, monkeypatch: pytest.MonkeyPat
     assert not psutil.pid_exists(before)
 
 
-def test_the_time_and_memory_of_a_step(request_of) -> None:
+def test_measure_returns_the_time_and_memory_of_a_step(request_of) -> None:
     sizes = {"input_size": 3, "hidden_size": 256, "device": "cpu"}
     (quick, little), _ = ask("measure", request_of("nothing"))
     (slow, much), other = ask("measure", {**request_of("nothing"), "sizes": sizes, "shape": (16, 100)})

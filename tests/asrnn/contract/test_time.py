@@ -1,4 +1,4 @@
-"""A state or an output of the wrong form is the model's fault, and not one of the check."""
+"""A state or an output of the wrong shape must fail the model, not the check."""
 
 import pytest
 import torch
@@ -46,13 +46,13 @@ class GrowsItsState(Sound):
         (GrowsItsState, "carried-state", "cut after step 1, the state has 2 tensors, and 1 without the cut"),
     ],
 )
-def test_a_state_of_another_number_of_tensors_is_a_failure(model: type, check: str, words: str) -> None:
+def test_a_state_with_a_wrong_number_of_tensors_fails(model: type, check: str, words: str) -> None:
     found = verdict(model, check)
     assert found.outcome == "failed"
     assert words in found.found
 
 
-def test_two_states_that_scan_and_step_agree_on_pass() -> None:
+def test_a_cell_with_two_states_passes() -> None:
     assert verdict(HasTwoStates, "scan-is-step").outcome == "passed"
 
 
@@ -60,7 +60,7 @@ def test_two_states_that_scan_and_step_agree_on_pass() -> None:
     ("returned", "words"),
     [(lambda outputs: None, "found a NoneType"), (lambda outputs: outputs.transpose(0, 1), "found [5, 2, 8]")],
 )
-def test_outputs_of_another_form_in_training_alone_are_a_failure(returned, words: str) -> None:
+def test_outputs_of_another_shape_only_in_training_fail(returned, words: str) -> None:
     class ReturnsOtherwiseInTraining(Sound):
         def forward(self, x: Tensor) -> Tensor:
             outputs = super().forward(x)[0]
@@ -71,7 +71,7 @@ def test_outputs_of_another_form_in_training_alone_are_a_failure(returned, words
     assert words.replace("[5, 2, 8]", "[20, 8, 8]") in found.found
 
 
-def test_a_model_that_enlarges_roundings_is_judged_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_amplifies_rounding_is_judged_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     assert verdict(EnlargesRoundings, "carried-state").outcome == "passed"
     monkeypatch.setattr("asrnn.contract.checks.time.computes_in_float64", lambda subject: False)
     assert verdict(EnlargesRoundings, "carried-state").outcome == "failed"
