@@ -124,7 +124,7 @@ def search(
     print_reasons(records, folders, console)
     if ended.unsettled:
         many = f"{len(ended.unsettled)} trial{'s' * (len(ended.unsettled) != 1)}"
-        console.print(f"{many} came to no end; run the same command to go on", soft_wrap=True)
+        console.print(f"{many} did not end; run the same command to go on", soft_wrap=True)
         return 1
     console.print(_table(ended))
     _print_lost_trials(ended, console)
@@ -178,7 +178,7 @@ def _print_lost_trials(ended: Climb, console: Console) -> None:
             lost = sum(result.record.scores is None for result in took_part)
             if lost or len(took_part) < group.places(rung):
                 ran = f"{len(took_part)} of {group.places(rung)} trials ran until step {until:,}"
-                without = f", {lost} of them came to no score" if lost else ""
+                without = f", {lost} of them have no score" if lost else ""
                 console.print(f"{group.task} / {group.model}: {ran}{without}", soft_wrap=True)
 
 
