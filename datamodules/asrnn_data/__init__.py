@@ -1,7 +1,7 @@
-"""Long-range sequence tasks as LightningDataModules, under protocols that are named, versioned and hashed.
+"""Provide long-range sequence tasks as LightningDataModules, under named, versioned and hashed protocols.
 
-Importing this package imports neither torch nor Lightning: a planner reads `TASKS` in a few milliseconds, and
-the data modules arrive with their first use.
+Importing this package imports neither torch nor Lightning: a planner reads `TASKS` in a few milliseconds. A data module
+is imported when it is first used.
 """
 
 from importlib import import_module

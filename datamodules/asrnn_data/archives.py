@@ -1,4 +1,4 @@
-"""Read files out of archives one by one: what is asked for, and never more than a published file can hold."""
+"""Read the wanted files of an archive one by one, each up to the size that a published file can have."""
 
 import gzip
 import tarfile
@@ -11,16 +11,16 @@ from asrnn.errors import DamagedDataError
 
 LARGEST_FILE = 256 << 20  # bytes; the largest published file is MNIST's training images, 45 MiB
 NO_WHOLE_ARCHIVE = (EOFError, gzip.BadGzipFile, zlib.error, tarfile.TarError, KeyError, ValueError)
-"""What reading a damaged archive raises."""
+"""The exceptions that a damaged archive raises."""
 
 _TAR = (".tar.gz", ".tgz", ".tar")
 
 
 def members(path: Path, wanted: Sequence[str]) -> Iterator[tuple[str, IO[bytes]]]:
-    """Yield the wanted files of an archive by name, in its own order; a ``.gz`` holds the only one that is wanted.
+    """Yield the wanted files of an archive by name, in the order of the archive; a ``.gz`` holds one file.
 
     Raises:
-        KeyError: a wanted file is not in it, or is a link or a folder.
+        KeyError: the archive lacks a wanted file, or has a link or a folder in its place.
     """
     if not path.name.endswith(_TAR):
         with gzip.open(path) as stream:
@@ -28,7 +28,7 @@ def members(path: Path, wanted: Sequence[str]) -> Iterator[tuple[str, IO[bytes]]
         return
     left = set(wanted)
     with tarfile.open(path, "r:" if path.suffix == ".tar" else "r:gz") as archive:
-        for member in archive:  # in one pass: to go back is to unpack everything anew
+        for member in archive:  # in one pass: a step back would unpack everything again
             if member.name not in left:
                 continue
             content = archive.extractfile(member) if member.isreg() else None  # links may lead in a circle
@@ -45,7 +45,7 @@ def blocks(stream: IO[bytes], name: str) -> Iterator[bytes]:
     """Yield the content of a file of an archive, a MiB at a time.
 
     Raises:
-        DamagedDataError: it is far larger than any published file; it is never read to its end.
+        DamagedDataError: the file is far larger than any published file. It is not read to its end.
     """
     left = LARGEST_FILE
     while block := stream.read(1 << 20):

@@ -1,4 +1,4 @@
-"""The tasks on photographs: pixel by pixel in colour, and row by row before noise."""
+"""Define the tasks on photographs: pixel by pixel in colour, and row by row before noise."""
 
 from torch import Tensor
 

@@ -1,4 +1,4 @@
-"""The digests of protocol assets, made anew from their values."""
+"""Compute the digests of protocol assets from their values."""
 
 import hashlib
 import json
@@ -12,10 +12,10 @@ from asrnn_data.transforms import SCALINGS
 
 
 def compute_digest(name: str) -> str:
-    """Make an asset's value and return its sha256.
+    """Compute an asset's value and return its sha256.
 
-    The bytes are: little-endian int64 for permutations and splits, little-endian float32 of a pinned sample
-    for noise, canonical JSON of the constants for scalings, the list of the files' own digests for images.
+    The digest covers little-endian int64 for permutations and splits, a pinned sample in little-endian float32 for
+    noise, canonical JSON of the constants for scalings, and the list of the files' digests for images.
 
     Raises:
         UnknownNameError: there is no such asset.

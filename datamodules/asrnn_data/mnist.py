@@ -1,4 +1,4 @@
-"""The tasks on handwritten digits: pixel by pixel, in a fixed random order, and row by row before noise."""
+"""Define the tasks on handwritten digits: pixel by pixel, in a fixed random order, and row by row before noise."""
 
 from pathlib import Path
 
@@ -53,7 +53,7 @@ class PermutedMNIST(SequenceDataModule):
         self.choose(permutation=permutation)
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the images, as in `SequenceDataModule.setup`, and lay the permutation beside them."""
+        """Read the images, as `SequenceDataModule.setup` does, and move the permutation to their device."""
         super().setup(stage)
         permutation = torch.from_numpy(make_permutation(self.variants["permutation"]))
         self._permutation = permutation.to(self._indices["train"].device)

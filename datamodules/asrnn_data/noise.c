@@ -1,4 +1,4 @@
-/* The noise of some samples, as noise.py defines it: counters through SplitMix64's mixer, four look-ups a word. */
+/* Fill the noise of some samples, as noise.py defines it: mix counters as SplitMix64 does, four look-ups a word. */
 
 #include <stdint.h>
 

@@ -1,10 +1,10 @@
-"""Standard normal noise that is a pure function of (asset, stream, row, position), on any device.
+"""Make standard normal noise as a pure function of (asset, stream, row, position), on any device.
 
-A 64-bit counter goes through the mixer of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014); the four 16-bit
-integers of each word look up the quantiles of the normal distribution at (i + 1/2) / 65536. Integer
-arithmetic and a table of exact float32 values make the same numbers on every machine, whatever the batch
-split, rank, thread count or device: C makes them on a CPU that has a compiler, torch elsewhere. The distribution
-is therefore discrete: 65,536 equally likely values, none beyond 4.33 deviations, variance 0.99998.
+A 64-bit counter passes through the mixer of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014). Each of the four 16-bit
+integers of a word is the index of a quantile of the normal distribution, at (i + 1/2) / 65536. Integer arithmetic and a
+table of exact float32 values give the same numbers on every machine, for every batch split, rank, thread count and
+device. C computes them on a CPU with a compiler, torch elsewhere. The distribution is therefore discrete: 65,536
+equally likely values, none beyond 4.33 standard deviations, with variance 0.99998.
 """
 
 import ctypes
@@ -22,14 +22,14 @@ from asrnn.compiling import load_library
 from asrnn.ops.tiles import for_each_tile, tiles_of
 from asrnn_data.protocol import find_asset
 
-# Named wherever a tensor is made: a user may have set another default device, or another default dtype.
+# Given wherever a tensor is made: a user may have set another default device or dtype.
 _CPU: Final = torch.device("cpu")
 _LANES: Final = 4  # 16-bit integers in a 64-bit word
-_CPU_BLOCK: Final = 1 << 15  # words worked on at once: 256 KiB, which stay in the cache through all passes
+_CPU_BLOCK: Final = 1 << 15  # words of one pass: 256 KiB, which stay in the cache
 
 
 def _signed(word: int) -> int:
-    """Return the 64-bit word as the int64 that has the same bits."""
+    """Return the int64 with the bits of a 64-bit word."""
     return word - (1 << 64) if word >> 63 else word
 
 
@@ -47,12 +47,12 @@ def fill_noise(out: Tensor, asset: str, stream: str, rows: Tensor) -> Tensor:
     With g the increment of SplitMix64 and k the first eight bytes of the sha256 of asset and stream, row r
     has the key :math:`k_r = \mathrm{mix}(k + (r + 1) g)`, and its words are
     :math:`w_j = \mathrm{mix}(k_r + (j + 1) g)`; the value at flat position p is the quantile of the p mod
-    4-th 16-bit integer of word p div 4, lowest bits first.
+    4-th 16-bit integer of word p div 4, with the lowest bits first.
 
     Args:
         out: `[B, T, I]` float32; a slice along time and another order in memory are fine.
         asset: ``"per-sample-v1"``, or ``"shared-v1"``, which ignores stream and rows.
-        stream: names what the rows are counted in, such as ``"batch/<seed>/<step>"`` or ``"sample/test"``.
+        stream: the name of the stream, such as ``"batch/<seed>/<step>"`` or ``"sample/test"``.
         rows: `[B]` int64, on the device of `out`.
 
     Raises:
@@ -91,7 +91,7 @@ def _fill_rows(out: Tensor, keys: Tensor) -> Tensor:
 
 @cache
 def _compiled() -> Callable[[Tensor, Tensor], None] | None:
-    """Return what fills rows on a CPU several times faster than torch, once it was seen to give the same bits."""
+    """Return the compiled function that fills rows, after a test that it gives the bits of torch."""
     library = load_library("noise", Path(__file__).with_name("noise.c"))
     if isinstance(library, str):
         return None
@@ -135,7 +135,7 @@ def _fill_with_torch(out: Tensor, keys: Tensor) -> Tensor:
 
 
 def _mix(words: Tensor, scratch: Tensor) -> Tensor:
-    """Mix int64 words in place, as SplitMix64 does; multiplication wraps, shifts bring in zeros."""
+    """Mix int64 words in place, as SplitMix64 does: multiplication wraps, and shifts insert zeros."""
     for shift, multiplier in _ROUNDS:
         _xor_shifted(words, shift, scratch).mul_(multiplier)
     return _xor_shifted(words, _LAST_SHIFT, scratch)
@@ -143,7 +143,7 @@ def _mix(words: Tensor, scratch: Tensor) -> Tensor:
 
 def _xor_shifted(words: Tensor, shift: int, scratch: Tensor) -> Tensor:
     torch.bitwise_right_shift(words, shift, out=scratch)
-    # int64 shifts copies of the sign in; the mask leaves the zeros of an unsigned shift
+    # a shift of int64 inserts copies of the sign; the mask replaces them by zeros
     return words.bitwise_xor_(scratch.bitwise_and_((1 << (64 - shift)) - 1))
 
 
@@ -154,7 +154,7 @@ def _counters(num_words: int, device: torch.device) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _quantiles(device: torch.device) -> Tensor:
-    """Return the 65,536 quantiles, rounded to multiples of 2**-16 so that no library's last bit shows."""
+    """Return the 65,536 quantiles as multiples of 2**-16, so that no last bit of a library matters."""
     lower = torch.special.ndtri((torch.arange(1 << 15, dtype=torch.float64, device=_CPU) + 0.5) / (1 << 16))
     lower = lower.mul_(1 << 16).round_().div_(1 << 16)
     return torch.cat([lower, lower.neg().flip(0)]).to(device=device, dtype=torch.float32)

@@ -1,4 +1,4 @@
-"""What the tasks with noise share: images read row by row, and then noise."""
+"""Define what the tasks with noise have in common: images read row by row, then noise."""
 
 from pathlib import Path
 
@@ -34,6 +34,6 @@ class NoisePadded(SequenceDataModule):
         self.choose(noise=noise)
 
     def make_sequences(self, images: Tensor, stream: str, rows: Tensor) -> Tensor:
-        """Return images `[B, C, H, W]` as `[B, T, C * W]`, the first H steps of which are theirs."""
+        """Return images `[B, C, H, W]` as `[B, T, C * W]`: H steps of rows, then noise."""
         sequences = rows_to_sequence(scale_images(images, self.image_set.scaling))
         return pad_with_noise(sequences, self.sequence_length, self.variants["noise"], stream, rows)

@@ -1,4 +1,4 @@
-"""The orders in which the 784 pixels of a digit are read, one for each convention of the field."""
+"""Make the orders in which the 784 pixels of a digit are read, one for each convention of the field."""
 
 from typing import Final
 

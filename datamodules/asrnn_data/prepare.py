@@ -1,4 +1,4 @@
-"""Fetch the published image sets ahead of time: with retries, verified, moved into place when right."""
+"""Fetch the published image sets with retries, verify them, and move them into place."""
 
 import errno
 import io
@@ -29,12 +29,12 @@ TIMEOUT = 30.0  # seconds that a server may stay silent
 
 @dataclass(frozen=True)
 class Archive:
-    """A compressed file on a server, and the files it holds.
+    """A compressed file on a server, and the files in it.
 
     Args:
-        name: its name on the server; ``.gz`` holds one file, ``.tar.gz`` holds each file under its own path.
-        mirrors: the addresses it is looked for at, each ending with a slash, in this order.
-        files: path below the data directory and sha256 of every file that is taken from it.
+        name: its name on the server. A ``.gz`` holds one file, a ``.tar.gz`` each file under its own path.
+        mirrors: the addresses to try, in this order, each with a slash at its end.
+        files: the path below the data directory and the sha256 of every file that is used.
     """
 
     name: str
@@ -65,24 +65,24 @@ def prepare(
     pauses: Sequence[float] = PAUSES,
     timeout: float = TIMEOUT,
 ) -> Path:
-    """Make sure that the image sets lie in the data directory as published, and return that directory.
+    """Put the published image sets into the data directory, and return that directory.
 
-    A file that is right stays as it is, and what lies there packed is unpacked, or read where it lies if the directory
-    cannot be written. Everything else is fetched into a temporary folder inside the data directory, verified, and moved
-    into place in one step, so that a killed run leaves no half file under a published name, and a damaged file stands
-    until its replacement is known to be right.
+    A file that is right is left alone. A packed file is unpacked, or read in place if the directory is read-only. Every
+    other file is fetched into a temporary folder inside the data directory, verified, and moved into place in one step.
+    So a killed run leaves no partial file under a published name, and a damaged file stays until its replacement is
+    verified.
 
     Args:
-        data_dir: where to; by default what `resolve_data_dir` names, else ``./data``, which is made.
-        images: names of image sets; one that an installed package carries is only checked.
+        data_dir: the data directory; by default that of `resolve_data_dir`, else ``./data``, which is created.
+        images: the names of image sets. A set that an installed package contains is only checked.
         report: receives one line for each thing that was found or done.
-        archives: for each image set what to fetch; by default `published_archives`.
-        pauses: seconds between attempts, of which there is one more than there are pauses.
-        timeout: seconds that a server may stay silent before an attempt has failed.
+        archives: the archives to fetch for an image set; by default `published_archives`.
+        pauses: the seconds between attempts. There is one attempt more than there are pauses.
+        timeout: the seconds without an answer from a server after which an attempt fails.
 
     Raises:
         MissingDataError: nothing could be fetched.
-        DamagedDataError: what was fetched is not the published file.
+        DamagedDataError: a fetched file is not the published one.
         UsageError: the data directory cannot be written.
         UnknownNameError: there is no such image set.
     """
@@ -96,7 +96,7 @@ def prepare(
         try:
             for archive in published_archives(name) if archives is None else archives[name]:
                 _prepare_archive(name, archive, root, report, pauses, timeout)
-        except DataError as error:  # the other sets are worth having all the same
+        except DataError as error:  # the other sets are useful without this one
             report(f"{name}: {error}")
             missing.append(error)
     if missing:
@@ -134,7 +134,7 @@ def _prepare_archive(
             for path, place in packed.items():
                 _move(folder / path, root / path)
                 report(f"{name}: {path} unpacked from {place.file} and verified")
-    except OSError as error:  # such as a folder that others own
+    except OSError as error:  # such as a folder of another user
         report(f"{name}: right in {next(iter(packed.values())).file}, and read there each time, as {root}: {error}")
     try:
         with _folder_inside(root, wanted) as folder:
@@ -149,7 +149,7 @@ def _prepare_archive(
 
 @contextmanager
 def _folder_inside(root: Path, files: Collection[str]) -> Iterator[Path]:
-    """Make a temporary folder in the data directory where there are files for it; nothing is made for none."""
+    """Make a temporary folder in the data directory if there are files for it."""
     if not files:
         yield root
         return
@@ -172,7 +172,7 @@ def _fetch(
     pauses: Sequence[float],
     timeout: float,
 ) -> dict[str, Path]:
-    """Return the verified files, trying every mirror in every attempt; without a network the second is the last."""
+    """Fetch and verify files, from every mirror in every attempt; without a network, stop after two attempts."""
     damage: DamagedDataError | None = None
     reason = "no mirror is known"
     for attempt, pause in enumerate((0.0, *pauses)):
@@ -207,7 +207,7 @@ def _fetch(
 
 
 def _is_unreachable(error: Exception) -> bool:
-    """Tell whether no connection was made at all: no network, no name server, or nothing that listens."""
+    """Return whether no connection was made: no network, no name server, or no server at the address."""
     cause = getattr(error, "reason", error)
     nowhere = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN)
     return isinstance(cause, socket.gaierror | ConnectionRefusedError) or getattr(cause, "errno", None) in nowhere
@@ -217,8 +217,10 @@ def _download(url: str, folder: Path, timeout: float) -> None:
     from torchvision.datasets.utils import download_url
 
     name = url.rsplit("/", 1)[-1]
-    (folder / name).unlink(missing_ok=True)  # download_url keeps what is there, and that is an earlier failure
-    # Some versions of download_url print, all draw a progress bar, and none takes a time-out.
+    (folder / name).unlink(
+        missing_ok=True
+    )  # download_url keeps an existing file, which would be that of a failed attempt
+    # Some versions of download_url print, all draw a progress bar, and none has a time-out.
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), _socket_timeout(timeout):
         download_url(url, str(folder), name)
 

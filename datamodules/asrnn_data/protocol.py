@@ -1,7 +1,7 @@
-"""Protocol assets: everything that fixes a task beside its images, named, versioned and known by digest.
+"""Name the protocol assets, which fix a task beside its images, each with a version and a digest.
 
-The digests are literals, so that a plan of jobs is made without torch and without data; `asrnn_data.digests` makes
-the values anew and a test holds the two together. A changed value is a new name, never an edit.
+The digests are literals, so that jobs are planned without torch and without data. `asrnn_data.digests` computes the
+values, and a test compares the two. A changed value gets a new name.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ class Asset:
     """One pinned choice of a protocol.
 
     Args:
-        name: unique among all assets, whatever their kind.
+        name: unique among all assets of all kinds.
         kind: one of `KINDS`.
         digest: sha256 of the value, 64 hexadecimal digits; `asrnn_data.digests` says of which bytes.
         meaning: one line for people.

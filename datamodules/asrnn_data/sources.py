@@ -1,4 +1,4 @@
-"""Image sets as tensors in memory, read only after every file was found to be the published one."""
+"""Read image sets into tensors, after every file was compared with the published one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,17 +20,17 @@ class LabelledImages:
     labels: Tensor
 
     def to(self, device: torch.device) -> "LabelledImages":
-        """Return the same on a device."""
+        """Return the same images and classes on a device."""
         return LabelledImages(self.images.to(device), self.labels.to(device))
 
 
 def load_images(name: str, data_dir: str | Path | None = None) -> dict[str, LabelledImages]:
-    """Return the sources of an image set: ``"train"``, and ``"test"`` where the published set has one.
+    """Return the sources of an image set: ``"train"``, and ``"test"`` if the published set has one.
 
     Raises:
-        MissingDataError: a file is not there.
+        MissingDataError: a file is missing.
         DamagedDataError: a file is not the published one.
-        DataError: a file was right and then could not be read.
+        DataError: a verified file could not be read.
         UnknownNameError: there is no such image set.
     """
     images = find_images(name)
@@ -38,13 +38,13 @@ def load_images(name: str, data_dir: str | Path | None = None) -> dict[str, Labe
     found = verified_files(images, root)
     assert root is not None  # noqa: S101 - verified_files raises otherwise
     try:
-        with torch.device("cpu"):  # whatever the user's default is
+        with torch.device("cpu"):  # for any default device of the user
             if all(place.file == root / path for path, place in found.items()):
                 return _read(images, root)
-            with TemporaryDirectory(prefix="asrnn-data-") as folder:  # in the one layout that torchvision reads
+            with TemporaryDirectory(prefix="asrnn-data-") as folder:  # in the layout that torchvision reads
                 lay_out(found, images.files, Path(folder))
                 return _read(images, Path(folder))
-    except (OSError, RuntimeError) as error:  # a disk that fails; torchvision, which looks at its own digests once more
+    except (OSError, RuntimeError) as error:  # a failing disk, or torchvision, which compares its own digests again
         raise DataError(f"cannot read the files of '{name}' in {root}: {error}") from error
 
 
@@ -59,7 +59,7 @@ def _read(images: ImageSet, root: Path) -> dict[str, LabelledImages]:
 
 
 def _read_mnist(root: Path, source: str) -> LabelledImages:
-    # Not the class MNIST: it prefers an MNIST/processed/*.pt, if one lies there, to the files just checked.
+    # Not the class MNIST: it would read an existing MNIST/processed/*.pt instead of the files that were checked.
     from torchvision.datasets.mnist import read_image_file, read_label_file
 
     prefix = root / "MNIST" / "raw" / {"train": "train", "test": "t10k"}[source]

@@ -1,4 +1,4 @@
-"""Which images train, validate and test: index lists drawn by generators of their own."""
+"""Split image sets into training, validation and test, by generators of their own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from asrnn_data.image_sets import ImageSet
 from asrnn_data.protocol import find_asset
 
 NUM_CLASSES: Final = 10
-IMAGES_A_CLASS: Final = 500  # in every 5k set, which lie sorted by class
+IMAGES_A_CLASS: Final = 500  # in every 5k set, which are sorted by class
 
-# The seeds are arbitrary; what matters is that they are written down. The paper appeared in 2019.
+# The seeds are arbitrary but fixed. The paper appeared in 2019.
 _HOLDOUT_SEED = 2019
 _BALANCED_SEED = 20190
 _SUBSET_SEED = 20191
 
-# Places in each class's permutation. What validates in v1 does so in v2, and what tests there tests here: settings that
-# were chosen on the validation images of v1 are tested on none of them.
+# Places in the permutation of each class. Validation and test images of v1 keep their part in v2, so settings that were
+# chosen on the validation images of v1 are tested on none of them.
 _BALANCED: Final[Mapping[str, Mapping[str, tuple[slice, ...]]]] = {
     "balanced-5k-v1": {"train": (slice(0, 400),), "val": (slice(400, 450),), "test": (slice(450, 500),)},
     "balanced-5k-v2": {
@@ -48,10 +48,10 @@ def split_images(images: ImageSet) -> Mapping[str, Part]:
 
 
 def split_indices(name: str) -> NDArray[np.int64]:
-    """Return all indices of a split asset in one row, for its digest.
+    """Return all indices of a split asset as one array, for its digest.
 
-    For ``holdout-10-v1`` they are training and validation indices of 60,000 images, then of 50,000; for
-    the balanced ones training, validation and test indices.
+    For ``holdout-10-v1`` these are the training and validation indices of 60,000 images, then of 50,000. For balanced
+    splits they are the training, validation and test indices.
 
     Raises:
         UnknownNameError: there is no such asset.
@@ -62,7 +62,7 @@ def split_indices(name: str) -> NDArray[np.int64]:
 
 
 def subset_indices(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the 5,000 indices of the CIFAR-10 subsets: 500 of each class, sorted by class and then by index.
+    """Return the 5,000 indices of the CIFAR-10 subset: 500 of each class, sorted by class, then by index.
 
     Args:
         labels: `[N]`, the class of every image of the source, in the order of its files.

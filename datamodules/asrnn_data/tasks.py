@@ -1,4 +1,4 @@
-"""The tasks: what a model is asked to do, as plain data that a planner reads without torch."""
+"""Define the tasks as plain data, which a planner reads without torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,11 +24,11 @@ class Task:
         datamodule: import string of the data module, ``"package.module:Class"``.
         sequence_length: the number of steps T.
         input_size: the input size I.
-        image_sets: names of the image sets it is defined on; the first is the default.
-        variants: the assets that each setting (``"permutation"``, ``"noise"``) may take, the default first.
+        image_sets: the names of its image sets; the first is the default.
+        variants: the assets that each setting (``"permutation"``, ``"noise"``) may have; the first is the default.
         num_classes: the number of classes C.
-        metric: what ranks models.
-        version: raised when the data module's own code changes what a model sees.
+        metric: the metric that ranks models.
+        version: the version of the sequences; raise it if the code of the data module changes them.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Task:
         return {setting: variants.get(setting, known[0]) for setting, known in self.variants.items()}
 
     def assets(self, images: str | None = None, **variants: str) -> dict[str, str]:
-        """Return name and digest of every protocol asset that this configuration uses.
+        """Return the name and the digest of every protocol asset of a configuration.
 
         Raises:
             UnknownNameError: the image set, a setting or an asset is not one of the task's.
@@ -78,7 +78,7 @@ class Task:
         return {name: ASSETS[name].digest for name in names}
 
     def num_test(self, images: str | None = None) -> int:
-        """Return how many test samples there are, each of which is counted exactly once.
+        """Return the number of test samples; each is counted exactly once.
 
         Raises:
             UnknownNameError: the task is not defined on such an image set.

@@ -1,6 +1,6 @@
-"""From images to sequences: pure functions of tensors, a batch at a time.
+"""Turn batches of images into sequences, by pure functions of tensors.
 
-Sequences `[B, T, I]` lie in memory step by step, as `[T, B, I]`: that is how recurrences read them.
+Sequences `[B, T, I]` are stored step by step, as `[T, B, I]`, the order in which recurrences read them.
 """
 
 from collections.abc import Mapping
@@ -15,19 +15,19 @@ from torch import Tensor
 from asrnn.errors import UnknownNameError
 from asrnn_data.noise import fill_noise
 
-_ALIGNMENT = 64  # bytes, as torch's own memory: where a product's operands lie can change its last bit
+_ALIGNMENT = 64  # bytes, as in torch: the alignment of a product's operands can change its last bit
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """(pixel / `divisor` - mean) / deviation, with one mean and deviation a channel."""
+    """A scaling (pixel / `divisor` - mean) / deviation, with one mean and deviation for each channel."""
 
     divisor: float
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
 
     def constants(self) -> dict[str, Any]:
-        """Return what the scaling is made of, for its digest."""
+        """Return the constants of the scaling, for its digest."""
         return asdict(self)
 
 
@@ -59,12 +59,12 @@ def scale_images(images: Tensor, scaling: str) -> Tensor:
 
 
 def pixels_to_sequence(images: Tensor) -> Tensor:
-    """Return `[B, C, H, W]` as `[B, H * W, C]`: the C channels of one pixel a step, row by row."""
+    """Return `[B, C, H, W]` as `[B, H * W, C]`: one pixel with its C channels at each step, row by row."""
     return images.flatten(2).permute(2, 0, 1).contiguous().transpose(0, 1)
 
 
 def rows_to_sequence(images: Tensor) -> Tensor:
-    """Return `[B, C, H, W]` as `[B, H, C * W]`: one row a step, its first channel whole, then the next."""
+    """Return `[B, C, H, W]` as `[B, H, C * W]`: one row at each step, one channel after the other."""
     return images.permute(2, 0, 1, 3).flatten(2).transpose(0, 1)
 
 
@@ -73,9 +73,9 @@ def pad_with_noise(sequences: Tensor, length: int, noise: str, stream: str, rows
 
     Args:
         sequences: `[B, T, I]` float32, T below `length`.
-        length: steps of the result.
+        length: the number of steps of the result.
         noise: a noise asset.
-        stream: what `rows` are counted in; see `asrnn_data.noise.fill_noise`.
+        stream: the name of the noise stream; see `asrnn_data.noise.fill_noise`.
         rows: `[B]` int64.
     """
     batch, steps, size = sequences.shape
@@ -86,10 +86,10 @@ def pad_with_noise(sequences: Tensor, length: int, noise: str, stream: str, rows
 
 
 def _new_batch(length: int, batch: int, size: int, device: torch.device) -> Tensor:
-    """Return float32 memory `[T, B, I]` to write to.
+    """Return uninitialised float32 memory `[T, B, I]`.
 
-    On the CPU it is numpy's, which asks Linux for huge pages: to fill 49 MB that are new takes 9 ms, and 41 in torch's
-    pages of 4 KiB. Nor does a deterministic torch fill it with NaN first.
+    On the CPU numpy allocates it, with huge pages: filling 49 MB of fresh memory takes 9 ms, against 41 ms in torch's
+    pages of 4 KiB. Also, torch in deterministic mode would fill it with NaN first.
     """
     if device.type != "cpu":
         return torch.empty(length, batch, size, dtype=torch.float32, device=device)
