@@ -1,4 +1,4 @@
-"""The contract: what any recurrent model must satisfy to enter a leaderboard, and what its author should know.
+"""Check that a recurrent model keeps the contract, which every model of a leaderboard must keep.
 
 >>> from asrnn.contract import check_model
 >>> report = check_model("antisymmetric", gamma=0.1)
@@ -103,18 +103,19 @@ def check_model(
 
     Args:
         model: a registered name, ``FILE.py:Class``, ``package.module:Class``, a class, or a found source. It is built
-            several times, and once more in another process where that can import it.
-        input_size: I, the numbers of a step.
-        hidden_size: H; None takes the first that the constructor accepts of 64, 128, 256, 512, 16 and 8.
-        device: ``cpu`` or ``cuda``; None is where a job would train here, a GPU if torch sees one.
-        hyper: its hyper-parameters, under its own names.
+            several times, and once more in another process if that process can import it.
+        input_size: the input size I of the jobs.
+        hidden_size: the hidden size H; None takes the first of 64, 128, 256, 512, 16 and 8 that the constructor
+        accepts.
+        device: ``cpu`` or ``cuda``; None takes the device on which a job would train here: a GPU if torch sees one.
+        hyper: the hyper-parameters, under the names of the model.
 
     Returns:
-        what was found; ``report.passed`` says whether a run would take the model, ``print(report.text)`` why not.
+        the report. ``report.passed`` says whether a run would take the model, ``print(report.text)`` why not.
 
     Raises:
-        UsageError: the model or the device is not to be found.
-        ModelError: it cannot be imported.
+        UsageError: the model or the device does not exist.
+        ModelError: the model cannot be imported.
     """
     subject = ModelUnderTest(model, hyper, input_size=input_size, hidden_size=hidden_size, device=device)
     return Report(subject.name, tuple(run_checks(subject)))

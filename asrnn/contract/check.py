@@ -1,4 +1,4 @@
-"""Define a check of the contract, and judge whatever it or the model raises."""
+"""Define a check of the contract, and judge the exceptions of the model and of the check."""
 
 import os
 import re
@@ -20,17 +20,18 @@ from asrnn.contract.running import RaisedError
 from asrnn.errors import AsrnnError
 
 TOLERANCE = 1e-4
-"""How far two ways to the same float32 numbers may lie apart, relative to the largest of them.
+"""The largest difference of two float32 results that should be equal, relative to the largest number.
 
-Sums in another order round at 6e-8 each, and 20 steps carry that on, by a factor of 100 at most in a model that can be
-trained over 1,000; what the checks look for (a leak, a state that is not carried) is of the size of the numbers.
+A sum in another order rounds by 6e-8. Over 20 steps this grows by a factor of 100 at most, in a model that can be
+trained over 1,000 steps. The faults that the checks look for (a leak, a state that is not carried) change the numbers
+by their own size.
 """
 
 _NEEDS_CUDA = re.compile(
     r"\b(is_)?cuda(_home)?\b|libcuda|\bgpus?\b|\bnvidia\b|\btriton\b|\bactive drivers\b", re.IGNORECASE
 )
 _OF_CODE = (AttributeError, NameError, SyntaxError)
-"""What a mistake in the code raises, which says nothing of a GPU, whatever the names are called."""
+"""The exceptions of a mistake in the code; they do not mean that a GPU is missing, whatever their text says."""
 
 _NO_MEMORY = "this machine has not enough memory for this check"
 
@@ -56,11 +57,11 @@ class Check:
     advice: str = ""
 
     def __call__(self, subject: ModelUnderTest, broken: Collection[str] = ()) -> Finding:
-        """Look at a model.
+        """Check a model.
 
         Args:
-            subject: the model.
-            broken: the checks that failed, or were skipped for one that did.
+            subject: the model under test.
+            broken: the names of checks that failed, or that were skipped because another check failed.
         """
         began = time.perf_counter()
         lacking = [name for name in self.needs if name in broken]
@@ -82,9 +83,9 @@ class Check:
                 return skipped(f"the check itself failed, which is no fault of the model: {_where(error)}")
 
     def _raised(self, subject: ModelUnderTest, error: BaseException, words: str) -> Verdict:
-        """Judge what the model raised: a machine without a GPU, or with too little memory, is no fault of a model.
+        """Judge an exception of the model: a machine without a GPU, or with too little memory, is not its fault.
 
-        A model that cannot even be built for want of memory cannot be run here, and a run refuses it.
+        If there is not even enough memory to build the model, a run refuses it.
         """
         if self.name != "builds" and lacks_memory(error):
             return skipped(_NO_MEMORY)
@@ -108,7 +109,7 @@ def check(
 
 
 def needs_cuda(error: BaseException | None) -> bool:
-    """Say whether an error, or the line of code that raised it or its cause, asks for CUDA."""
+    """Return whether an error, its cause, or the line of code that raised it asks for CUDA."""
     while error is not None:
         frames = traceback.extract_tb(error.__traceback__)
         line = frames[-1].line if frames and isinstance(error, AssertionError) else ""
@@ -120,7 +121,7 @@ def needs_cuda(error: BaseException | None) -> bool:
 
 
 def lacks_memory(error: BaseException | None) -> bool:
-    """Say whether an error, or its cause, is that no memory is left, on the CPU or on a GPU."""
+    """Return whether an error, or its cause, is a lack of memory, on the CPU or on a GPU."""
     while error is not None:
         if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
             return True
@@ -130,9 +131,9 @@ def lacks_memory(error: BaseException | None) -> bool:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Look with the same seeds, gradient mode and algorithms whoever asks; hide what a model prints and compiles.
+    """Set fixed seeds, gradient mode and algorithms for a check, and hide what the model prints.
 
-    Steps that a model compiles run as they are written, which gives the same numbers without the compiler's seconds.
+    Steps that a model compiles run uncompiled: the numbers are the same, without the seconds of the compiler.
     """
     threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()

@@ -23,18 +23,19 @@ from asrnn.sources.file_reads import FileReads
 
 INPUT_SIZE = 3
 HIDDEN_SIZES = (64, 128, 256, 512, 16, 8)
-"""The first that a model's constructor takes is the one it is checked with: 64 and 128 are those of the budgets."""
+"""The sizes to try: the model is checked with the first that its constructor accepts. The budgets have 64 and 128."""
 
 TIMED_STEPS = (8, 72)
 SHORTENED = ((1, 2e-3), (4, 8e-3), (16, float("inf")))
-"""By what lengths are divided up to how many seconds that a step takes, forward and backward: from two lengths, as a
-call may also have something to do once."""
+"""The divisor of sequence lengths, and the seconds of a step, forward and backward, up to which it applies.
+
+The seconds come from two lengths, because a call may also have a constant cost."""
 
 Found = TypeVar("Found")
 
 
 def _alone(source: ModelSource) -> ModelSource:
-    """Return a model's source, its file in a folder of its own: in a job directory, nothing else lies beside it."""
+    """Return a model's source with its file in a folder of its own, as in a job directory."""
     if source.origin != "file":
         return source
     path, _, class_name = source.target.rpartition(":")
@@ -43,7 +44,7 @@ def _alone(source: ModelSource) -> ModelSource:
 
 @cache
 def _copied(path: str, digest: object) -> str:
-    """Copy a model's file once a process for each content, as it is imported once."""
+    """Copy a model's file once in a process for each content, because it is imported once."""
     folder = mkdtemp(prefix="asrnn-check-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return str(shutil.copy(path, folder))
@@ -51,22 +52,22 @@ def _copied(path: str, digest: object) -> str:
 
 @cache
 def _reads_of(source: ModelSource) -> FileReads:
-    """Return what notes the reads of a model: one a process, as a model is imported once a process."""
+    """Return the object that records the files that a model reads; one in a process, because it is imported once."""
     return FileReads(covered_places(source), source.name)
 
 
 class ModelUnderTest:
-    """A model, by its name, reference or class, with hyper-parameters, that is built afresh for each check.
+    """A model with hyper-parameters, which is built again for each check.
 
     Args:
         model: a registered name, ``FILE.py:Class``, ``package.module:Class``, a class, or a found source.
-        hyper: its hyper-parameters, and those of a stack of it, as :func:`asrnn.models.assemble` takes them.
-        input_size: I of the job.
-        hidden_size: H of the job; None takes the first of a few sizes that the constructor accepts.
-        device: where the job trains, ``cpu`` or ``cuda``; None is a GPU where torch sees one, as for a job.
+        hyper: its hyper-parameters and those of its stack, as :func:`asrnn.models.assemble` takes them.
+        input_size: the input size I of the job.
+        hidden_size: the hidden size H of the job; None takes the first of a few sizes that the constructor accepts.
+        device: the device of the job, ``cpu`` or ``cuda``; None is a GPU if torch sees one, as for a job.
 
     Raises:
-        UsageError: the model or the device is not to be found.
+        UsageError: the model or the device does not exist.
         ModelError: the model cannot be imported.
     """
 
@@ -91,12 +92,12 @@ class ModelUnderTest:
         self.input_size = input_size
         self.hidden_sizes = HIDDEN_SIZES if hidden_size is None else (hidden_size,)
         self.changed_settings = self.settings.put_back()
-        """Settings of torch that importing or building the model has changed, each as ``name: before -> after``."""
+        """The settings of torch that importing or building the model changed, as ``name: before -> after``."""
         self.refusal = cache(self._refusal)
         self._kept: dict[Callable[[ModelUnderTest], Any], Any] = {}
 
     def watched(self) -> AbstractContextManager[None]:
-        """Return a context in which it is seen what files the model's code reads."""
+        """Return a context that records the files that the model's code reads."""
         return self.reads.watching() if self.reads else nullcontext()
 
     @cached_property
@@ -106,13 +107,13 @@ class ModelUnderTest:
 
     @cached_property
     def hidden_size(self) -> int:
-        """The first of the sizes that the constructor takes; the first of all where it takes none."""
+        """The first size that the constructor accepts, or the first of all if it accepts none."""
         taken = (size for size in self.hidden_sizes if self.refusal(self.input_size, size) is None)
         return next(taken, self.hidden_sizes[0])
 
     @cached_property
     def importable(self) -> ModelSource | None:
-        """Where another process finds the class; None for one that it cannot find."""
+        """The source by which another process finds the class; None if it cannot find it."""
         if self.source is not None:
             return self.source
         module, name = self.model_class.__module__, self.model_class.__qualname__
@@ -124,7 +125,7 @@ class ModelUnderTest:
             return None
 
     def _refusal(self, input_size: int, hidden_size: int) -> ModelError | None:
-        """Return why the constructor refuses a size, or None where it does not."""
+        """Return the error of a constructor that refuses a size, or None."""
         try:
             with self._constructing():
                 construct(self.model_class, input_size, hidden_size, self.own_hyper)
@@ -135,10 +136,10 @@ class ModelUnderTest:
     def build(
         self, input_size: int | None = None, hidden_size: int | None = None, *, seed: int = 0, alone: bool = False
     ) -> RecurrentModel:
-        """Build the model anew, in float32 and in evaluation mode; ``alone``, one layer of it without a stack around.
+        """Build the model in float32 and in evaluation mode; with ``alone``, one layer of it without its stack.
 
         Raises:
-            ModelError: it cannot be built, or returns a wrong shape.
+            ModelError: it cannot be built, or it returns a wrong shape.
         """
         with model_code(), self._constructing():
             model = assemble(
@@ -154,9 +155,9 @@ class ModelUnderTest:
 
     @contextmanager
     def _constructing(self) -> Iterator[None]:
-        """Put back what a constructor changes of torch's settings.
+        """Restore the settings of torch that a constructor changes.
 
-        It draws its weights on the CPU, as in a job, since a seed is the seed of the CPU's generator alone.
+        Weights are drawn on the CPU, as in a job, because a seed sets only the CPU's generator.
         """
         try:
             yield
@@ -165,9 +166,9 @@ class ModelUnderTest:
 
     @cached_property
     def shortened(self) -> int:
-        """By what the lengths of sequences are divided: 1, or more for a model whose every step takes milliseconds.
+        """The divisor of sequence lengths: 1, or more for a model whose steps take milliseconds.
 
-        A training step of 784 steps then takes seconds, and all checks at full length would take many minutes.
+        A training step over 784 steps of such a model takes seconds, and all checks at full length many minutes.
         """
         model = self.build().train()
         short, long = (min(self._seconds(model, T) for _ in range(2)) for T in TIMED_STEPS)
@@ -181,7 +182,7 @@ class ModelUnderTest:
         return time.process_time() - began
 
     def length(self, num_steps: int) -> int:
-        """Return a length of sequences, shorter where the model is slow."""
+        """Return a sequence length, divided by :attr:`shortened`."""
         return num_steps // self.shortened
 
     def sequences(self, *batch_and_steps: int, seed: int = 1, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -193,7 +194,7 @@ class ModelUnderTest:
         return noise(*shape, seed=seed, dtype=dtype).to(self.device)
 
     def once(self, look: "Callable[[ModelUnderTest], Found]") -> Found:
-        """Return what a function finds out about this model, computed at most once: several checks may read it."""
+        """Return the result of a function on this model, computed once, because several checks read it."""
         if look not in self._kept:
             self._kept[look] = look(self)
         found: Found = self._kept[look]

@@ -1,4 +1,4 @@
-"""Seeds for everything random that a model may draw from, so that two runs can be told apart by nothing else."""
+"""Seed all global generators that a model may draw from."""
 
 import random
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import torch
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed the global generators of torch, numpy and Python, as a job does, and put them back afterwards."""
+    """Seed the global generators of torch, numpy and Python, as a job does, and restore them afterwards."""
     python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 - a model may use it
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() and torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     try:

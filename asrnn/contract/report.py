@@ -1,16 +1,16 @@
-"""What the contract has to say of a model: one finding a check, each of them one line."""
+"""Report the findings about a model: one line for each check."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 Severity = Literal["hard", "warning", "information"]
-"""What a failure means: a ``hard`` one keeps a model out of every run, the others are for its author to know."""
+"""The weight of a failure: a run refuses a model that fails a ``hard`` check; the others inform its author."""
 
 Outcome = Literal["passed", "failed", "skipped"]
 
 SHOWN = 3
-"""So many names are told of many."""
+"""How many of many names a line shows."""
 
 _WORDS: dict[tuple[Severity, Outcome], str] = {
     ("hard", "failed"): "FAIL",
@@ -22,12 +22,12 @@ _WORDS: dict[tuple[Severity, Outcome], str] = {
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one look at a model came to.
+    """The result of one check.
 
     Args:
-        outcome: whether what was expected is so; ``skipped`` where it could not be seen.
-        found: what was seen, with the number where there is one; for a skip, why nothing was.
-        advice: what to do about it.
+        outcome: whether the expectation holds; ``skipped`` if that could not be determined.
+        found: the observation, with its number if there is one; for a skipped check, the reason.
+        advice: what to do about a failure.
     """
 
     outcome: Outcome
@@ -36,36 +36,36 @@ class Verdict:
 
 
 def passed(found: str) -> Verdict:
-    """Say that what was expected is so."""
+    """Return the verdict that the expectation holds."""
     return Verdict("passed", found)
 
 
 def failed(found: str, advice: str = "") -> Verdict:
-    """Say that what was expected is not so."""
+    """Return the verdict that the expectation does not hold."""
     return Verdict("failed", found, advice)
 
 
 def skipped(why: str) -> Verdict:
-    """Say why there was nothing to see."""
+    """Return the verdict of a skipped check, with the reason."""
     return Verdict("skipped", why)
 
 
 def listed(names: Sequence[str]) -> str:
-    """Name the first few of many."""
+    """Return the first few of many names as a text."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A check and what it came to.
+    """A check and its verdict.
 
     Args:
-        name: the check's.
-        severity: what a failure means.
-        expected: what must be so, in words.
-        verdict: what was seen.
-        seconds: how long the look took.
+        name: the name of the check.
+        severity: the weight of a failure.
+        expected: the expectation, in words.
+        verdict: the result.
+        seconds: how long the check took.
     """
 
     name: str
@@ -76,19 +76,19 @@ class Finding:
 
     @property
     def refuses(self) -> bool:
-        """Whether it keeps the model out of every run."""
+        """Whether a run refuses the model because of this finding."""
         return self.severity == "hard" and self.verdict.outcome == "failed"
 
     @property
     def line(self) -> str:
-        """The finding as it is shown: ``ok    causality            what was expected  (what was found)``."""
+        """The line of the finding: ``ok    causality            what was expected  (what was found)``."""
         outcome = self.verdict.outcome
         word = "skip" if outcome == "skipped" else _WORDS.get((self.severity, outcome), "ok")
         return f"{word:<5} {self.name:<19} {self.words}"
 
     @property
     def words(self) -> str:
-        """What was expected, what was found, and for a failure what to do."""
+        """The expectation, the observation and, for a failure, the advice."""
         verdict = self.verdict
         if verdict.outcome != "failed":
             return f"{self.expected}  ({verdict.found})"
@@ -104,12 +104,12 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether a run takes the model; it also takes one that could not be :attr:`judged` here."""
+        """Whether a run takes the model; it also takes a model that could not be :attr:`judged` here."""
         return not self.refusals
 
     @property
     def judged(self) -> bool:
-        """Whether the model could be looked at: one that needs a GPU cannot, on a machine without."""
+        """Whether the model could be checked. A model that needs a GPU cannot, on a machine without one."""
         return not any(each.name == "builds" and each.verdict.outcome == "skipped" for each in self.findings)
 
     @property
@@ -118,12 +118,12 @@ class Report:
         return tuple(finding for finding in self.findings if finding.refuses)
 
     def count(self, outcome: Outcome) -> int:
-        """Return how many checks came to an outcome."""
+        """Return the number of checks with an outcome."""
         return sum(finding.verdict.outcome == outcome for finding in self.findings)
 
     @property
     def verdict(self) -> str:
-        """One line over all checks."""
+        """One line about all checks."""
         seconds = f"{sum(finding.seconds for finding in self.findings):.1f} s"
         if self.refusals:
             names = ", ".join(finding.name for finding in self.refusals)
@@ -138,5 +138,5 @@ class Report:
 
     @property
     def text(self) -> str:
-        """All lines, the verdict last."""
+        """All lines, with the verdict at the end."""
         return "\n".join([*(finding.line for finding in self.findings), self.verdict])

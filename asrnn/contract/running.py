@@ -1,4 +1,4 @@
-"""Run a model under test, and tell what its own code raises from faults of a check."""
+"""Run a model under test, and distinguish the exceptions of its code from those of a check."""
 
 import inspect
 from collections.abc import Iterator, Sequence
@@ -19,10 +19,10 @@ NO_STATE = ("len", "mask", "pad", "time", "dt", "delta", "position", "flag", "tr
 
 
 class RaisedError(Exception):
-    """The model's own code raised something.
+    """An exception of the model's own code.
 
     Args:
-        cause: what it raised.
+        cause: the exception.
     """
 
     def __init__(self, cause: Exception | SystemExit) -> None:
@@ -32,10 +32,10 @@ class RaisedError(Exception):
 
 @contextmanager
 def model_code() -> Iterator[None]:
-    """Tell what the model's code raises from what a check raises.
+    """Mark the exceptions of the model's code, so that they differ from those of a check.
 
     Raises:
-        RaisedError: something was raised inside, which is its cause.
+        RaisedError: an exception was raised inside; it is the cause.
         AsrnnError: it was raised inside; its message is one line already.
     """
     try:
@@ -48,10 +48,10 @@ def model_code() -> Iterator[None]:
 
 @contextmanager
 def calling() -> Iterator[None]:
-    """Call a model: a parametrized weight is computed once a call, not once a step, which gives the same numbers.
+    """Call a model. A parametrized weight is computed once a call and not once a step; the numbers are the same.
 
     Raises:
-        RaisedError: something was raised inside, which is its cause.
+        RaisedError: an exception was raised inside; it is the cause.
         AsrnnError: it was raised inside.
     """
     with model_code(), parametrize.cached():
@@ -60,12 +60,12 @@ def calling() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What came out of one run over a sequence.
+    """The result of one run over a sequence.
 
     Args:
-        sequence: the outputs of all steps, ``[B, T, H]``; None for a model that returns the last one alone.
+        sequence: the outputs of all steps, ``[B, T, H]``; None for a model that returns only the last one.
         last: the output of the last step, ``[B, H]``.
-        state: what the model returns to go on from; None where it returns nothing.
+        state: the final state that the model returns; None if it returns none.
     """
 
     sequence: Tensor | None
@@ -74,22 +74,22 @@ class Run:
 
     @property
     def outputs(self) -> Tensor:
-        """All outputs that can be seen, with the time axis where there is one."""
+        """All outputs, with the time axis if the model returns a sequence."""
         return self.last if self.sequence is None else self.sequence
 
 
 def noise(*shape: int, seed: int = 1, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Draw numbers from N(0, 1), from a generator of their own; the same in every precision."""
+    """Draw numbers from N(0, 1) by a generator of their own; they are the same in every precision."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
 
 
 def run(model: RecurrentModel, x: Tensor, state: object = None) -> Run:
-    """Run a model's recurrence over ``[B, T, I]``, from a state that it returned earlier or from its own start.
+    """Run a model's recurrence over ``[B, T, I]``, from a state that it returned earlier or from its initial state.
 
     Raises:
-        RaisedError: the model's code raised something.
-        ModelError: what it returns is no sequence and no last output.
+        RaisedError: the model's code raised an exception.
+        ModelError: it returned neither a sequence nor a last output.
     """
     recurrence = model.recurrence
     with calling():
@@ -105,7 +105,7 @@ def run(model: RecurrentModel, x: Tensor, state: object = None) -> Run:
 
 
 def _check_outputs(recurrence: nn.Module, outputs: object, x: Tensor) -> None:
-    """Refuse what a model returns in one mode alone, or from a state, that has another shape than its outputs."""
+    """Refuse outputs of a wrong shape, which a model may return only in one mode or only from a state."""
     B, T = x.shape[:2]
     shape = list(outputs.shape) if isinstance(outputs, Tensor) else None
     if shape is None or shape[:-1] not in ([B, T], [B]):
@@ -116,10 +116,10 @@ def _check_outputs(recurrence: nn.Module, outputs: object, x: Tensor) -> None:
 
 
 def gradients_of(loss: Tensor, inputs: Sequence[Tensor]) -> list[Tensor | None]:
-    """Return the gradients of a number; None where nothing reaches an input that it depends on.
+    """Return the gradients of a number towards some tensors; None for a tensor that no gradient reaches.
 
     Raises:
-        RaisedError: the backward of the model raised something.
+        RaisedError: the backward pass of the model raised an exception.
     """
     watched = [tensor for tensor in inputs if tensor.requires_grad]
     found: dict[int, Tensor | None] = {}
@@ -131,7 +131,7 @@ def gradients_of(loss: Tensor, inputs: Sequence[Tensor]) -> list[Tensor | None]:
 
 
 def state_argument(recurrence: nn.Module) -> str | None:
-    """Return the name of the argument that a recurrence can be started from a state with; None where it has none."""
+    """Return the name of the argument that takes the initial state of a recurrence; None if there is none."""
     if isinstance(recurrence, RecurrentCell):
         return "state"
     try:
@@ -148,12 +148,12 @@ def state_argument(recurrence: nn.Module) -> str | None:
 
 
 def tensors_of(state: object) -> list[Tensor]:
-    """Return the tensors of a state, however they are nested."""
+    """Return the tensors of a state, which may be nested."""
     return [leaf for leaf in tree_leaves(state) if isinstance(leaf, Tensor)]
 
 
 def largest_change(found: Tensor, expected: Tensor) -> float:
-    """Return the largest difference of two tensors, in units of the largest number in ``expected``; NaN is infinite."""
+    """Return the largest difference of two tensors, relative to the largest number of ``expected``; inf for NaN."""
     if found.shape != expected.shape:
         return float("inf")
     if not expected.numel():

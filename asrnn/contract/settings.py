@@ -1,4 +1,4 @@
-"""The settings of torch that a whole process shares, and that no model may change for all others."""
+"""Watch the settings of torch that a whole process shares, and that no model may change."""
 
 from dataclasses import astuple, dataclass, fields
 
@@ -7,7 +7,7 @@ import torch
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What new tensors are made of, and whether gradients are kept."""
+    """The default dtype and device of new tensors, and the gradient mode."""
 
     default_dtype: torch.dtype
     default_device: torch.device
@@ -15,11 +15,11 @@ class Settings:
 
     @classmethod
     def now(cls) -> "Settings":
-        """Read the settings as they are."""
+        """Read the current settings."""
         return cls(torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled())
 
     def put_back(self) -> list[str]:
-        """Return what has changed since, as ``name: before -> after``, and change it back."""
+        """Return the settings that have changed since, as ``name: before -> after``, and restore them."""
         now = Settings.now()
         pairs = zip(fields(self), astuple(self), astuple(now), strict=True)
         changed = [f"{field.name}: {before} -> {after}" for field, before, after in pairs if before != after]

@@ -1,4 +1,4 @@
-"""One other process, started when it is first asked, that builds models anew: checks ask what they do there."""
+"""Ask another process to build a model and run it; the process starts with the first request."""
 
 import atexit
 import io
@@ -18,11 +18,11 @@ TIMEOUT_SECONDS = 300.0
 
 
 class SpawnedError(Exception):
-    """The other process could not do what it was asked; the message is one line."""
+    """The other process could not do what it was asked. The message is one line."""
 
 
 class UnplainError(Exception):
-    """A message holds more than plain values and tensors."""
+    """A message contains more than plain values and tensors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def as_plain(source: ModelSource) -> dict[str, Any]:
 
 
 def send(stream: IO[bytes], message: object) -> None:
-    """Write a message of plain values and tensors: its length in eight bytes, then what ``torch.save`` makes of it."""
+    """Write a message of plain values and tensors: its length in eight bytes, then the bytes of ``torch.save``."""
     buffer = io.BytesIO()
     torch.save(message, buffer)
     stream.write(len(buffer.getvalue()).to_bytes(8, "big") + buffer.getvalue())
@@ -49,11 +49,11 @@ def send(stream: IO[bytes], message: object) -> None:
 
 
 def receive(stream: IO[bytes]) -> Any:
-    """Read a message; nothing that it holds is run.
+    """Read a message; no code in it is run.
 
     Raises:
-        EOFError: the other side is gone.
-        UnplainError: it holds more than plain values and tensors.
+        EOFError: the other side has ended.
+        UnplainError: it contains more than plain values and tensors.
     """
     size = stream.read(8)
     message = stream.read(int.from_bytes(size, "big"))
@@ -66,14 +66,14 @@ def receive(stream: IO[bytes]) -> Any:
 
 
 def ask(what: str, request: dict[str, Any]) -> Any:
-    """Return what the other process answers; it imports what this one can import.
+    """Return the answer of the other process, which can import what this process can import.
 
     Args:
-        what: one of the names of :mod:`asrnn.contract.spawned_child`.
-        request: its arguments, of plain values and tensors.
+        what: one of the requests of ``asrnn.contract.spawned_child``.
+        request: its arguments, as plain values and tensors.
 
     Raises:
-        SpawnedError: it could not be done there; the message says why.
+        SpawnedError: the request failed there; the message says why.
     """
     child = _running_child()
     common = {"path": sys.path, "threads": torch.get_num_threads()}
@@ -97,7 +97,7 @@ def ask(what: str, request: dict[str, Any]) -> Any:
 
 
 def _running_child() -> _Child:
-    """Return the one process that all checks share, as it has torch to import."""
+    """Return the process, which all checks share because it has to import torch."""
     global _child
     if _child is None or _child.process.poll() is not None:
         # A plain process, not one of multiprocessing: that would import the user's script, main guard or not.

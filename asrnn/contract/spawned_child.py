@@ -1,4 +1,4 @@
-"""Build models anew, as another process asks: ``python -m asrnn.contract.spawned_child``."""
+"""Build and run models at the request of another process: ``python -m asrnn.contract.spawned_child``."""
 
 import ctypes
 import os
@@ -26,7 +26,7 @@ WARM_UP_STEPS, ROUNDS = 8, 3
 
 
 def main() -> None:
-    """Answer requests until the other side is gone; what a model prints is lost."""
+    """Answer requests until the other side has ended; what a model prints is discarded."""
     answers = os.fdopen(os.dup(1), "wb")
     requests = os.fdopen(os.dup(0), "rb")
     nowhere = os.open(os.devnull, os.O_RDWR)
@@ -69,9 +69,9 @@ def _go_on(
 def _measure(
     source: dict[str, Any], hyper: dict[str, object], sizes: dict[str, Any], shape: tuple[int, int]
 ) -> list[tuple[float, float | None]]:
-    """Return what a forward and backward of a model and of torch's LSTM take: seconds, and MiB where they can be read.
+    """Measure forward and backward of a model and of torch's LSTM: seconds, and MiB if they can be read.
 
-    They take their steps in turns, and the quickest of a few counts; memory is the peak above what was there.
+    The two take turns, and the fastest of a few steps counts. Memory is the peak above the memory before.
     """
     subject = ModelUnderTest(ModelSource(**source), hyper, **sizes)
     lstm = nn.LSTM(subject.input_size, subject.hidden_size, batch_first=True).to(subject.device)
@@ -93,7 +93,7 @@ def _step_seconds(module: nn.Module, x: Tensor) -> float:
 
 
 def _peak_mib(module: nn.Module, x: Tensor) -> float | None:
-    """Return by how many MiB a step's memory rises above what was there; None where there is no ``/proc``."""
+    """Return the peak memory of a step above the memory before, in MiB; None without ``/proc``."""
     _step_seconds(module, x[:, :WARM_UP_STEPS])
     free_buffers()
     with suppress(OSError, AttributeError):

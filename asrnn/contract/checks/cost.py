@@ -1,4 +1,4 @@
-"""Work and memory grow with the length and no faster, by counting and not by the clock."""
+"""Check that work and memory grow linearly with the length, by counting operations, and time a step."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -26,12 +26,12 @@ from asrnn.ops import free_buffers, scan_with
 LENGTHS = (64, 256)
 SMALL_SIZES = (8, 16, 32)
 STEEPEST = 1.3
-"""The log-log slope up to which a cost counts as linear: a scan in parallel, T log T, has 1.21 from 64 to 256
-steps; what grows with the square of T has 1.5 or more there, beside its linear part."""
+"""The log-log slope up to which a cost counts as linear. From 64 to 256 steps a parallel scan, T log T, has 1.21. A
+quadratic cost has 1.5 or more there, together with its linear part."""
 
 
 class Cost(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts operations, the bytes of the tensors that they give out, and the multiplications of matrix products."""
+    """Count operations, the bytes of their results, and the multiplications of matrix products."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -44,7 +44,7 @@ class Cost(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         self.operations += 1
-        if not func.is_view:  # a view costs no memory, however long the tensor it looks at
+        if not func.is_view:  # a view costs no memory
             outputs = (result,) if isinstance(result, Tensor) else tree_leaves(result)
             self.bytes += sum(leaf.numel() * leaf.element_size() for leaf in outputs if isinstance(leaf, Tensor))
         count = flop_registry.get(func.overloadpacket)
@@ -57,7 +57,7 @@ def growth(scan: Callable[[int], Tensor], short: int, long: int) -> dict[str, fl
     """Return the log-log slope of each cost of a training step against the length.
 
     Args:
-        scan: gives the outputs of a scan of some length; its backward is counted too.
+        scan: returns the outputs of a scan of some length; its backward pass is counted too.
         short: a length.
         long: a longer one.
     """
@@ -69,12 +69,12 @@ def growth(scan: Callable[[int], Tensor], short: int, long: int) -> dict[str, fl
 
 
 def _cost(scan: Callable[[int], Tensor], num_steps: int) -> Cost:
-    free_buffers()  # or a second scan allocates nothing
-    # The fused kernels of attention hide their [T, T] weights; its mathematics written out shows them.
+    free_buffers()  # otherwise a second scan would allocate nothing
+    # Fused attention hides its [T, T] weights; the unfused form shows them.
     counted = Cost()
     with sdpa_kernel(SDPBackend.MATH), counted:
         outputs = scan(num_steps).sum()
-        if outputs.requires_grad:  # nothing is trained in a reservoir
+        if outputs.requires_grad:  # a reservoir trains nothing
             outputs.backward()  # type: ignore[no-untyped-call]
     return counted
 
@@ -101,7 +101,7 @@ def linear_cost(subject: ModelUnderTest) -> Verdict:
 
 
 def _small(subject: ModelUnderTest) -> RecurrentModel:
-    """Build few units where the model takes so few: beside many, what grows with T^2 H is hidden behind T H^2."""
+    """Build few units if the model accepts that: with many, T H^2 would hide a cost of T^2 H."""
     for size in SMALL_SIZES:
         if size < subject.hidden_size and subject.refusal(subject.input_size, size) is None:
             with suppress(AsrnnError, RaisedError):

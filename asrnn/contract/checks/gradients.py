@@ -1,4 +1,4 @@
-"""Gradients are right, and arrive wherever the output depends on the input: nothing cuts the graph."""
+"""Check that gradients are right, and that they arrive wherever the output depends on the input."""
 
 from dataclasses import dataclass
 
@@ -14,11 +14,11 @@ from asrnn.contract.running import gradients_of, model_code, run, trained_parame
 from asrnn.models import RecurrentModel
 
 SHORT, LONG = 4, 1025
-"""Steps at which every gradient is compared with differences, and at which that of the input is: longer than any task,
-and just beyond the lengths at which people cut the graph."""
+"""The steps of the comparison of every gradient with differences, and of the input's gradient. The second is longer
+than any task, and just above the lengths at which people cut the graph."""
 
 SMALL = 0.1
-"""Inputs are small, so that activations are nearly linear and what lies far back is still to be seen."""
+"""The scale of inputs: small, so that activations are nearly linear and early inputs still show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,9 @@ class Precision:
     """How gradients and differences are compared.
 
     Args:
-        dtype: what the model computes in.
+        dtype: the precision of the model.
         nudge: how far a tensor is moved to either side, in units of N(0, 1).
-        bound: how far a difference quotient may lie from the derivative, relative to the larger of them.
+        bound: the largest distance of a difference quotient from the derivative, relative to the larger of the two.
     """
 
     dtype: torch.dtype
@@ -37,22 +37,22 @@ class Precision:
 
 
 DOUBLE = Precision(torch.float64, 1e-6, 1e-5)
-"""Differences err by 1e-12 times a third derivative, and by 1e-16 / 1e-6 for rounding."""
+"""Differences have an error of 1e-12 times a third derivative, and of 1e-16 / 1e-6 by rounding."""
 
 SINGLE = Precision(torch.float32, 1e-2, 5e-2)
-"""Differences err by 1e-4 times a third derivative, and by some 1e-7 / 1e-2 times the root of a few hundred terms."""
+"""Differences have an error of 1e-4 times a third derivative, and of 1e-5 times the root of a few hundred terms."""
 
 NUDGE, SEEN = 1e-5, 1e-14
-"""How far one input is moved in float64, and what the output must then move, relative to it, to depend on that input.
+"""How far one input is moved in float64, and how far an output that depends on it moves at least, relative to it.
 
-Float64 rounds at 1e-16: a gradient of exactly 0 was cut, unless the output does not depend on the input either, as
-behind a rectifier that is shut, whose kink so small a move hardly ever meets."""
+Float64 rounds at 1e-16. So a gradient of exactly 0 was cut, unless the output does not depend on the input either, as
+behind a rectifier with output 0; so small a move hardly ever meets its kink."""
 
 UNSTEADY = 1e-3
-"""From here on differences with two nudges say that the outputs change too wildly, as in chaos, for any to tell."""
+"""The disagreement of differences with two nudges from which the outputs are too chaotic for any comparison."""
 
 ATTEMPTS = 3
-"""A difference across a kink is no derivative: other inputs meet none."""
+"""How many inputs are tried. A difference across a kink is no derivative, and other inputs meet no kink."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Loss:
     model: RecurrentModel
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Run the model and sum its outputs up, in float64."""
+        """Run the model and sum its outputs in float64."""
         with seeded(11):
             outputs = run(self.model, x).outputs.double()
         return (self.subject.noise(*outputs.shape, seed=2, dtype=torch.float64) * outputs).sum()
@@ -74,7 +74,7 @@ class Loss:
 
     @torch.no_grad()
     def derivative(self, x: Tensor, tensor: Tensor, direction: Tensor, nudge: float) -> float:
-        """Return the derivative along a direction, from values on both sides of a tensor of the model, or of x."""
+        """Return the derivative along a direction from values on both sides, for a tensor of the model or for x."""
         values = []
         before = tensor.detach().clone()
         for sign in (1, -1):
@@ -89,7 +89,7 @@ def _precision(subject: ModelUnderTest) -> Precision:
 
 
 def _model(subject: ModelUnderTest, dtype: torch.dtype) -> RecurrentModel:
-    """Build a model in training, or in evaluation where its noise does not follow the seeds of a process."""
+    """Build a model in training mode, or in evaluation mode if its noise ignores the seeds."""
     model = subject.build().train()
     if dtype == torch.float64:
         with model_code():
@@ -140,7 +140,7 @@ def gradient_arrives(subject: ModelUnderTest) -> Verdict:
 
 
 def _last_output(subject: ModelUnderTest, model: RecurrentModel, precision: Precision, size: float = SMALL) -> Verdict:
-    """Look for steps from which no gradient at all reaches the last output, though it depends on them."""
+    """Find steps whose input has a gradient of 0, although the last output depends on it."""
     dtype, num_steps = precision.dtype, subject.length(LONG)
     x = size * subject.sequences(2, num_steps, dtype=dtype)
     x.requires_grad_()
@@ -174,11 +174,11 @@ def _last_output(subject: ModelUnderTest, model: RecurrentModel, precision: Prec
 def _all_outputs(
     subject: ModelUnderTest, model: RecurrentModel, precision: Precision, seed: int
 ) -> tuple[float, float] | None:
-    """Compare the input's gradient with differences of all outputs: they miss what a cut anywhere takes away.
+    """Compare the input's gradient with differences of all outputs, which a cut of the graph does not change.
 
     Returns:
-        the derivative by the gradient and by differences, where they differ; None also where the outputs change too
-        wildly for differences to tell.
+        the derivatives by gradient and by differences, if they differ; None if they agree, or if the outputs are too
+        chaotic for differences.
     """
     num_steps = subject.length(LONG)
     x = SMALL * subject.sequences(2, num_steps, dtype=precision.dtype, seed=seed)
@@ -224,7 +224,7 @@ def gradcheck(subject: ModelUnderTest) -> Verdict:
 def _wrong_gradient(
     subject: ModelUnderTest, model: RecurrentModel, precision: Precision, name: str, in_steps: list[str]
 ) -> tuple[float, float] | None:
-    """Return the derivative by the gradient and by differences, where they differ for several inputs."""
+    """Return the derivatives by gradient and by differences, if they differ for several inputs."""
     wrong = None
     for attempt in range(ATTEMPTS):
         x = subject.sequences(2, SHORT, seed=20 + attempt, dtype=precision.dtype).requires_grad_()
@@ -233,7 +233,7 @@ def _wrong_gradient(
         (gradient,) = loss.gradients(x, [tensor])
         direction = subject.noise(*tensor.shape, seed=30 + attempt, dtype=torch.float64)
         direction = direction.to(tensor.dtype)
-        # Of a complex number both parts are moved; its gradient is that of the real part and i times the other's.
+        # Both parts of a complex number are moved. Its gradient is that of the real part plus i times the other.
         if tensor.is_complex():
             direction = direction * (1 + 1j) / 2**0.5
         numerical = loss.derivative(x.detach(), tensor, direction, precision.nudge)

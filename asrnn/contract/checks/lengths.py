@@ -1,4 +1,4 @@
-"""What becomes of numbers and gradients over the lengths that the tasks have, twice that, and inputs like theirs."""
+"""Check numbers and gradients over sequences as long as those of the tasks, and twice as long."""
 
 import math
 from collections.abc import Sequence
@@ -14,8 +14,9 @@ from asrnn.models import RecurrentModel
 
 STEPS, LONGEST = 1000, 2000
 VANISHED, EXPLODED = 1e-6, 1e6
-"""The bounds of a gradient over 1,000 steps, relative to that of the last input, between which nothing is said: beyond
-them float32, whose sums round at 6e-8, hardly adds the first input's share to the last one's."""
+"""The bounds of a gradient over 1,000 steps, relative to that of the last input; outside is a warning.
+
+Float32 sums round at 6e-8, so outside of these bounds the first input's share is hardly added to the last one's."""
 
 KINDS = (
     "noise",
@@ -25,24 +26,24 @@ KINDS = (
     "noise after an image",
     "ones",
 )
-"""What the samples of a batch are like; each of the tasks has some of these."""
+"""The kinds of samples in a batch; each of the tasks has some of them."""
 
 BUSY = (KINDS[0], KINDS[3], KINDS[4])
 QUIET = (KINDS[1], KINDS[2], KINDS[5])
 QUIET_STEPS = 20
-"""The steps without news that must leave gradients finite: 99.9 % of the digits of permuted-mnist, in its usual order,
-begin with at most so many zeros, and padded ones with fewer. There the state is still 0, where many models saturate
-least."""
+"""The number of zeros in a row after which gradients must be finite. In the usual order of permuted-mnist 99.9 % of the
+digits begin with at most so many zeros, and padded ones with fewer. The state is still 0 there, where many models
+saturate least."""
 
 MOST_QUIET_STEPS = 272
-"""The zeros in a row that 99.9 % of the digits of pixel-mnist do not exceed. Other tasks have far fewer. A model whose
-gradients overflow only here may be of use in those, so it is warned of, and a run takes it."""
+"""The largest number of zeros in a row in 99.9 % of the digits of pixel-mnist. Other tasks have far fewer. A model
+whose gradients overflow only here may be useful there, so it gets a warning and a run takes it."""
 
 
 def like_tasks(subject: ModelUnderTest, num_steps: int) -> Tensor:
-    """Return a batch of sequences, one of each kind."""
+    """Return a batch with one sequence of each kind."""
     noise = subject.sequences(1, num_steps)[0]
-    pixels = noise.abs().clamp(max=1) * (noise > 0.5)  # most are black, as in MNIST
+    pixels = noise.abs().clamp(max=1) * (noise > 0.5)  # most pixels are black, as in MNIST
     late = torch.zeros_like(noise)
     late[num_steps // 3 : num_steps // 2] = pixels[num_steps // 3 : num_steps // 2]
     padded = noise.clone()
@@ -117,7 +118,7 @@ def long_gradient(subject: ModelUnderTest) -> Verdict:
 
 
 def _overflowing(subject: ModelUnderTest) -> list[str]:
-    """Return the kinds of input over whose longest quiet stretch a gradient is not finite."""
+    """Return the kinds of input for which a gradient over the longest run of zeros is not finite."""
     model = subject.build()
     x, loss = _loss(subject, model, MOST_QUIET_STEPS, QUIET)
     (gradient,) = gradients_of(loss, [x])
@@ -125,7 +126,7 @@ def _overflowing(subject: ModelUnderTest) -> list[str]:
 
 
 def _norms(subject: ModelUnderTest) -> tuple[tuple[float, float], list[float], dict[str, float]]:
-    """Return norms of gradients: of noise's first and last step, of each kind of input, and of each parameter."""
+    """Return norms of gradients: of the first and last step of noise, each kind of input, and each parameter."""
     model = subject.build()
     batches = [(kinds, *_loss(subject, model, n, kinds)) for n, kinds in ((STEPS, BUSY), (QUIET_STEPS, QUIET))]
     total = batches[0][2] + batches[1][2]
@@ -140,7 +141,7 @@ def _norms(subject: ModelUnderTest) -> tuple[tuple[float, float], list[float], d
 
 
 def _loss(subject: ModelUnderTest, model: RecurrentModel, steps: int, kinds: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Return inputs of some kinds, and a loss of the model's last output on them."""
+    """Return inputs of some kinds, and a loss of the model's last output for them."""
     x = like_tasks(subject, subject.length(steps))[[KINDS.index(kind) for kind in kinds]].requires_grad_()
     last = run(model, x).last
     return x, (last * subject.noise(*last.shape, seed=2)).sum()

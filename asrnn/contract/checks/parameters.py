@@ -1,4 +1,4 @@
-"""The parameters are counted, and all of them learn from what a run reads: the last output."""
+"""Check that all parameters are counted, and that all learn from the last output, which a run reads."""
 
 import torch
 from torch import Tensor
@@ -87,10 +87,10 @@ def nonzero_gradients(subject: ModelUnderTest) -> Verdict:
 
 
 def _gradients(subject: ModelUnderTest) -> dict[str, Tensor | None]:
-    """Return the gradients of a random sum of the last outputs, as the first steps of a training have them.
+    """Return the gradients of a random sum of the last outputs, over the first steps of a training.
 
-    A parameter that has none in one step, as of a layer that is left out at random or that runs every 100 steps only,
-    is looked for in others and in a longer sequence.
+    A parameter may have no gradient in one step, if its layer is left out at random or runs only every 100 steps. So
+    several steps and a longer sequence are tried.
     """
     found: dict[str, Tensor | None] = {}
     for seed, length in enumerate((STEPS, STEPS, STEPS, STEPS, LONGER)):
@@ -112,7 +112,7 @@ def _gradients(subject: ModelUnderTest) -> dict[str, Tensor | None]:
 def reads_input(subject: ModelUnderTest) -> Verdict:
     """The outputs depend on every number of a step.
 
-    Look with the weights it starts with, and where these hide an input, with others that training may lead to.
+    The initial weights are tried first. If they hide an input, other weights are tried, as training may reach them.
     """
     unread = list(range(subject.input_size))
     for seed in range(WEIGHTS):

@@ -1,4 +1,4 @@
-"""The model computes in the precision that it is moved to."""
+"""Check that a model computes in the precision to which it is moved."""
 
 import torch
 
@@ -42,9 +42,9 @@ def float64(subject: ModelUnderTest) -> Verdict:
 
 @torch.no_grad()
 def computes_in_float64(subject: ModelUnderTest) -> bool:
-    """Say whether a model that is moved to float64 computes there: whether inputs that float32 cannot tell apart do.
+    """Return whether a model that is moved to float64 computes in it: it distinguishes inputs that float32 does not.
 
-    It is moved by 1e-12 of the inputs; float64 resolves 1e-16 of them, and float32 6e-8.
+    Inputs are moved by a relative 1e-12. Float64 resolves 1e-16, and float32 6e-8.
     """
     try:
         with model_code():
@@ -58,7 +58,7 @@ def computes_in_float64(subject: ModelUnderTest) -> bool:
         return False
     return not torch.equal(one, other) or torch.equal(
         one, coarse
-    )  # what changes in steps, or not at all, tells nothing
+    )  # outputs that change in steps, or not at all, show nothing
 
 
 def _name(dtype: torch.dtype) -> str:

@@ -1,4 +1,4 @@
-"""The model gives the same numbers again: from the same seed, on a second call, and out of its state dict."""
+"""Check that a model gives the same numbers from the same seed, in a second call, and from its state dict."""
 
 import time
 from contextlib import nullcontext
@@ -17,10 +17,10 @@ from asrnn.errors import ModelError
 from asrnn.models import RecurrentModel
 
 LATER_SECONDS = 1e7
-"""Some four months: what depends on the clock shows it."""
+"""Some four months, after which a dependence on the clock shows."""
 
 SAME_IN_BOTH_MODES = ((4, 9), (128, 12), (2, 300))
-"""B and T at which training and evaluation are compared: a batch as large as a job's, and a long sequence."""
+"""B and T for the comparison of training and evaluation: a batch as large as a job's, and a long sequence."""
 
 
 @check("initialization", "hard", needs=("builds",))
@@ -67,7 +67,7 @@ def deterministic(subject: ModelUnderTest) -> Verdict:
     model, x = subject.build(), subject.sequences(3, 9).requires_grad_()
     given = x.detach().clone()
     watched = {"the input": x, **trained_parameters(model)}
-    for _ in range(3 if _is_scripted(model) else 0):  # TorchScript rewrites what it runs while it first runs
+    for _ in range(3 if _is_scripted(model) else 0):  # TorchScript rewrites a function during its first runs
         gradients_of(run(model, x).outputs.square().sum(), list(watched.values()))
     runs: list[tuple[Tensor, Tensor, dict[str, Tensor | None]]] = []
     for later in (0.0, LATER_SECONDS):
@@ -95,7 +95,7 @@ def deterministic(subject: ModelUnderTest) -> Verdict:
 
 
 def _other_gradient_modes(subject: ModelUnderTest, model: RecurrentModel, x: Tensor, expected: Tensor) -> Verdict:
-    """Compare with a validation, which keeps no gradient."""
+    """Compare with a run as in validation, which keeps no gradient."""
     for name, mode in (("torch.no_grad()", torch.no_grad()), ("torch.inference_mode()", torch.inference_mode())):
         with mode:
             change = largest_change(run(model, x.clone()).outputs, expected)
@@ -147,10 +147,10 @@ def same_training(subject: ModelUnderTest) -> Verdict:
 
 
 def other_gradient(gradients: dict[str, Tensor | None], others: dict[str, Tensor | None], device: str) -> str | None:
-    """Return the first gradient that is another in a second backward; None where all are the same.
+    """Return the first gradient that differs in a second backward pass; None if all are equal.
 
-    On the CPU they are the same to the bit; on a GPU, whose atomic sums have no order, to the tolerance times the
-    largest of all gradients, since one that is 0 but for roundings has no size of its own.
+    On the CPU they must be equal to the bit. On a GPU atomic sums have no order, so they must be equal up to the
+    tolerance times the largest of all gradients; a gradient that is 0 but for rounding has no size of its own.
     """
     apart = 0.0
     if torch.device(device).type != "cpu":
@@ -239,6 +239,6 @@ def _is_scripted(model: nn.Module) -> bool:
 
 
 def _clock_moved_by(seconds: float):  # type: ignore[no-untyped-def]
-    """Let time.time() tell another time; whoever reads the clock otherwise is seen later, in another process."""
+    """Shift time.time(); a model that reads the clock in another way is found by the check in another process."""
     now = time.time
     return patch("time.time", lambda: now() + seconds) if seconds else nullcontext()

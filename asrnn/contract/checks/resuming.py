@@ -1,4 +1,4 @@
-"""A training that is saved, built anew and loaded goes on as the one that was never interrupted: here and elsewhere."""
+"""Check that a training that is saved and loaded continues as the uninterrupted one, here and in another process."""
 
 import io
 from dataclasses import dataclass, field
@@ -18,10 +18,10 @@ from asrnn.errors import ModelError
 from asrnn.models import RecurrentModel
 
 BATCH_SIZE, STEPS, SHORT = 4, 784, 5
-"""Of a training step: the length of pixel-mnist, and one over which no state that was carried along is forgotten."""
+"""The batch size, the length of pixel-mnist, and a length over which a carried state is not forgotten."""
 
 ROUNDED = 1e-6
-"""How far numbers may lie apart, relative to the largest, that differ by the roundings of another order of sums."""
+"""The largest relative difference of numbers that differ by the rounding of sums in another order."""
 
 _ADVICE = (
     "what training changes must be a parameter, a buffer of a fixed size or in get_extra_state; a table that can be "
@@ -42,10 +42,10 @@ class Training:
         self.optimizer = torch.optim.Adam(self.model.parameters(), 1e-3)
 
     def step(self, number: int, num_steps: int) -> float:
-        """Take one training step on a batch of its own, and return the loss.
+        """Take one training step on a new batch, and return the loss.
 
         Raises:
-            RaisedError: the model's code raised something.
+            RaisedError: the model's code raised an exception.
         """
         x = self.subject.sequences(BATCH_SIZE, num_steps, seed=50 + number)
         labels = torch.arange(BATCH_SIZE, device=x.device) % 2
@@ -67,7 +67,7 @@ class Training:
         return torch.cat(outputs)
 
     def saved(self) -> bytes:
-        """Return what a checkpoint holds."""
+        """Return the content of a checkpoint."""
         with model_code():
             content = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
             buffer = io.BytesIO()
@@ -75,11 +75,11 @@ class Training:
         return buffer.getvalue()
 
     def load(self, saved: bytes) -> None:
-        """Go on from a checkpoint.
+        """Load a checkpoint.
 
         Raises:
             ModelError: it cannot be read.
-            RaisedError: the model does not take it.
+            RaisedError: the model refuses it.
         """
         try:
             content: dict[str, Any] = torch.load(io.BytesIO(saved), map_location=self.subject.device, weights_only=True)
@@ -95,7 +95,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Continued:
-    """What a training comes to after a checkpoint."""
+    """The numbers of a training after a checkpoint."""
 
     losses: list[float]
     outputs: Tensor
@@ -114,14 +114,14 @@ def go_on(training: Training) -> Continued:
 
 
 def go_on_from(subject: ModelUnderTest, saved: bytes) -> Continued:
-    """Build a model anew, load a checkpoint, and go on."""
+    """Build a new model, load a checkpoint, and continue."""
     training = Training(subject)
     training.load(saved)
     return go_on(training)
 
 
 def interrupted(subject: ModelUnderTest) -> tuple[bytes, Continued]:
-    """Train for two steps with a validation between them, save, and go on."""
+    """Train for two steps with a validation between them, save, and continue."""
     training = Training(subject)
     training.step(0, subject.length(STEPS))
     training.validate()
@@ -157,7 +157,7 @@ def resume(subject: ModelUnderTest) -> Verdict:
 
 
 def _difference(found: Continued, expected: Continued, bound: float) -> tuple[str, float]:
-    """Return what differs first by more than a bound: outputs, the loss of the next step, or what that step makes."""
+    """Name what differs first by more than a bound: outputs, the loss of the next step, or the result of that step."""
     if len(found.outputs) == len(expected.outputs):
         half = len(found.outputs) // 2
         change = largest_change(found.outputs[:half], expected.outputs[:half])

@@ -1,4 +1,4 @@
-"""Nothing reaches an output that must not: no other sample, no earlier call, no other place in the batch."""
+"""Check that an output depends on its own sample only: on no other sample, earlier call, or place in the batch."""
 
 import gc
 from collections.abc import Iterator
@@ -15,10 +15,10 @@ from asrnn.contract.running import gradients_of, largest_change, run, trained_pa
 from asrnn.models import RecurrentModel
 
 BATCHES = ((2, 5), (2, 1), (2, 31), (1, 5), (65, 5), (2, 5), (3, 130), (2, 5))
-"""B and T of calls, one after the other, of which each [2, 5] must give what the first gave."""
+"""B and T of calls in sequence. Each call with [2, 5] must give the outputs of the first one."""
 
 BATCH_SIZE, STEPS = 256, 6
-"""As large as the batches of jobs, so that what begins with a certain size is seen."""
+"""A batch as large as those of jobs, so that a fault of large batches shows."""
 
 CALLS = 6
 
@@ -52,7 +52,9 @@ def no_carry(subject: ModelUnderTest) -> Verdict:
     for mode in ("training", "evaluation"):
         after = [_outputs_after(subject, x, earlier, mode) for earlier in (None, 2, 3)]
         change = largest_change(after[2], after[1])
-        if mode == "evaluation":  # in training the number of calls may count, as for a norm that is found iteratively
+        if (
+            mode == "evaluation"
+        ):  # in training the number of calls may matter, as for a norm that is computed iteratively
             change = max(change, largest_change(after[1], after[0]))
         if change > TOLERANCE:
             return failed(
@@ -64,7 +66,7 @@ def no_carry(subject: ModelUnderTest) -> Verdict:
 
 
 def _outputs_after(subject: ModelUnderTest, x: Tensor, earlier: int | None, mode: str) -> Tensor:
-    """Return the outputs for a batch, from a model that has seen one other batch, in the same memory, or none."""
+    """Return the outputs for a batch of a model that has seen one other batch, in the same memory, or none."""
     model = subject.build().train(mode == "training")
     parameters = list(trained_parameters(model).values())
     batch = x.clone()
@@ -156,7 +158,7 @@ def batch_statistics(subject: ModelUnderTest) -> Verdict:
 
 @torch.no_grad()
 def mixing_in_training(subject: ModelUnderTest) -> tuple[float, str]:
-    """Return by how much samples change one another in training, and what makes that lawful: statistics of a batch."""
+    """Return how much samples change each other in training, and the batch statistics that would allow it."""
     x = subject.sequences(BATCH_SIZE - 1, STEPS)
     mixing = _mixing(subject, x)
     if mixing <= TOLERANCE:
@@ -178,9 +180,9 @@ def mixing_in_training(subject: ModelUnderTest) -> tuple[float, str]:
 
 @torch.no_grad()
 def statistics_of_batches(subject: ModelUnderTest, x: Tensor) -> list[str]:
-    """Return the buffers that a call in training changes, and to other numbers for another batch.
+    """Return the buffers that a call in training changes, to different numbers for different batches.
 
-    A counter of calls changes too, and is no statistic of a batch.
+    A counter of calls changes too, but it is no statistic of a batch.
     """
     after = []
     for batch in (x, subject.sequences(*x.shape[:2], seed=2)):
@@ -203,9 +205,9 @@ def statistics_of_batches(subject: ModelUnderTest, x: Tensor) -> list[str]:
 def _mixing(
     subject: ModelUnderTest, x: Tensor, model: RecurrentModel | None = None, *, without_batch_norm: bool = False
 ) -> float:
-    """Return the largest change of a sample's outputs when others change; every other sample is once among them.
+    """Return the largest change of a sample's outputs when other samples change; each other sample changes once.
 
-    Without a model the question is about training: each run is of a model built anew, from the same seeds.
+    Without a model the check is about training: each run builds a new model from the same seeds.
     """
 
     def outputs(batch: Tensor) -> Tensor:
@@ -231,9 +233,9 @@ def _mixing(
 
 
 def _halves(size: int) -> Iterator[Tensor]:
-    """Yield halves of a batch, as masks, so that of any two samples each is once kept where the other is not.
+    """Yield halves of a batch as masks, so that of any two samples each is kept once while the other changes.
 
-    Their numbers differ in some binary digit, and each digit divides the batch into two halves.
+    The indices of two samples differ in some binary digit, and each digit divides the batch into two halves.
     """
     numbers = torch.arange(size)
     for digit in range((size - 1).bit_length()):

@@ -1,4 +1,4 @@
-"""The model is built from two sizes, gives tensors of the right shape and precision, and leaves torch as it was."""
+"""Check that a model is built from two sizes, returns the right shapes, and does not change torch's settings."""
 
 import torch
 from torch import Tensor
@@ -12,8 +12,8 @@ from asrnn.errors import AsrnnError
 from asrnn.layers import run_layer
 
 ODD_SIZES = ((1, 6, 1, 5), (3, 1, 5, 7), (2, 9, 1, 13), (5, 2, 16, 3))
-"""B, T, I and H, each of them odd somewhere and, but for H, 1 somewhere, though never B and T together: a batch of one
-that was squeezed away must not pass for a single step."""
+"""B, T, I and H. Each is odd in some size, and each but H is 1 in some size. B and T are never both 1, so that a batch
+of one that was squeezed away cannot pass for a single step."""
 
 _ADVICE = "its constructor must take input_size and hidden_size, and may default the rest"
 
@@ -25,7 +25,7 @@ def builds(subject: ModelUnderTest) -> Verdict:
     if refusals[0] is not None and None not in refusals:
         raise refusals[0]
     model = subject.build()
-    with model_code():  # a cell counts its own
+    with model_code():  # a cell may count its own parameters
         parameters = f"{model.num_recurrent_parameters():,} parameters"
     slow = f"; as it is slow, sequences are {subject.shortened} times shorter" if subject.shortened > 1 else ""
     called = f"{type(model.recurrence).__name__}({subject.input_size}, {subject.hidden_size})"
@@ -42,7 +42,7 @@ def shapes(subject: ModelUnderTest) -> Verdict:
             inputs = subject.input_size
         try:
             output = _output(subject, B, T, inputs, hidden, in_sequence)
-        except (AsrnnError, RaisedError):  # a model may want even sizes, or multiples of 128, and jobs have these
+        except (AsrnnError, RaisedError):  # a model may need even sizes or multiples of 128, as jobs have them
             other_sizes.add(hidden)
             output = _output(subject, B, T, inputs, subject.hidden_size, in_sequence)
         if output.dtype != torch.float32:

@@ -1,4 +1,4 @@
-"""No output sees a later input, however far ahead, in evaluation or in training."""
+"""Check the order in time: no output sees a later input, the state carries over, and a scan is its steps."""
 
 import torch
 from torch import Tensor
@@ -24,19 +24,19 @@ from asrnn.contract.running import (
 from asrnn.errors import AsrnnError
 
 LENGTHS_AND_CUTS: tuple[tuple[int, tuple[int, ...]], ...] = ((12, (8,)), (64, (9, 49)), (1024, (389, 811)))
-"""T, and how many steps stay as they are while all later ones change.
+"""T, and the numbers of steps that stay while all later ones change.
 
-A look ahead by any distance below T then shows, as some step before the cut sees one behind it. No cut is a multiple of
-a length in which a model may take its steps together."""
+A look ahead by any distance below T then shows, because some step before the cut sees one after it. No cut is a
+multiple of a length of chunks that a model may use."""
 
 IN_TRAINING = ((64, 37), (300, 137))
 SHORT = 64
 MANY, MORE = 64, 10.0
-"""Of so many samples, the later inputs of one change: statistics of the batch move all alike, and a look ahead moves
-that one alone, so many times as far as any other or more."""
+"""The number of samples, of which one has changed later inputs, and a factor. Batch statistics move all samples alike.
+A look ahead moves that one at least so many times as far as any other."""
 
 LARGE = 5.0
-"""Changed inputs are larger, so that a mean over many of them shows."""
+"""The factor of changed inputs: large, so that a mean over many of them shows."""
 
 
 @check("causality", "hard", needs=("builds", "deterministic", "same-training"))
@@ -86,7 +86,7 @@ def _in_training(subject: ModelUnderTest, worst: float) -> Verdict:
 
 
 def _is_of_batch_statistics(subject: ModelUnderTest, x: Tensor, cut: int) -> bool:
-    """Say whether it is statistics of a whole batch, in training only, that see later inputs, as batch norm's do."""
+    """Return whether only the statistics of a batch see later inputs, in training only, as batch norm does."""
     changed = _changed(x, cut, LARGE * subject.sequences(*x.shape[:2], seed=2))
     expected, found = (_trained_outputs(subject, each, without_batch_norm=True) for each in (x, changed))
     if largest_change(found[:, :cut], expected[:, :cut]) <= TOLERANCE:
