@@ -1,4 +1,4 @@
-"""The plan that ``--dry-run`` shows, on terminals of any width."""
+"""The plan of ``--dry-run`` fits a terminal of any width."""
 
 import io
 
@@ -12,7 +12,7 @@ from asrnn_bench.watching.estimates import Pace, kind_of
 
 @pytest.mark.parametrize("width", [80, 120, 250])
 def test_the_plan_is_whole_on_a_terminal_of_any_width(jobs: list[Job], width: int) -> None:
-    """The longest names, at the steps and the seeds of the longest budget."""
+    """The jobs have the longest names, and the steps and seeds of the longest budget."""
     plan = [j.model_copy(update={"training": j.training.model_copy(update={"max_steps": 50_000})}) for j in jobs]
     plan = [job.model_copy(update={"seed": seed}) for job in plan[: len(plan) // 2] for seed in range(10)]
     paces = {kind_of(plan[0]): Pace(0.5)}

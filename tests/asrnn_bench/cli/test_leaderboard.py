@@ -1,4 +1,4 @@
-"""The verb ``leaderboard``: the newest version is shown, the others are named, and a check says what differs."""
+"""``asrnn-bench leaderboard`` shows the newest version, names the others, and checks what differs."""
 
 import csv
 import errno

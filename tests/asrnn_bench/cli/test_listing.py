@@ -1,4 +1,4 @@
-"""``asrnn-bench list models``: a row each, legible on terminals of 80 to 160 columns, whatever a plug-in does."""
+"""``asrnn-bench list models`` shows a row for each model on terminals of 80 to 160 columns, whatever plug-ins do."""
 
 import io
 import os

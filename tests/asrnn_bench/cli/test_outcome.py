@@ -1,4 +1,4 @@
-"""What a run says before and after its jobs, while the server of their directories fails."""
+"""A run prints its plan and its outcome even while the file server of its directories fails."""
 
 import errno
 import importlib

@@ -1,4 +1,4 @@
-"""``asrnn-bench status``, on directories as workers leave them."""
+"""``asrnn-bench status`` reads directories as workers leave them."""
 
 import shutil
 from pathlib import Path

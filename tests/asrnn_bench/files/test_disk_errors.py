@@ -1,4 +1,4 @@
-"""What a file server fails with passes: it is waited out, and then a kind of end of its own that is tried again."""
+"""Errors of a file server are waited out; a job that they end gets the kind ``disk`` and is tried again."""
 
 import errno
 import os

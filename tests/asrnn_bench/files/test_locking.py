@@ -1,4 +1,4 @@
-"""A folder is one process's at a time, also where the file system has no ``flock``."""
+"""One process at a time holds a folder, also where the file system has no ``flock``."""
 
 import errno
 import fcntl

@@ -1,4 +1,4 @@
-"""The suites of the paper's two tables against what the tables print: rows, units and parameters."""
+"""The suites of the paper's two tables have the rows, units and parameters that the tables print."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Rows of a suite: a model under a name of its own, and layers of other packages named without code."""
+"""A row of a suite gives a model a second name, and a suite may name layers of other packages."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Whatever a shipped suite says of a model must be something that the model and its training take."""
+"""The settings of the shipped suites are accepted by the models and their training."""
 
 import pytest
 

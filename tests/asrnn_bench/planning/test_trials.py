@@ -1,4 +1,4 @@
-"""The trials of a search: the same numbers everywhere, in their space, and none changed by another."""
+"""The trials of a search have the same numbers everywhere, lie in their space, and do not depend on one another."""
 
 import math
 from collections import Counter

@@ -38,7 +38,7 @@ def test_weights_lie_in_the_job_directory(jobs: list[Job], file: str) -> None:
 
 
 def less(record: Record, schema: int) -> Record:
-    """The record as an older version would have written it."""
+    """Return the record as an older version would have written it."""
     value = record.model_copy(update={"schema_version": schema}).model_dump(mode="json")
     return Record.model_validate(value)
 

@@ -15,7 +15,7 @@ from asrnn_bench.records.texts import LaterVersionError, job_text, read_job, rea
 
 @pytest.mark.parametrize("schema", READABLE_SCHEMAS)
 def test_a_record_of_every_schema_is_still_read(schema: int) -> None:
-    """And written again as it was, byte for byte: its key is the digest of what it has."""
+    """It is also written again byte for byte."""
     text = (Path(__file__).parent / "schemas" / f"schema-{schema}.json").read_text()
     record = read_record(text)
     assert (record.schema_version, record.job.schema_version) == (schema, 3 if schema >= 5 else min(schema, 2))
@@ -31,7 +31,7 @@ def test_a_record_of_every_schema_is_still_read(schema: int) -> None:
 
 
 def without_points(value: Any) -> Any:
-    """What jq and JavaScript make of numbers: 2.0 becomes 2."""
+    """Return a value with 2.0 as 2, as jq and JavaScript write it."""
     if isinstance(value, dict):
         return {name: without_points(part) for name, part in value.items()}
     if isinstance(value, list):
@@ -51,7 +51,7 @@ LAYOUTS: dict[str, Callable[[str], bytes]] = {
 
 @pytest.fixture
 def record(jobs: list[Job]) -> Record:
-    """A record of a model whose hyper-parameters are whole numbers, some of them with a point."""
+    """A record of a model with hyper-parameters such as 2 and 1.0."""
     job = next(job for job in jobs if job.model.name == "lstm")
     hyper = {"layers": 2, "gamma": 1.0, "sigma_w": 4.0, "epsilon": 0.01, "norm": "rms", "bias": True}
     training = job.training.model_copy(update={"learning_rate": 1.0})
@@ -88,7 +88,7 @@ def test_a_number_of_another_kind_is_a_change(record: Record) -> None:
 
 
 def test_a_key_of_another_notation_of_the_job_is_refused(record: Record) -> None:
-    """Once read, the record would be written with the job's own notation, and could not be read again."""
+    """The job would be written in another notation, so its record could not be read again."""
     value = json.loads(record.text())
     value["job"]["training"]["learning_rate"] = 1
     value["key"] = digest({name: part for name, part in value["job"].items() if name != "settings"})

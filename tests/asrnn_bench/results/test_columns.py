@@ -1,4 +1,4 @@
-"""Compare the table of columns in ``leaderboards/README.md`` with the columns; run as a program, write it anew."""
+"""Compare the table in ``leaderboards/README.md`` with the columns. As a program, this file writes the table again."""
 
 import re
 from pathlib import Path

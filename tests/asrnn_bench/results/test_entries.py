@@ -1,4 +1,4 @@
-"""How rows and columns are told apart: in words, and never two in one place."""
+"""Labels of rows and columns differ where configurations or protocols differ."""
 
 import csv
 import io
@@ -79,7 +79,7 @@ def test_an_edited_file_is_told_apart_by_as_many_digits_as_it_takes(lstm: list[J
 
 
 def test_settings_that_one_task_has_twice_leave_the_other_tasks_in_one_entry(lstm: list[Job]) -> None:
-    """Tuned task by task, a model's other rates belong to neither of the two."""
+    """The learning rates of other tasks join neither of the two entries, as a model is tuned task by task."""
     tuned = [with_training(job, learning_rate=0.001 * (1 + place)) for place, job in enumerate(lstm)]
     found = entries([done(job, 0.5) for job in [*tuned, with_training(tuned[0], learning_rate=0.25)]])
     assert found == ["lstm", "lstm (learning_rate=0.001)", "lstm (learning_rate=0.25)"]

@@ -1,4 +1,4 @@
-"""The index of records is a cache: what it says is what the files say, whatever was done to it or to them."""
+"""The index of records never says anything else than the files, whatever happens to it or to them."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from asrnn_bench.results.store import add_records
 
 @pytest.fixture
 def folder(tmp_path: Path, jobs: list[Job]) -> Path:
-    """A leaderboards folder whose index is believed: as if it had been written long after the records."""
+    """A leaderboards folder whose index is used, as if it had been written long after the records."""
     add_records(tmp_path, [done(job, 0.5) for job in jobs[:6]])
     later(tmp_path)
     return tmp_path
@@ -57,7 +57,7 @@ def test_an_unchanged_file_is_not_read_again(folder: Path, read: list[str]) -> N
 def test_a_file_that_was_changed_in_place_is_read_again(
     folder: Path, jobs: list[Job], read: list[str], times: str
 ) -> None:
-    """Even where its size stays and its time of modification is put back."""
+    """Its size stays, and its time of modification may be set back."""
     target = path_of(folder, done(jobs[0], 0.5))
     stat = target.stat()
     with target.open("r+b") as file:
@@ -122,7 +122,7 @@ def test_a_record_that_is_gone_is_gone_though_the_index_has_it(folder: Path, job
 
 
 def test_a_result_that_came_meanwhile_is_never_overwritten(folder: Path, jobs: list[Job]) -> None:
-    """As on a file server whose other client still sees the folder as it was."""
+    """So it is on a file server where another client still sees the old folder."""
     target = path_of(folder, done(jobs[0], 0.5))
     text = target.read_bytes()
     store.write_records(folder, [without_result(jobs[0], "failed", "a crash")], standing=[])

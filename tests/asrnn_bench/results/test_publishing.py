@@ -1,4 +1,4 @@
-"""What becomes of a leaderboards folder that another process holds, or whose files another program rewrote."""
+"""A publication waits for another process, and accepts records that another program rewrote."""
 
 from pathlib import Path
 

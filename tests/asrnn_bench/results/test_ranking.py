@@ -1,4 +1,4 @@
-"""The order of a leaderboard: by the mean of the ranks, which nothing that a model did not do can better."""
+"""Entries are ordered by the mean of their ranks, and no entry gains by a task that it did not do."""
 
 from pathlib import Path
 
@@ -115,7 +115,7 @@ def with_rate(job: Job, rate: float) -> Job:
 
 
 def test_one_more_configuration_on_one_task_leaves_the_ranks_of_a_leaderboard() -> None:
-    """The added one is the worst on its task, so that all others stand where they stood."""
+    """The added entry is the worst on its task, so all others keep their ranks."""
     found = [r for r in read_records(COMMITTED)[0] if r.job.suite_version == 2]
     before = mean_ranks(found)
     best = order(found)[0]

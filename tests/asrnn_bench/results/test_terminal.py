@@ -1,4 +1,4 @@
-"""A leaderboard on a terminal of 80 columns, and the versions of a suite kept apart."""
+"""A leaderboard fits a terminal of any width, and versions of a suite have leaderboards of their own."""
 
 import io
 import re
@@ -32,7 +32,7 @@ def committed() -> list[Record]:
 
 
 def heads_of(lines: list[str]) -> list[str]:
-    """The names of the columns of all tables, whose lines stand above one another, put together again."""
+    """Return the names of the columns of all tables, joined from their broken lines."""
     found: list[str] = []
     for number, last in enumerate(lines):
         if last.startswith("test accuracy, %"):

@@ -17,7 +17,7 @@ from asrnn_bench.watching.observer import JobView, Observer
 
 
 class Clock:
-    """Seconds that pass when somebody says so."""
+    """A clock that a test moves."""
 
     now = 100.0
 
@@ -26,7 +26,7 @@ class Clock:
 
 
 class Slow(Observer):
-    """Takes its time to look, on a clock of its own."""
+    """An observer whose looks take some seconds of a test's clock."""
 
     def __init__(self, clock: Clock, seconds: float, jobs: list[Job]) -> None:
         super().__init__([], [])

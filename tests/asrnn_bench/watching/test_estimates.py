@@ -1,4 +1,4 @@
-"""Times to go: from jobs of the same kind, with the start that jobs take on this machine."""
+"""Times are estimated from jobs of the same kind, and include the start of a job on this machine."""
 
 import errno
 import os
@@ -39,7 +39,7 @@ def recurrent(jobs: list[Job]) -> list[Job]:
 
 
 def finished(output: Path, job: Job, took: float) -> JobDirectory:
-    """A job whose first attempt came to its result after so many seconds, by the times of its files."""
+    """Write a job whose first attempt had its result after so many seconds, by the times of its files."""
     directory = JobDirectory.of(output, job)
     directory.write_job(job)
     attempt = directory.claim()

@@ -12,7 +12,7 @@ from asrnn_bench.watching.tables import grids, running_table
 
 
 def many(job: Job, tasks: int, models: int, states: list[State]) -> list[JobView]:
-    """The views of a suite of so many tasks and models, with a seed for each state."""
+    """Return the views of a suite with so many tasks and models, and a seed for each state."""
     found = []
     for task in range(tasks):
         for model in range(models):
@@ -89,7 +89,7 @@ def test_of_too_many_models_the_unfinished_ones_are_shown(jobs: list[Job]) -> No
     ],
 )
 def test_the_name_of_a_running_job_is_never_cut_off(jobs: list[Job], width: int, columns: list[str]) -> None:
-    """The longest names of the shipped suite, in the midst of its longest training."""
+    """The jobs have the longest names and the longest training of the shipped suite."""
     job = next(j for j in jobs if (j.task.name, j.model.name) == ("noise-padded-cifar10", "antisymmetric-gated"))
     job = job.model_copy(update={"training": job.training.model_copy(update={"max_steps": 50_000})})
     now = {"step": 12_345, "loss": 2.302, "steps_per_second": 0.9}

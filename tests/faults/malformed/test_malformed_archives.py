@@ -14,7 +14,7 @@ from asrnn.errors import DamagedDataError, DataError, MissingDataError
 from asrnn_data import archives, prepare
 
 REASONS_OF_ARCHIVES = 16
-"""How many different refusals there are to be at least, so that the malformations keep meeting every check."""
+"""The least number of different refusals, so that the malformations reach every check."""
 
 FILES = {"batches/one": b"first batch " * 300, "batches/two": b"second batch " * 300}
 
@@ -50,7 +50,7 @@ def fetch(monkeypatch: pytest.MonkeyPatch, root: Path, name: str, content: bytes
 
 
 def right(root: Path) -> bool:
-    """Whether what lies below a folder are the published files and nothing else."""
+    """Return whether a folder holds nothing but published files."""
     published = {**FILES, "raw/one": FILES["batches/one"]}
     there = [path for path in root.rglob("*") if path.is_file() or path.is_symlink()]
     return all(published.get(str(path.relative_to(root))) == path.read_bytes() for path in there)

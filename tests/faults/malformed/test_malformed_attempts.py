@@ -1,4 +1,4 @@
-"""What processes tell one another in a job directory: damaged or made up, it is no traceback, and never a result."""
+"""A damaged or invented state file of a job directory causes no traceback, and never becomes a result."""
 
 import json
 import os
@@ -28,14 +28,14 @@ KEYS = {
     "attempts/001/claim.json": ["host", "pid", "started", "allocation"],
     "attempts/001/exit.json": ["returncode", "kind", "reason", "saved_step", "seconds"],
 }
-"""What processes tell one another, beside the job and its result."""
+"""The state files by which processes tell one another about a job."""
 
 
 @pytest.mark.parametrize("count", [25, pytest.param(250, marks=pytest.mark.faults)])
 def test_what_processes_say_may_be_damaged(
     at_work: JobDirectory, capfd: pytest.CaptureFixture[str], count: int
 ) -> None:
-    """It is left out of what is shown; it is never a traceback, and never a result."""
+    """It is not shown, causes no traceback, and never becomes a result."""
     rng = random.Random(count)
     texts = {
         "next.json": b'{"reason": "no data here", "status": "no-data"}\n',
@@ -56,7 +56,7 @@ def test_what_processes_say_may_be_damaged(
 
 
 def look_at(directory: JobDirectory) -> None:
-    """Ask a directory all that runners, supervisors and observers ask."""
+    """Read everything that runners, supervisors and observers read from a directory."""
     state, reason = directory.state()
     assert state in ("waiting", "running", "failed", "no-data")
     assert reason is None or reason.isprintable()
@@ -71,7 +71,7 @@ def look_at(directory: JobDirectory) -> None:
 
 
 def said(name: str) -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
-    """A file of one of these names with its own keys and any values."""
+    """Draw a state file with its own keys and any values."""
     return st.tuples(st.just(name), st.dictionaries(st.sampled_from(KEYS[name]), hostile_values, min_size=1))
 
 

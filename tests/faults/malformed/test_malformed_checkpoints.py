@@ -1,4 +1,4 @@
-"""Checkpoints that are damaged or forged: the one before is taken, or none, and nothing in them is ever run."""
+"""Instead of a damaged or forged checkpoint the one before is used, or none, and no code in it ever runs."""
 
 import io
 import os
@@ -16,7 +16,7 @@ from malformed import NOT_FILES, malform_path, malformed, normalised, tell
 from asrnn_bench.worker.checkpoints import Checkpoints
 
 REASONS = 7
-"""How many different refusals there are to be at least, so that the malformations keep meeting every check."""
+"""The least number of different refusals, so that the malformations reach every check."""
 
 KEY = "0" * 64
 STEPS = (20, 40)
@@ -37,7 +37,7 @@ def checkpoints(tmp_path: Path) -> Checkpoints:
 
 
 def check(checkpoints: Checkpoints) -> list[str]:
-    """See that what is found is what was saved, and return why others are refused."""
+    """Check that the checkpoint that is found was saved, and return why others are refused."""
     found = checkpoints.newest()
     if found.path is None:
         assert (found.which, found.step) == ("scratch", 0)
@@ -73,7 +73,7 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_is_taken(checkpoints
 
 @pytest.mark.parametrize("count", [40, pytest.param(400, marks=pytest.mark.faults)])
 def test_damage_with_a_digest_that_fits_is_refused_or_is_a_state(checkpoints: Checkpoints, count: int) -> None:
-    """As when a file was damaged before its digest was taken: whatever torch makes of it, nothing else comes out."""
+    """The file was damaged before its digest was computed, so only torch can refuse it."""
     last = checkpoints.path(max(STEPS))
     whole, reasons = last.read_bytes(), set()
     for content in malformed(whole, count, seed=count + 1):
@@ -93,7 +93,7 @@ def forge(path: Path, content: bytes) -> None:
 
 @pytest.mark.parametrize("how", NOT_FILES)
 @pytest.mark.parametrize("suffix", ["", ".sha256"])
-def test_what_is_no_file_is_refused_and_does_not_stand_in_the_way(
+def test_a_folder_pipe_or_device_in_place_of_a_checkpoint_is_refused(
     checkpoints: Checkpoints, how: str, suffix: str
 ) -> None:
     last = checkpoints.path(max(STEPS))

@@ -1,4 +1,4 @@
-"""Data files that are damaged: named with both digests before anything reads them, and only their own tasks suffer."""
+"""A damaged data file is named with both digests before it is read, and only the jobs that need it fail."""
 
 import hashlib
 import os
@@ -35,7 +35,7 @@ def sha256(content: bytes) -> str:
 
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with an image set of three small files, and readers that nothing may come to."""
+    """A folder with an image set of three small files, and readers that must not be called."""
     digests = {path: sha256(content) for path, content in CONTENT.items()}
     tiny_set = ImageSet("tiny", digests, (1, 2, 2), "unit", "holdout-10-v1", 9, 1, 1)
     monkeypatch.setattr(image_sets, "IMAGE_SETS", {"tiny": tiny_set})

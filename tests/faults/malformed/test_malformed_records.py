@@ -1,4 +1,4 @@
-"""Records that are damaged, altered or hostile: refused in one line, never read as another result, never in the way."""
+"""A damaged, altered or hostile record is refused in one line, is never read as another result, and harms no other."""
 
 import json
 import random
@@ -29,7 +29,7 @@ from asrnn_bench.results.store import write_records
 
 REASONS_OF_BYTES = 17
 REASONS_OF_STRUCTURE = 100
-"""How many different refusals there are to be at least, so that the malformations keep meeting every check."""
+"""The least number of different refusals, so that the malformations reach every check."""
 
 JOBS = [job for job in make_plan(load_suite("long-range"), Request(seeds=[0])).jobs if job.model.name == "lstm"][:3]
 RECORDS = [done(job, 0.5) for job in JOBS]
@@ -76,7 +76,7 @@ def test_no_change_of_a_records_bytes_goes_unnoticed_or_harms_another(folder: Pa
 @pytest.mark.parametrize("knows_the_digest", [False, True])
 @pytest.mark.parametrize("count", [40, pytest.param(400, marks=pytest.mark.faults)])
 def test_a_record_of_another_shape_is_refused_or_can_be_tabled(count: int, knows_the_digest: bool) -> None:
-    """Whoever wrote it: one who computes key and digest anew still cannot make the readers stumble."""
+    """A record with a right key and a right digest of wrong content cannot crash the readers either."""
     reasons: set[str] = set()
     accepted: list[Record] = []
 
@@ -180,12 +180,12 @@ def test_a_folder_pipe_or_device_in_place_of_a_record_is_left_out(folder: Path, 
 
 
 def contents(folder: Path) -> Iterator[bytes]:
-    """Whatever lies below a folder."""
+    """Yield the content of every file below a folder."""
     yield from (path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
 def test_a_damaged_record_is_kept_when_its_job_is_run_again(folder: Path) -> None:
-    """It may hold a result that somebody can still read, and what was run again came to none."""
+    """It may hold a result that somebody can still read, and the new run may have none."""
     target = path_of(folder, RECORDS[0])
     rng = random.Random(0)
     for content in islice(malformed(TEXT.encode(), 100, seed=1), 12):

@@ -1,4 +1,4 @@
-"""Runs whose results, jobs or tables are damaged: every verb says so, the others stand, no result is another one."""
+"""Every command names a damaged result, job or table of a run, and the others keep their results."""
 
 import csv
 import shutil
@@ -21,7 +21,7 @@ from asrnn_bench.watching.observer import Observer
 def test_a_damaged_result_is_left_out_with_a_warning(
     runs: Path, jobs: list[Job], tmp_path: Path, capfd: pytest.CaptureFixture[str], count: int
 ) -> None:
-    """Case 14 of the faults: it is skipped, the others stand, and ``--strict`` says so in the exit status."""
+    """Case 14 of the faults: it is skipped, the others stay, and ``--strict`` gives exit status 1."""
     whole = tmp_path / "whole"
     assert invoke(["leaderboard", str(runs), "--leaderboards", str(whole), "--strict"]) == 0
     assert warnings_in(capfd) == []

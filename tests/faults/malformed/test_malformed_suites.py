@@ -1,4 +1,4 @@
-"""Suite files that are damaged, mistaken or hostile: one line that says what is wrong, or the jobs they ask for."""
+"""A damaged, wrong or hostile suite file gives one line that says what is wrong, or the jobs that it asks for."""
 
 import tomllib
 from pathlib import Path
@@ -59,7 +59,7 @@ sigma_w = { low = 1, high = 3 }
 )
 
 REASONS_OF_BYTES, REASONS_OF_STRUCTURE = 45, 90
-"""How many different refusals there are to be at least, so that the malformations keep meeting every check."""
+"""The least number of different refusals, so that the malformations reach every check."""
 
 
 def refusal(error: AsrnnError) -> str:
@@ -71,7 +71,7 @@ def refusal(error: AsrnnError) -> str:
 
 
 def plan_of(path: Path) -> Any:
-    """The jobs of a suite, each of which can be a row of a leaderboard."""
+    """Return the plan of a suite, after a check that its jobs can be rows of a leaderboard."""
     plan = make_plan(load_suite(str(path)), Request())
     records = [without_result(job, "failed", "why") for job in plan.jobs]
     csv_text(records).encode()

@@ -29,7 +29,7 @@ from asrnn_bench.results.markdown import board_markdown
 from asrnn_bench.results.terminal import terminal_table
 
 NAMES = ["../../x", "a\nb", "a\n", "-1", "Ünit", "a" * 65, "", HALF_A_PAIR]
-"""A name for each way in which a name can be hostile; what a name may be is tested with more of them below."""
+"""A name for each way in which a name can be hostile. The types of names are tested with more of them below."""
 
 WORDS = [
     *HOSTILE_WORDS,
@@ -48,7 +48,7 @@ WORDS = [
 
 
 def few(values: list[str], count: int = 4) -> list[Any]:
-    """Parameters of which the first few are tried in ``make check`` and the others in ``make faults``."""
+    """Return parameters. The first few run in ``make check``, the others in ``make faults``."""
     return [*values[:count], *(pytest.param(value, marks=pytest.mark.faults) for value in values[count:])]
 
 
@@ -66,7 +66,7 @@ def test_no_hostile_word_is_a_name(kind: Any) -> None:
 
 
 def suite(folder: Path, old: str, new: str) -> Path:
-    """The tiny suite with something in it replaced by a TOML string."""
+    """Write the tiny suite with ``new`` in place of ``old``."""
     assert old in TINY
     path = folder / "suite.toml"
     path.write_text(TINY.replace(old, new), encoding="utf-8", errors="surrogatepass")
@@ -74,7 +74,7 @@ def suite(folder: Path, old: str, new: str) -> Path:
 
 
 def quoted(name: str) -> str:
-    """A name as a TOML string, its half of a pair as the bytes that UTF-8 forbids."""
+    """Return a name as a TOML string."""
     escaped = "".join(c if " " <= c != "\x7f" and c not in '"\\' else f"\\u{ord(c):04x}" for c in name)
     return f'"{escaped}"'
 
@@ -168,7 +168,7 @@ def test_a_folder_of_a_hostile_name_is_shown_as_text(
 
 
 def hostile(job: Job, word: str) -> list[Record]:
-    """Records in which every text for people is a hostile one."""
+    """Return records in which every text for people is hostile."""
     model = job.model.model_copy(update={"hyper": {"mode": word}})
     job = job.model_copy(update={"settings": word, "model": model})
     good = done(job, 0.5)
