@@ -1,7 +1,7 @@
-"""Attempts: the processes that try a job, each with a number and a folder of its own.
+"""Claim, list and end the attempts at a job, each with a number and a folder of its own.
 
 The number is a fencing token: a rename gives it to one process only, it goes into the result, and an attempt that sees
-a higher one leaves the job's checkpoints alone.
+a higher number writes no more checkpoints.
 """
 
 import errno
@@ -21,18 +21,18 @@ from asrnn_bench.machine.hosts import Host, start_of
 
 @dataclass(frozen=True)
 class Attempt:
-    """One process that tries a job: its number, which goes into the result, and its folder."""
+    """One attempt at a job: its number, which goes into the result, and its folder."""
 
     number: int
     path: Path
 
     @property
     def log(self) -> Path:
-        """What the attempt's worker prints."""
+        """The file for the output of its worker."""
         return self.path / "worker.log"
 
     def lives(self) -> bool:
-        """Return whether the process that claimed it runs; one on another host is believed."""
+        """Return whether the process that claimed it is alive; a process on another host is assumed to be."""
         claim = read_object(self.path / "claim.json")
         where = Host.here().sees(claim)
         if where == "elsewhere":
@@ -42,12 +42,12 @@ class Attempt:
         return started is not None and started == claim.get("started")
 
     def is_own(self) -> bool:
-        """Return whether this very process claimed it."""
+        """Return whether this process claimed it."""
         claim = read_object(self.path / "claim.json")
         return Host.here().sees(claim) == "here" and claim.get("pid") == os.getpid() and self.lives()
 
     def was_requeued(self) -> bool:
-        """Return whether it was made in the Slurm job that this process is in, before that was queued again."""
+        """Return whether it was claimed in this process's Slurm job, before Slurm queued that job again."""
         own, its = own_allocation(), read_object(self.path / "claim.json").get("allocation")
         if own is None or not isinstance(its, dict) or its.get("job") != own["job"]:
             return False
@@ -55,11 +55,11 @@ class Attempt:
         return isinstance(before, int) and before < int(own["restart"])
 
     def has_started(self) -> bool:
-        """Return whether its worker came as far as to say what it goes on from."""
+        """Return whether its worker started and wrote from which checkpoint it goes on."""
         return is_there(self.path / "start.json")
 
     def ended(self) -> End | None:
-        """Return how it ended; ``None`` while it is not known to have ended."""
+        """Return how it ended; None if no end is recorded."""
         said = read_object(self.path / "exit.json")
         code, kind = said.get("returncode"), said.get("kind")
         if not isinstance(code, int) or isinstance(code, bool):
@@ -70,17 +70,17 @@ class Attempt:
         return End(code, known, plain(str(said.get("reason") or "")), int(step), seconds)
 
     def write_start(self, resumed_from: str, refused: list[str]) -> None:
-        """Write what the attempt goes on from, and why not from a newer checkpoint."""
+        """Write from which checkpoint the attempt starts, and why newer ones were refused."""
         text = json.dumps({"resumed_from": resumed_from, "refused": refused}, indent=1, allow_nan=False)
         replace(self.path / "start.json", text + "\n")
 
     def write_end(self, end: End, details: dict[str, Any] | None = None, *, insist: bool = False) -> None:
-        """Write how it ended, unless that is known already: the worker knows the reason, its supervisor the signal.
+        """Write how it ended, unless that is recorded: a worker knows the reason better than its supervisor.
 
         Args:
             end: how it ended.
-            details: what else a reader wants to know; plain values.
-            insist: the supervisor ended it, so that the worker's own word is not the reason.
+            details: further values for readers.
+            insist: replace a recorded end, because the supervisor ended the worker and knows the reason.
         """
         if is_there(self.path / "exit.json") and not insist:
             return
@@ -91,21 +91,21 @@ class Attempt:
 
 
 def _amount(value: object) -> float:
-    """Return a number as it was written, 0 for what is none: a damaged file says nothing."""
+    """Return a number from a file; 0 if it is none, as the file is damaged."""
     return float(value) if isinstance(value, int | float) and 0 <= value < LARGEST_AMOUNT else 0.0
 
 
 def own_allocation() -> dict[str, str | int] | None:
-    """Return the Slurm job that this process is in, and how often it was queued again; only one of it ever runs."""
+    """Return the Slurm job of this process, and how often it was queued again; only one such process runs at a time."""
     job, restart = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_RESTART_COUNT", "0")
     return None if job is None else {"job": job, "restart": int(restart) if restart.isdecimal() else 0}
 
 
 def claim_attempt(folder: Path, number: int) -> Attempt | None:
-    """Take attempt ``number`` below ``folder``; ``None`` where another process has it.
+    """Claim attempt ``number`` below ``folder``; None if another process has it.
 
-    Its folder comes into being with the claim in it, by a rename that only one process wins: there is no moment in
-    which it looks like one whose process is gone.
+    A folder that holds the claim is renamed to the number, which only one process can do. So an attempt never exists
+    without its claim, and is never taken for one whose process is gone.
     """
     path, pid = folder / f"{number:03d}", os.getpid()
     claim = {**Host.here().claim(), "pid": pid, "started": start_of(pid), "allocation": own_allocation()}
@@ -125,7 +125,7 @@ def claim_attempt(folder: Path, number: int) -> Attempt | None:
 
 
 def list_attempts(folder: Path) -> list[Attempt]:
-    """Return the attempts below ``folder``, the first one first."""
+    """Return the attempts below ``folder`` in the order of their numbers."""
     try:
         with os.scandir(folder) as entries:  # not glob: it takes four times as long, and there may be 10,000 folders
             names = [entry.name for entry in entries]

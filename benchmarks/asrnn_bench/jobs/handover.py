@@ -1,4 +1,4 @@
-"""The variables by which a runner and its workers know each other."""
+"""Name the environment variables and signals by which runners, supervisors and workers talk to each other."""
 
 import ctypes
 import os
@@ -10,28 +10,28 @@ from typing import Self
 from asrnn.errors import UsageError
 
 WORKER_VARIABLE = "ASRNN_BENCH_WORKER"
-"""Set in a worker, to its job directory: a model's file that starts a run there would start runs without end."""
+"""Set in a worker, to its job directory, so that a model's file cannot start a run there, and so on without end."""
 
 RUNNER_VARIABLE = "ASRNN_BENCH_RUNNER"
-"""Set by whoever starts a worker, to its own process id: the worker ends with it."""
+"""Set for a worker, to the number of the process that starts it. The worker ends with that process."""
 
 ATTEMPT_VARIABLE = "ASRNN_BENCH_ATTEMPT"
-"""Set by a supervisor, to the number of the attempt that it has claimed for its worker."""
+"""Set by a supervisor, to the number of the attempt that it claimed for its worker."""
 
 CORES_VARIABLE = "ASRNN_BENCH_CORES"
-"""Set by a local runner, to the cores that a worker keeps to."""
+"""Set by a local runner, to the cores of a worker."""
 
 DEVICES_VARIABLE = "ASRNN_BENCH_DEVICES"
-"""Set by a launcher, to how many GPUs a worker has on its node: one that sees fewer must not train."""
+"""Set by a launcher, to the number of GPUs of a worker. A worker that sees fewer must not train."""
 
 SLOTS_VARIABLE = "ASRNN_BENCH_SLOTS"
-"""Set by a local runner, to how many jobs it runs at a time on its machine: they share memory and caches."""
+"""Set by a local runner, to the number of jobs that it runs at a time: they share memory and caches."""
 
 JOBS_PER_DEVICE_VARIABLE = "ASRNN_BENCH_JOBS_PER_DEVICE"
-"""Set by a runner, to how many jobs share one device."""
+"""Set by a runner, to the number of jobs that share one device."""
 
 KEEP_BUFFERS = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 32)}
-"""Let glibc reuse large buffers, which it otherwise returns and asks for anew, page by page, at every step.
+"""Make glibc keep large buffers, which it otherwise returns to Linux and requests again at every step.
 
 One training step of ``torch.nn.LSTM`` on one thread took 166 ms with them and 330 ms without, at B = 64, T = 784,
 I = 1, H = 64; no number changes.
@@ -39,7 +39,7 @@ I = 1, H = 64; no number changes.
 
 
 def end_with_parent() -> None:
-    """Ask Linux to end this process when the one that started it is gone, so that no orphan holds a device."""
+    """Ask Linux to kill this process when the process that started it ends, so that no orphan holds a device."""
     parent = int(os.environ.get(RUNNER_VARIABLE) or os.getppid())
     pr_set_pdeathsig = 1
     ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
@@ -48,12 +48,12 @@ def end_with_parent() -> None:
 
 
 SLURM_RANKS_VARIABLE = "ASRNN_BENCH_SLURM_RANKS"
-"""Set where ``srun`` starts the ranks: which of them a process is stands in Slurm's own variables."""
+"""Set if ``srun`` starts the ranks. Then Slurm's own variables hold the rank of a process."""
 
 
 @dataclass(frozen=True)
 class Rank:
-    """Which of a job's processes this one is."""
+    """The position of this process among the processes of a job."""
 
     number: int = 0
     local: int = 0
@@ -62,10 +62,10 @@ class Rank:
 
     @classmethod
     def from_environment(cls, world_size: int, per_node: int, variables: Mapping[str, str] = os.environ) -> Self:
-        """Return this process's rank, as its supervisor or ``srun`` told it.
+        """Return the rank of this process, which its supervisor or ``srun`` set.
 
         Raises:
-            UsageError: it was told nothing, and the job has several processes.
+            UsageError: the job has several processes, and no rank is set.
         """
         if world_size == 1:
             return cls()
@@ -79,7 +79,7 @@ class Rank:
         return cls(node * per_node + local, local, node, world_size)
 
     def environment(self, address: str, port: int) -> dict[str, str]:
-        """Return what tells a process its rank, in the words of torch.distributed and Lightning."""
+        """Return the variables that tell a process its rank, as torch.distributed and Lightning name them."""
         return {
             "LOCAL_RANK": str(self.local),
             "NODE_RANK": str(self.node),
@@ -89,11 +89,11 @@ class Rank:
 
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-"""What schedulers send ahead of a preemption or a time limit, and a runner that is interrupted."""
+"""The signals of schedulers before a preemption or a time limit, and of an interrupted runner."""
 
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-"""What ends a run in order, as an interrupt from the keyboard does; SIGHUP comes when a login shell goes."""
+"""The signals that end a run in order, as Ctrl-C does; SIGHUP comes when a login shell ends."""
 
 
 LONGEST_START_SECONDS = 600.0
-"""How long a start may take before silence follows, as of a training that hangs."""
+"""How long a worker may take to start before it counts as hanging."""

@@ -1,4 +1,4 @@
-"""How jobs are run, beside what they are: nothing in here changes a result or is part of a job's identity."""
+"""Define the options with which jobs are run. None of them changes a result or is part of a job's identity."""
 
 import json
 import os
@@ -14,17 +14,17 @@ from asrnn_bench.records.fields import Frozen
 from asrnn_data.image_sets import DATA_DIR_VARIABLE
 
 OPTIONS_VARIABLE = "ASRNN_BENCH_OPTIONS"
-"""Set for every supervisor and worker, to the options as JSON."""
+"""Set for each supervisor and worker, to the options as JSON."""
 
 LoggerName = Literal["csv", "tensorboard", "wandb"]
 
 
 class Options(Frozen):
-    """What a runner tells every job's supervisor and worker.
+    """The options of a run, for the supervisor and the worker of each job.
 
-    Times are in seconds. ``python_path`` is what the models of modules are found by; ``retries`` is how often a job
-    that was killed is tried again without getting any further; ``grace_seconds`` is what a worker has to save and end.
-    ``look_seconds`` is how often a worker writes its progress and its supervisor looks at it.
+    Times are in seconds. ``python_path`` is where models in modules are found. ``retries`` is how often a job that was
+    killed is tried again without progress. ``grace_seconds`` is the time in which a worker has to save and end.
+    ``look_seconds`` is the interval at which a worker writes its progress and its supervisor reads it.
     """
 
     data_dir: str | None = None
@@ -47,11 +47,11 @@ class Options(Frozen):
         return self.devices_per_job * self.nodes_per_job
 
     def on_a_cluster(self) -> Self:
-        """Return the options for many jobs on one file server, whose looks are as rare as ``--hang-after`` allows."""
+        """Return the options for many jobs on a file server: progress is read as rarely as ``--hang-after`` allows."""
         return self.model_copy(update={"look_seconds": max(self.look_seconds, self.hang_seconds / 60)})
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that carry the options to a supervisor and from there to its workers."""
+        """Return the environment variables that hold the options, for supervisors and workers."""
         found = {OPTIONS_VARIABLE: canonical_json(self.model_dump(mode="json"))}
         if self.data_dir is not None:
             found[DATA_DIR_VARIABLE] = self.data_dir
@@ -61,7 +61,7 @@ class Options(Frozen):
 
     @classmethod
     def from_environment(cls, variables: Mapping[str, str] = os.environ) -> Self:
-        """Return the options that were given to this process, or the usual ones where none were."""
+        """Return the options from the environment of this process, or the default ones."""
         said = json.loads(variables.get(OPTIONS_VARIABLE, "{}"))
         return cls.model_validate({"data_dir": variables.get(DATA_DIR_VARIABLE) or None, **said})
 
@@ -97,11 +97,11 @@ def make_options(values: Mapping[str, Any]) -> Options:
 
 
 EXTRAS: tuple[LoggerName, ...] = ("tensorboard", "wandb")
-"""Loggers that are a package of the same name, and an extra of asrnn-bench."""
+"""Loggers that need a package of the same name, which is an extra of asrnn-bench."""
 
 
 def missing_loggers(names: Sequence[LoggerName]) -> str | None:
-    """Return in one line which of the loggers are not installed and what to do, or None if all of them are."""
+    """Return a line that names the loggers that are not installed and what to do; None if all are installed."""
     lacking = ",".join(name for name in EXTRAS if name in names and not _is_installed(name))
     if not lacking:
         return None
@@ -110,6 +110,6 @@ def missing_loggers(names: Sequence[LoggerName]) -> str | None:
 
 
 def _is_installed(package: str) -> bool:
-    # W&B leaves folders called wandb, which Python takes for packages without an origin.
+    # W&B leaves folders named wandb, which Python takes for packages without an origin.
     spec = find_spec(package)
     return spec is not None and spec.origin is not None

@@ -1,4 +1,4 @@
-"""What an exit status means of a worker that could not say so itself."""
+"""Explain the exit status of a worker that could not write its reason itself."""
 
 import signal
 from contextlib import suppress
@@ -15,7 +15,7 @@ def explain(attempt: Attempt, code: int, *, memory_ran_out: bool) -> tuple[EndKi
     Args:
         attempt: the attempt.
         code: the exit status of its worker, negative for a signal; srun adds 128 to a signal.
-        memory_ran_out: whether Linux has killed for want of memory meanwhile.
+        memory_ran_out: whether Linux killed processes for lack of memory in the meantime.
     """
     number = -code if code < 0 else code - 128 if code > 128 else 0
     if code == 0:

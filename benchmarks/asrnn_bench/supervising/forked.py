@@ -1,4 +1,4 @@
-"""Workers without their start of seconds: forked from a process that has imported torch (``worker_template``)."""
+"""Start workers in tenths of a second, by a fork of a process that has imported torch (``worker/template.py``)."""
 
 import json
 import os
@@ -17,13 +17,13 @@ from asrnn_bench.jobs.handover import RUNNER_VARIABLE
 from asrnn_bench.supervising.processes import kill_tree
 
 WAIT_SECONDS = 10.0
-"""How long a template may take to say that a worker that was killed has ended."""
+"""How long a template may take to report the end of a worker that was killed."""
 
 KILLED = -9
 
 
 class Forked:
-    """A worker that a template forked, or is about to."""
+    """A worker that a template forked or will fork."""
 
     def __init__(self, template: "Template") -> None:
         self._template = template
@@ -34,7 +34,7 @@ class Forked:
 
     @property
     def host_pid(self) -> int | None:
-        """Its number, or that of the template which is about to fork it."""
+        """Its number, or that of the template that will fork it."""
         return self.pid or self._template.pid
 
     def poll(self) -> int | None:
@@ -43,7 +43,7 @@ class Forked:
             self._template.read()
         late = self._killed_at is not None and time.monotonic() - self._killed_at > WAIT_SECONDS
         if self.code is None and late and (self.pid is None or _is_gone(self.pid)):
-            self._template.give_up()  # it does not say so: it hangs, and with it all that it forked ends
+            self._template.give_up()  # the template hangs: it ends, with all workers that it forked
         return self.code
 
     def ask(self, number: int) -> None:
@@ -64,7 +64,7 @@ class Forked:
                 os.kill(pid, number)
 
     def end(self) -> None:
-        """Kill it with all that it started, without waiting; one that cannot be killed costs no other worker."""
+        """Kill it with all processes that it started, and do not wait. No other worker is harmed."""
         over = self.poll() is not None
         if self.pid is not None:
             kill_tree(self.pid, ended=over)
@@ -85,10 +85,10 @@ def _is_gone(pid: int) -> bool:
 
 
 class Template:
-    """The process that forks workers, started when the first of them is, and anew when somebody killed it.
+    """The process that forks workers. It is started with the first worker, and again if it was killed.
 
     Args:
-        environment: what all its workers share; variables that are read when torch is imported must be there.
+        environment: the variables that all workers share, among them those that torch reads when it is imported.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -100,11 +100,11 @@ class Template:
 
     @property
     def pid(self) -> int | None:
-        """The template's number; ``None`` where there is none."""
+        """The number of its process; None if there is none."""
         return None if self._process is None else self._process.pid
 
     def start(self, words: Sequence[str], environment: Mapping[str, str], log: Path) -> Forked:
-        """Start a worker; of its command only the last word counts, the job directory.
+        """Start a worker. Of its command, only the last word is used: the job directory.
 
         Raises:
             OSError: there is no template and none can be started.
@@ -147,7 +147,7 @@ class Template:
         return process
 
     def read(self) -> None:
-        """Note what the template said since the last look."""
+        """Read what the template reported since the last call."""
         if self._process is None:
             return
         assert self._process.stdout is not None  # noqa: S101 - it was asked for
@@ -170,9 +170,9 @@ class Template:
             del self._workers[event["job"]]
 
     def give_up(self) -> None:
-        """End the template, if nobody else has, and note that with it all workers ended that it forked."""
+        """End the template, and record that all workers that it forked ended with it."""
         if self._process is not None:
-            with suppress(subprocess.TimeoutExpired):  # it may be about to end by itself, and to say why
+            with suppress(subprocess.TimeoutExpired):  # it may be ending by itself and printing the reason
                 self._process.wait(1.0)
         code = self._process.poll() if self._process is not None else None
         self.close()
@@ -183,7 +183,7 @@ class Template:
         self._workers.clear()
 
     def close(self) -> None:
-        """End the template, and with it all workers that still run."""
+        """End the template, and with it all running workers."""
         if self._process is not None:
             self._process.kill()
             with suppress(subprocess.TimeoutExpired):  # one that cannot be killed is left behind

@@ -1,6 +1,6 @@
-"""Whether an attempt moves, seen from outside: by the sequence number of its progress and the observer's own clock.
+"""Measure how long an attempt has made no progress, by the sequence number in its progress and the observer's clock.
 
-Times that other hosts wrote are never compared: their clocks may be a day off.
+Times that other hosts wrote are never compared, as their clocks may be a day off.
 """
 
 import time
@@ -12,17 +12,17 @@ from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.progress_file import progress_version
 
 LONGEST_GAP_SECONDS = 5.0
-"""Whoever watches asks for the time several times a second; a longer gap is one in which this process was stopped."""
+"""The clock is read several times a second, so in a longer gap this process was suspended."""
 
 
 class AwakeClock:
-    """Seconds that only grow, without those in which this process was suspended.
+    """A monotonic clock that stands still while this process is suspended.
 
-    ``scontrol suspend``, gang scheduling, ``docker pause`` and SIGSTOP stop a supervisor together with its worker: that
-    time is nobody's fault. It is known by a gap between two readings, so everybody who watches shares one clock.
+    ``scontrol suspend``, gang scheduling, ``docker pause`` and SIGSTOP suspend a supervisor together with its worker,
+    so that time is no hang. It is detected by a gap between two readings, so all observers of a process share it.
 
     Args:
-        clock: the time, suspensions included; another one in tests.
+        clock: a monotonic clock that includes suspensions; another one in tests.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -39,18 +39,18 @@ class AwakeClock:
 
 
 AWAKE = AwakeClock()
-"""The clock of this process's supervisors."""
+"""The clock of all supervisors in this process."""
 
 
 class Heartbeat:
-    """The pulse of a job directory.
+    """The time since the last progress of a job.
 
-    A look costs one ``stat`` of one file, which is read when it was replaced: a cluster has a thousand workers.
+    Each call costs one ``stat``; the file is read only if it was replaced, because a cluster has a thousand workers.
 
     Args:
-        directory: the job's.
-        clock: seconds that only grow; another one in tests.
-        attempt: the attempt; without it, the last one, for which a folder is listed.
+        directory: the job directory.
+        clock: a monotonic clock; another one in tests.
+        attempt: the attempt; by default the last one, for which a folder is listed.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Heartbeat:
         self._changed = clock()
 
     def still_for(self) -> float:
-        """Return the seconds since this observer last saw the progress change; what cannot be read has not changed."""
+        """Return the seconds since the progress last changed; a file that cannot be read counts as unchanged."""
         with suppress(OSError):
             version = progress_version(self.directory.path)
             if version != self._version:
@@ -77,5 +77,5 @@ class Heartbeat:
         return self.clock() - self._changed
 
     def restart(self) -> None:
-        """Count from now on, after another sign of life."""
+        """Count from now on."""
         self._changed = self.clock()

@@ -1,4 +1,4 @@
-"""How often Linux has killed for want of memory where this process lives."""
+"""Find out whether Linux killed a process for lack of memory."""
 
 from collections import deque
 from pathlib import Path
@@ -6,16 +6,16 @@ from pathlib import Path
 from asrnn_bench.machine.control_groups import group_folders
 
 COUNTERS = ("memory.events", "memory.oom_control")
-"""Where a control group of version 2, and one of version 1, counts its kills."""
+"""The files in which control groups of version 2 and version 1 count their kills."""
 
 WINDOW_SECONDS = 10.0
-"""How long a process with much memory may take to be gone after Linux has killed it."""
+"""How long a process with much memory may take to be gone after Linux killed it."""
 
 
 class OomWatch:
-    """Whether Linux killed for want of memory shortly before a process was seen to have ended.
+    """Tells whether Linux killed a process for lack of memory shortly before a worker ended.
 
-    Others live in the same control group, so kills of long before are not counted.
+    Earlier kills are not counted, as other processes are in the same control group.
     """
 
     def __init__(self, root: Path = Path("/")) -> None:
@@ -23,18 +23,18 @@ class OomWatch:
         self._seen: deque[tuple[float, int]] = deque()
 
     def look(self, now: float) -> None:
-        """Note the count, while all processes run."""
+        """Record the count of kills, while all processes run."""
         while len(self._seen) > 1 and self._seen[1][0] <= now - WINDOW_SECONDS:
             self._seen.popleft()
         self._seen.append((now, oom_kills(self._root)))
 
     def ran_out(self) -> bool:
-        """Return whether there were kills since the first of the last looks."""
+        """Return whether there were kills within the last seconds before the last record."""
         return bool(self._seen) and oom_kills(self._root) > self._seen[0][1]
 
 
 def oom_kills(root: Path = Path("/")) -> int:
-    """Return the kills that this process's control group counts; the machine's where no group says.
+    """Return the count of kills in the control group of this process, or else on the whole machine.
 
     Args:
         root: where ``proc`` and ``sys`` are; another folder in tests.
