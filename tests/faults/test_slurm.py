@@ -1,4 +1,4 @@
-"""A real Slurm of two nodes on this machine: whatever ends a job there, each has its result once, and soon."""
+"""Test a real Slurm of two nodes on this machine: each job has one result, whatever ends its attempts."""
 
 import csv
 import os
@@ -103,7 +103,7 @@ def _hurry(slurm: Cluster) -> None:
             slurm.ask("scontrol", "update", f"jobid={number}", "StartTime=now")
 
 
-def test_whatever_ends_a_job_each_has_its_result_once(tmp_path: Path) -> None:
+def test_each_job_has_one_result_whatever_ends_its_attempts(tmp_path: Path) -> None:
     directories = slow_jobs(tmp_path, JOBS, STEPS)
     with cluster(False) as slurm:
         with Runner(directories) as runner:
@@ -187,7 +187,7 @@ def _check_a_finished_job_that_is_requeued(slurm: Cluster, directory: JobDirecto
     assert ((directory.path / "result.json").read_bytes(), len(directory.attempts())) == before
 
 
-def test_a_job_that_is_preempted_with_a_signal_of_its_own_queues_itself_again(tmp_path: Path) -> None:
+def test_a_job_that_is_preempted_with_a_signal_requeues_itself(tmp_path: Path) -> None:
     """With accounting and ``preempt_send_user_signal``; all else is as without."""
     (directory,) = slow_jobs(tmp_path, 1, 60)
     high = ["sbatch", "-p", "high", "-c", "4", "--mem=100M", "-o", "/dev/null", "--wrap", "sleep 3"]
@@ -201,7 +201,7 @@ def test_a_job_that_is_preempted_with_a_signal_of_its_own_queues_itself_again(tm
     assert ends[0].saved_step > 0
 
 
-def test_a_submission_that_was_answered_late_is_found_and_a_job_without_its_gpu_does_not_train(
+def test_a_submission_without_an_answer_is_found_and_a_job_without_its_gpu_does_not_train(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directories = slow_jobs(tmp_path, 2, 20)
@@ -223,7 +223,7 @@ def test_a_submission_that_was_answered_late_is_found_and_a_job_without_its_gpu_
         assert end.reason.startswith("1 GPU promised to this job on ")
 
 
-def test_what_slurm_refuses_and_what_it_holds_is_said(tmp_path: Path) -> None:
+def test_a_refusal_and_the_reason_for_waiting_are_printed(tmp_path: Path) -> None:
     directories = slow_jobs(tmp_path, 2, 20)
     with cluster(False) as slurm:
         with pytest.raises(UsageError, match="Slurm refuses the jobs: .*Invalid partition name specified"):

@@ -1,4 +1,4 @@
-"""A queue in the place of Slurm's, whose jobs do what a test says."""
+"""A fake queue of Slurm, whose jobs do what a test says."""
 
 from collections.abc import Callable, Sequence
 
@@ -44,13 +44,13 @@ class FakeSlurm:
 
 
 def finish(directory: JobDirectory) -> str:
-    """The job ends as it should."""
+    """End a job with a result."""
     attempt = directory.claim()
     directory.publish(done(directory.job(), 0.5), attempt)
     return "COMPLETED"
 
 
 def lose(directory: JobDirectory) -> str:
-    """Slurm ends the job, and its supervisor with it."""
+    """End a job without a result, as if Slurm had killed its supervisor too."""
     directory.claim()
     return "NODE_FAIL"

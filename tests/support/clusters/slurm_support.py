@@ -1,4 +1,4 @@
-"""What the tests on a real Slurm share: a cluster of two nodes on this machine, and jobs that take their time."""
+"""Start a real Slurm of two nodes on this machine, and make slow jobs for it."""
 
 import os
 import shutil

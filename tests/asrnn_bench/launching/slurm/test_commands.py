@@ -17,7 +17,7 @@ OPTIONS = Options(retries=1)
 ASKED = SbatchOptions({"partition": "gpu"})
 
 
-def test_without_slurm_s_commands_it_says_where_to_go(
+def test_without_the_commands_of_slurm_the_run_is_refused(
     directories: list[JobDirectory], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
@@ -25,7 +25,7 @@ def test_without_slurm_s_commands_it_says_where_to_go(
         run_slurm(directories, OPTIONS, ASKED)
 
 
-def test_the_queue_is_read_with_arrays_and_without_and_past_a_site_s_banner(
+def test_the_queue_is_read_with_and_without_arrays_and_the_banner_is_skipped(
     sbatch: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = sbatch("true")
@@ -49,7 +49,7 @@ def test_the_queue_is_read_with_arrays_and_without_and_past_a_site_s_banner(
     assert read_queue([]) == {}
 
 
-def test_a_job_around_the_runner_is_hidden_from_what_it_submits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slurm_job_that_runs_the_runner_is_hidden_from_the_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "9")
     with outside_of_slurm():
         assert slurm_commands.own_job_id() is None

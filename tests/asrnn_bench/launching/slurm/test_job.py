@@ -25,7 +25,7 @@ ASKED = SbatchOptions({"partition": "gpu"})
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that every job's watch shows; each look at one takes five."""
+    """A clock for the jobs that goes on by five seconds whenever it is read."""
     shown = [0.0]
 
     def tick() -> float:
@@ -37,7 +37,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def _hidden(fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch, act: Callable[[JobDirectory, int], object]) -> None:
-    """Let jobs run on that the queue does not show."""
+    """Let jobs run that the queue does not list."""
 
     def read_queue(names: Sequence[str]) -> dict[Task, QueueEntry]:
         for directory, _ in fake.queue.values():
@@ -48,7 +48,7 @@ def _hidden(fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch, act: Callable[[Job
 
 
 @pytest.mark.usefixtures("clock")
-def test_a_job_that_moves_is_not_lost_whatever_the_queue_shows(
+def test_a_job_with_progress_is_not_lost_if_the_queue_does_not_list_it(
     directories: list[JobDirectory], fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = 0
@@ -67,7 +67,7 @@ def test_a_job_that_moves_is_not_lost_whatever_the_queue_shows(
     assert directories[0].state() == ("done", None)
 
 
-def test_a_job_that_is_not_shown_and_does_not_move_is_lost_in_the_end(
+def test_a_job_without_progress_is_lost_if_the_queue_does_not_list_it(
     directories: list[JobDirectory], fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch, clock: list[float]
 ) -> None:
     lost_at: list[float] = []
@@ -86,7 +86,7 @@ def test_a_job_that_is_not_shown_and_does_not_move_is_lost_in_the_end(
 
 
 @pytest.mark.usefixtures("clock")
-def test_a_submission_that_slurm_took_without_saying_so_is_neither_lost_nor_sent_twice(
+def test_a_submission_that_slurm_accepted_without_an_answer_is_sent_once(
     directories: list[JobDirectory], fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit, looks = fake.submit, 0
@@ -115,7 +115,7 @@ def test_a_submission_that_slurm_took_without_saying_so_is_neither_lost_nor_sent
 
 
 @pytest.mark.usefixtures("clock")
-def test_a_submission_that_slurm_did_not_take_is_sent_again(
+def test_a_submission_that_never_reached_the_queue_is_sent_again(
     directories: list[JobDirectory], fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit = fake.submit

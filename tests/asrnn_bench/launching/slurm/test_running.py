@@ -20,14 +20,14 @@ OPTIONS = Options(retries=1)
 ASKED = SbatchOptions({"partition": "gpu"})
 
 
-def test_every_job_is_submitted_once_where_all_goes_well(directories: list[JobDirectory], fake: FakeSlurm) -> None:
+def test_every_job_is_submitted_once_if_nothing_fails(directories: list[JobDirectory], fake: FakeSlurm) -> None:
     said: list[str] = []
     run_slurm(directories, OPTIONS, ASKED, say=said.append)
     assert fake.submitted == [[directory.path.name for directory in directories]]
     assert said == ["submitted to Slurm as 1: 5 jobs"]
 
 
-def test_what_slurm_loses_is_submitted_again(directories: list[JobDirectory], fake: FakeSlurm) -> None:
+def test_a_lost_job_is_submitted_again(directories: list[JobDirectory], fake: FakeSlurm) -> None:
     lost = directories[1]
     fake.act = lambda directory, count: lose(directory) if directory == lost and count < 3 else finish(directory)
     said: list[str] = []
@@ -38,15 +38,13 @@ def test_what_slurm_loses_is_submitted_again(directories: list[JobDirectory], fa
     assert len(lost.attempts()) == 3
 
 
-def test_a_job_of_which_slurm_knows_nothing_any_more_is_submitted_again(
-    directories: list[JobDirectory], fake: FakeSlurm
-) -> None:
+def test_a_job_that_left_the_queue_is_submitted_again(directories: list[JobDirectory], fake: FakeSlurm) -> None:
     fake.act = lambda directory, count: fake.queue.clear() if count == 1 else finish(directory)
     run_slurm(directories[:1], OPTIONS, ASKED)
     assert [len(names) for names in fake.submitted] == [1, 1]
 
 
-def test_a_job_that_never_gets_any_further_fails_in_the_end(directories: list[JobDirectory], fake: FakeSlurm) -> None:
+def test_a_job_without_progress_fails_after_six_losses(directories: list[JobDirectory], fake: FakeSlurm) -> None:
     fake.act = lambda directory, count: "CANCELLED"
     run_slurm(directories[:1], OPTIONS, ASKED)
     assert len(fake.submitted) == 6
@@ -56,7 +54,7 @@ def test_a_job_that_never_gets_any_further_fails_in_the_end(directories: list[Jo
     )
 
 
-def test_a_job_that_is_killed_again_and_again_fails_as_the_policy_says(
+def test_a_job_that_is_killed_again_and_again_fails_after_its_retries(
     directories: list[JobDirectory], fake: FakeSlurm
 ) -> None:
     fake.reason = "NonZeroExitCode"
@@ -66,14 +64,14 @@ def test_a_job_that_is_killed_again_and_again_fails_as_the_policy_says(
     assert directories[0].state() == ("failed", "Slurm ended it: FAILED")
 
 
-def test_a_failed_launch_is_no_fault_of_the_job(directories: list[JobDirectory], fake: FakeSlurm) -> None:
+def test_a_failed_launch_uses_up_no_retry(directories: list[JobDirectory], fake: FakeSlurm) -> None:
     fake.reason = "JobLaunchFailure"
     fake.act = lambda directory, count: lose(directory) and "FAILED" if count < 4 else finish(directory)
     run_slurm(directories[:1], OPTIONS, ASKED)
     assert directories[0].state() == ("done", None)
 
 
-def test_a_job_that_slurm_holds_for_ever_is_taken_out_and_submitted_again(
+def test_a_job_that_slurm_holds_for_ever_is_cancelled_and_submitted_again(
     directories: list[JobDirectory], fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cancelled: list[str] = []
@@ -86,7 +84,7 @@ def test_a_job_that_slurm_holds_for_ever_is_taken_out_and_submitted_again(
     assert "left Slurm without a result (launch failed requeued held), and submitted again: 2 jobs" in said
 
 
-def test_an_end_that_is_seen_late_is_no_loss(directories: list[JobDirectory], fake: FakeSlurm) -> None:
+def test_a_result_that_appears_late_is_not_submitted_again(directories: list[JobDirectory], fake: FakeSlurm) -> None:
     def late(names: Sequence[str]) -> dict[Task, QueueEntry] | None:
         found = {task: QueueEntry("1", "COMPLETED", "None") for task in fake.queue}
         for directory, _ in fake.queue.values():
@@ -100,14 +98,14 @@ def test_an_end_that_is_seen_late_is_no_loss(directories: list[JobDirectory], fa
     assert len(fake.submitted) == 1
 
 
-def test_memory_that_ran_out_is_a_finding(directories: list[JobDirectory], fake: FakeSlurm) -> None:
+def test_a_job_that_ran_out_of_memory_is_not_submitted_again(directories: list[JobDirectory], fake: FakeSlurm) -> None:
     fake.act = lambda directory, count: lose(directory) and "OUT_OF_MEMORY"
     run_slurm(directories[:1], OPTIONS, ASKED)
     assert len(fake.submitted) == 1
     assert directories[0].state() == ("failed", "Slurm ended it: OUT_OF_MEMORY")
 
 
-def test_a_job_that_failed_by_itself_is_left_alone(directories: list[JobDirectory], fake: FakeSlurm) -> None:
+def test_a_job_that_failed_is_not_submitted_again(directories: list[JobDirectory], fake: FakeSlurm) -> None:
     def fail(directory: JobDirectory, count: int) -> str:
         directory.claim().write_end(End(70, "exception", "ValueError: no"))
         return "COMPLETED"
@@ -118,7 +116,7 @@ def test_a_job_that_failed_by_itself_is_left_alone(directories: list[JobDirector
     assert directories[0].state() == ("failed", "ValueError: no")
 
 
-def test_a_failure_that_the_supervisor_is_about_to_retry_is_not_its_end(
+def test_a_job_that_its_supervisor_retries_is_not_submitted_again(
     directories: list[JobDirectory], fake: FakeSlurm
 ) -> None:
     def killed_at_first(directory: JobDirectory, count: int) -> str | None:
@@ -139,13 +137,13 @@ def test_arrays_above_a_limit_are_submitted_in_parts(directories: list[JobDirect
     assert [len(names) for names in fake.submitted] == [2, 2, 1]
 
 
-def test_jobs_that_nobody_takes_end_the_run_in_one_line(directories: list[JobDirectory], fake: FakeSlurm) -> None:
+def test_jobs_that_slurm_refuses_end_the_run_with_one_line(directories: list[JobDirectory], fake: FakeSlurm) -> None:
     fake.limit = 0
     with pytest.raises(UsageError, match="^Slurm refuses the jobs: too many; --slurm-option"):
         run_slurm(directories, OPTIONS, ASKED)
 
 
-def test_jobs_above_what_a_user_may_have_wait_for_the_others(
+def test_jobs_above_the_limit_of_a_user_wait_for_the_others(
     directories: list[JobDirectory], fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slurm, "REFUSED_SECONDS", 0.01)
@@ -180,16 +178,14 @@ def test_a_queue_that_does_not_answer_loses_no_job(directories: list[JobDirector
     assert said.count("Slurm does not answer; its jobs go on, and the run waits for it") == 1
 
 
-def test_nothing_is_submitted_where_nobody_knows_what_slurm_has(
-    directories: list[JobDirectory], fake: FakeSlurm
-) -> None:
+def test_nothing_is_submitted_if_the_queue_cannot_be_read(directories: list[JobDirectory], fake: FakeSlurm) -> None:
     fake.answers = False
     with pytest.raises(UsageError, match="'squeue' fails here"):
         run_slurm(directories, OPTIONS, ASKED)
     assert not fake.submitted
 
 
-def test_why_jobs_wait_is_said_once(directories: list[JobDirectory], fake: FakeSlurm) -> None:
+def test_the_reason_for_which_jobs_wait_is_printed_once(directories: list[JobDirectory], fake: FakeSlurm) -> None:
     looks = 0
 
     def act(directory: JobDirectory, count: int) -> str | None:
@@ -211,7 +207,7 @@ def test_why_jobs_wait_is_said_once(directories: list[JobDirectory], fake: FakeS
     assert said[1:] == ["waiting in Slurm, which says ReqNodeNotAvail: 5 jobs"]
 
 
-def test_a_second_runner_takes_over_what_is_in_slurm(directories: list[JobDirectory], fake: FakeSlurm) -> None:
+def test_a_second_runner_watches_the_jobs_of_the_first(directories: list[JobDirectory], fake: FakeSlurm) -> None:
     folder = Submissions.of(directories[0]).folder
     for name, inside in (("asrnn-bench-old", directories[:3]), ("asrnn-bench-over", directories[3:])):
         (folder / name).mkdir(parents=True)

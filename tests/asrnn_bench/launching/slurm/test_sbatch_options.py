@@ -53,7 +53,7 @@ def test_a_wrong_option_is_one_line_that_says_what_to_do(words: list[str], messa
 @pytest.mark.parametrize(
     ("time", "notice"), [("", 120), ("UNLIMITED", 120), ("1-0", 120), ("8", 120), ("2", 30), ("0:40", 10), ("0:01", 1)]
 )
-def test_the_notice_ahead_of_a_time_limit_leaves_most_of_it(time: str, notice: int) -> None:
+def test_a_job_is_warned_in_the_last_quarter_of_its_time(time: str, notice: int) -> None:
     assert SbatchOptions({"time": time}).notice_seconds() == notice
 
 
@@ -86,7 +86,7 @@ def test_the_notice_ahead_of_a_time_limit_leaves_most_of_it(time: str, notice: i
         (["exclusive", "gres=gpu:2"], 1, 2),
     ],
 )
-def test_every_way_to_ask_for_gpus_is_understood(words: list[str], nodes: int, given: int | None) -> None:
+def test_gpus_are_counted_in_every_option_that_asks_for_them(words: list[str], nodes: int, given: int | None) -> None:
     sbatch_options = SbatchOptions.parse(words)
     assert sbatch_options.gpus_per_node(nodes) == given
     assert sbatch_options.asks_for_gpus == (given != 0 and words != ["exclusive"])
@@ -102,7 +102,7 @@ def test_every_way_to_ask_for_gpus_is_understood(words: list[str], nodes: int, g
         (["tres_per_task=gres/gpu:1"], 2, 2, "tres_per_task hides a node's GPUs"),
     ],
 )
-def test_what_a_job_uses_and_what_it_is_given_agree_or_the_run_is_refused(
+def test_a_run_is_refused_if_its_jobs_do_not_use_the_gpus_they_ask_for(
     words: list[str], devices: int, nodes: int, message: str
 ) -> None:
     with pytest.raises(UsageError, match=message) as caught:
@@ -129,13 +129,13 @@ def _settings(words: list[str], devices: int, nodes: int = 1) -> LaunchSettings:
         (["gpus_per_socket=1"], 2, "as many at a time as Slurm starts, each on the GPUs of its nodes"),
     ],
 )
-def test_where_jobs_run_is_said_and_no_number_is_invented(words: list[str], devices: int, pace: str) -> None:
+def test_the_pace_says_where_jobs_run_and_no_number_that_is_unknown(words: list[str], devices: int, pace: str) -> None:
     launcher = choose_launcher(_settings(words, devices), threads=1)
     assert launcher.pace.startswith(pace)
     assert launcher.at_a_time == (5 if "array_parallelism=5" in words else None)
 
 
-def test_what_the_user_s_environment_asks_of_sbatch_is_part_of_the_request() -> None:
+def test_options_in_the_environment_of_the_user_are_read() -> None:
     variables = {
         "SBATCH_GRES": "gpu:2",
         "SBATCH_TIMELIMIT": "8",

@@ -118,7 +118,7 @@ def _pickled(file: Path) -> set[str]:
     return found
 
 
-def test_what_sbatch_says_against_it_is_one_line(
+def test_a_refusal_of_sbatch_is_one_line(
     directories: list[JobDirectory], sbatch: Callable[[str], Path], capfd: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("submitit")
@@ -138,7 +138,7 @@ def test_what_sbatch_says_against_it_is_one_line(
     ],
 )
 @pytest.mark.parametrize("count", [1, 5])
-def test_a_submission_that_was_perhaps_taken_keeps_its_folder_for_its_tasks(
+def test_a_submission_without_an_answer_keeps_its_folder(
     directories: list[JobDirectory], sbatch: Callable[[str], Path], program: str, count: int
 ) -> None:
     pytest.importorskip("submitit")
@@ -154,6 +154,6 @@ def test_a_submission_that_was_perhaps_taken_keeps_its_folder_for_its_tasks(
     assert {file.name for file in folder.glob("*.pkl")} == expected
 
 
-def test_a_folder_that_slurm_takes_for_a_pattern_is_refused(tmp_path: Path, jobs: list[Job]) -> None:
+def test_an_output_folder_with_a_pattern_of_slurm_is_refused(tmp_path: Path, jobs: list[Job]) -> None:
     with pytest.raises(UsageError, match="name an --output without '%'"):
         Submissions.of(JobDirectory.of(tmp_path / "100%j", jobs[0]))

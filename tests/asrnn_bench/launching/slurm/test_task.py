@@ -25,7 +25,7 @@ ASKED = SbatchOptions({"partition": "gpu"})
         ({}, True, {"ASRNN_BENCH_DEVICES": "2"}),
     ],
 )
-def test_gpus_that_slurm_gave_are_never_hidden_and_promised_ones_are_expected(
+def test_a_worker_sees_the_gpus_of_its_job_and_no_others(
     variables: dict[str, str], promised: bool, place: dict[str, str]
 ) -> None:
     assert slurm_task.gpu_variables(variables, 2, promised=promised) == place
@@ -41,7 +41,7 @@ def test_gpus_that_slurm_gave_are_never_hidden_and_promised_ones_are_expected(
         (0, "RUNNING", False),
     ],
 )
-def test_a_job_that_was_told_to_stop_is_queued_again_unless_slurm_ends_it(
+def test_a_job_that_was_asked_to_stop_is_requeued_unless_slurm_ends_it(
     status: int, state: str | None, again: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     requeued: list[str] = []

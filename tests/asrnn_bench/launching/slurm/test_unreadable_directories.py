@@ -76,7 +76,7 @@ def test_a_directory_that_stays_unreadable_stops_no_other_job(
     assert f"its directory cannot be read: [Errno {number}]" in words[directories[0]]
 
 
-def test_the_folder_of_submissions_is_asked_again_and_is_the_end_where_it_stays_silent(
+def test_an_unreadable_folder_of_submissions_is_read_again_and_then_ends_the_run(
     directories: list[JobDirectory], fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tasks, fails = Submissions.tasks, 1
