@@ -1,4 +1,4 @@
-"""Case 21: suites on Ray, with whatever there is to kill killed, in a place with no network but loopback.
+"""Case 21: suites on Ray in a network namespace with loopback alone, while workers, supervisors and nodes are killed.
 
 The waits are for what the process table or a job directory shows, and fail only where it does not come at all.
 """
@@ -25,7 +25,7 @@ BELIEVES = """
 from asrnn_bench.worker import gpus as torch_gpus
 torch_gpus.require_promised = lambda *_: None
 """
-"""Has workers believe in GPUs that are not there, and train on the CPU."""
+"""Makes workers accept GPUs that do not exist, and train on the CPU."""
 
 JOIN = ("--ray-address", ADDRESS)
 
@@ -42,13 +42,13 @@ def directories(folder: Path, output: str = "runs") -> list[JobDirectory]:
 
 
 def ends(folder: Path) -> list[dict[str, Any]]:
-    """How the attempts ended that did not bring their job's result."""
+    """Return how the attempts ended that brought no result."""
     files = sorted((folder / "runs").glob("*/*/*/*/attempts/*/exit.json"))
     return [said for said in (json.loads(file.read_text()) for file in files) if said["kind"] != "done"]
 
 
 def all_done_once(folder: Path, jobs: int, output: str = "runs") -> None:
-    """Each job has its one result, and no attempt but the one of the result published."""
+    """Check that each job has one result, and that only the attempt of the result published."""
     found = directories(folder, output)
     assert [each.state() for each in found] == [("done", None)] * jobs
     for each in found:
@@ -106,7 +106,7 @@ def test_every_result_comes_once_whatever_is_killed(folder: Path) -> None:
 
 @isolated
 def test_no_device_is_given_twice_and_each_is_shared_as_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two runs on three devices, one of whole devices and one of halves, more than there is room for."""
+    """Two runs share three devices, one with whole devices and one with halves, and together ask for more."""
     (folder / "sitecustomize.py").write_text(BELIEVES)
     monkeypatch.setenv("PYTHONPATH", str(folder))
     cluster = ray_cluster("--num-cpus=8", "--num-gpus=3")

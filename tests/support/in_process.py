@@ -1,4 +1,4 @@
-"""The command line within the process of the tests, whose workers are forked from one template for all tests."""
+"""Call the command line within the process of the tests; one template for all tests forks its workers."""
 
 import io
 import os
@@ -16,7 +16,7 @@ from asrnn_bench.supervising.forked import Forked, Template
 
 @dataclass
 class Lent:
-    """A template that outlives the pool that it is lent to, and that was started in another folder."""
+    """A template that a pool borrows and does not close; it was started in another folder."""
 
     template: Template
 
@@ -24,12 +24,12 @@ class Lent:
         return self.template.start([*words[:-1], str(Path(words[-1]).absolute())], environment, log.absolute())
 
     def close(self) -> None:
-        """Leave it to the next one."""
+        """Keep the template for the next pool."""
 
 
 @dataclass(frozen=True)
 class Said:
-    """What a call of the command line came to."""
+    """The exit status and the output of a call of the command line."""
 
     returncode: int
     stdout: str
@@ -46,10 +46,10 @@ def call_here(
     """Call the command line in a folder, as ``call`` does, but within this process.
 
     Args:
-        template: what its workers are forked from.
+        template: the process that forks the workers.
         words: the command line.
         cwd: the folder.
-        answers: why a model from outside is refused, by its target; by default a process looks at it.
+        answers: returns why a model from outside is refused, by its target; by default a process checks the model.
         environment: more variables.
     """
     out, err = io.StringIO(), io.StringIO()

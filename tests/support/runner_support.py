@@ -1,4 +1,4 @@
-"""The command line as a process that tests kill, and what it leaves running."""
+"""Run the command line in a process that tests kill, and find the processes that it leaves."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from asrnn_bench.jobs.directory import JobDirectory
 
 @contextmanager
 def runner(folder: Path, *words: str) -> Iterator["subprocess.Popen[str]"]:
-    """``asrnn-bench`` at work in a folder; whatever is left of it at the end is killed."""
+    """Run ``asrnn-bench`` in a folder, and kill all of its processes at the end."""
     environment = {name: value for name, value in os.environ.items() if name != "ASRNN_DATA_DIR"}
     process = subprocess.Popen(
         [*COMMAND, *words],
@@ -40,7 +40,7 @@ def runner(folder: Path, *words: str) -> Iterator["subprocess.Popen[str]"]:
 
 
 def family(pid: int) -> list[psutil.Process]:
-    """A process and all that it started."""
+    """Return a process and all processes that it started."""
     with suppress(psutil.Error):
         process = psutil.Process(pid)
         return [process, *process.children(recursive=True)]
@@ -48,11 +48,11 @@ def family(pid: int) -> list[psutil.Process]:
 
 
 def directories(folder: Path, model: str = "*") -> list[JobDirectory]:
-    """The job directories of a run, of one model where it is named."""
+    """Return the job directories of a run, or those of one model."""
     return [JobDirectory(file.parent) for file in sorted(folder.glob(f"runs/*/*/{model}/*/job.json"))]
 
 
 def progress(folder: Path, model: str) -> int:
-    """The step at which the only job of a model is, 0 before it trains."""
+    """Return the step of the only job of a model; 0 before it trains."""
     found = directories(folder, model)
     return int(found[0].progress().get("step") or 0) if found else 0

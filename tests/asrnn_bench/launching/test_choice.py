@@ -45,6 +45,7 @@ def test_slurm_is_given_the_threads_of_a_job(monkeypatch: pytest.MonkeyPatch) ->
     assert choose_launcher(LaunchSettings("slurm"), threads=3).run([], Options()) == {"last": 3}
 
 
+@pytest.mark.slow
 def test_the_launcher_of_the_guide_runs_a_job(
     plan: Plan, folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
