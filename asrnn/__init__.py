@@ -1,6 +1,6 @@
-"""Recurrent cells of the long-range memory benchmark, how they are scanned, and how they learn.
+"""Provide recurrent cells, their scans, their training and the contract of a leaderboard.
 
-Everything is imported when it is first used, so that ``import asrnn`` costs no torch.
+Every name is imported when it is first used, so ``import asrnn`` does not import torch.
 """
 
 from importlib import import_module

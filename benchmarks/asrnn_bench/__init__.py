@@ -1,4 +1,4 @@
-"""The benchmark: suites, the runner, leaderboards. ``asrnn_bench.run`` is the command line from Python."""
+"""Run suites of training jobs and rank the results; ``asrnn_bench.run`` is the command line from Python."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""``python -m asrnn_bench`` is ``asrnn-bench``."""
+"""Run the command line, as ``python -m asrnn_bench``."""
 
 from asrnn_bench.cli import main
 
