@@ -1,4 +1,4 @@
-"""Data that the tests share: the published sets, where ASRNN_DATA_DIR names them."""
+"""Fixtures with the published image sets, if ASRNN_DATA_DIR names their directory."""
 
 import os
 from pathlib import Path

@@ -48,7 +48,7 @@ def test_a_batch_lies_in_memory_step_by_step(kind):
         assert x.transpose(0, 1).is_contiguous()
 
 
-def test_sizes():
+def test_the_sizes_of_the_data_module():
     built = PermutedMNIST()  # before setup, and without data
     assert (built.sequence_length, built.input_size, built.num_classes) == (784, 1, 10)
     assert (built.num_train, built.num_val, built.num_test) == (54_000, 6_000, 10_000)
@@ -65,7 +65,7 @@ def test_a_batch_is_a_function_of_seed_and_step_alone():
     assert not torch.equal(last[1], other[1])
 
 
-def test_training_noise_is_fresh_each_step_and_each_epoch():
+def test_training_noise_differs_in_each_step_and_each_epoch():
     built = module(NoisePaddedMNIST, batch_size=64)  # 62 steps an epoch
     for row in range(3):
         sample = epoch_order(0, 0, 4_000)[row]
@@ -102,7 +102,7 @@ def test_evaluation_counts_every_sample_exactly_once_and_in_order(part, size):
 
 @pytest.mark.real_data
 @pytest.mark.parametrize("size", [250, 768])
-def test_ten_thousand_of_ten_thousand_test_samples(data_dir, mnist, size):
+def test_evaluation_counts_all_published_test_samples_once(data_dir, mnist, size):
     built = PixelMNIST(data_dir, eval_batch_size=size)
     built.setup("test")
     batches = list(built.test_dataloader())
@@ -112,7 +112,7 @@ def test_ten_thousand_of_ten_thousand_test_samples(data_dir, mnist, size):
     assert torch.equal(pixels.view(-1, 1, 28, 28), mnist["test"].images)
 
 
-def test_evaluation_is_the_same_whatever_batch_size_and_seed():
+def test_evaluation_does_not_depend_on_batch_size_and_seed():
     small, large = (
         module(NoisePaddedMNIST, eval_batch_size=77),
         module(NoisePaddedMNIST, eval_batch_size=250, seed=9),
@@ -153,7 +153,7 @@ def deterministic():
     ],
     ids=["device", "float64", "bfloat16", "deterministic", "inference", "autocast"],
 )
-def test_what_a_user_set_for_all_of_torch_changes_no_batch(setting, kind, monkeypatch):
+def test_torch_defaults_change_no_batch(setting, kind, monkeypatch):
     monkeypatch.setattr("asrnn_data.base.load_images", load_images)
     expected = [
         module(kind, batch_size=8).train_batch(1),
@@ -213,7 +213,7 @@ def assert_walked(seen, built, steps):
 
 
 @pytest.mark.parametrize("kwargs", [{}, {"num_sanity_val_steps": 2}, {"limit_train_batches": 3}])
-def test_a_trainer_walks_through_the_steps_once_each_over_epoch_borders(kwargs):
+def test_a_trainer_sees_each_step_once_across_epochs(kwargs):
     model, built = Recorder(), PixelMNIST(images=EMBEDDED, batch_size=900)
     by_steps(10, **kwargs).fit(model, built)
     assert_walked(model.seen["train"], built, range(10))
@@ -230,7 +230,7 @@ def test_a_trainer_validates_at_its_interval_and_tests_every_sample_once():
 
 
 @pytest.mark.parametrize("stop", [3, 4, 6])
-def test_a_resumed_trainer_goes_on_with_the_next_step(tmp_path, stop):
+def test_a_resumed_trainer_continues_with_the_next_step(tmp_path, stop):
     first, built = by_steps(stop), PixelMNIST(images=EMBEDDED, batch_size=900)
     first.fit(Recorder(), built)
     first.save_checkpoint(tmp_path / "at.ckpt")
@@ -270,7 +270,7 @@ def test_copies_give_the_same_batches():
         assert equal(copied.train_batch(3), built.train_batch(3))
 
 
-def test_it_shows_its_arguments_and_keeps_them_as_hyper_parameters(tmp_path):
+def test_repr_and_hyper_parameters_hold_the_arguments(tmp_path):
     built = PermutedMNIST(tmp_path, images=EMBEDDED, seed=3, permutation="lem-5544")
     expected = {"data_dir": str(tmp_path), "images": EMBEDDED, "batch_size": 128, "seed": 3, "eval_batch_size": 250}
     assert dict(built.hparams) == {**expected, "permutation": "lem-5544"}
@@ -279,7 +279,7 @@ def test_it_shows_its_arguments_and_keeps_them_as_hyper_parameters(tmp_path):
     assert dict(type(built)(**built.hparams).hparams) == dict(built.hparams)
 
 
-def test_a_checkpoint_gives_the_data_module_back(tmp_path):
+def test_a_data_module_is_restored_from_a_checkpoint(tmp_path):
     built, fitted = NoisePaddedMNIST(images=EMBEDDED, batch_size=900, seed=4, noise="shared-v1"), trainer(max_steps=0)
     fitted.fit(Recorder(), built)
     fitted.save_checkpoint(tmp_path / "at.ckpt")
@@ -311,7 +311,7 @@ class Fetching:
             raise self.error
 
 
-def test_what_is_not_there_is_fetched_and_what_is_there_is_not(monkeypatch, tmp_path):
+def test_only_missing_images_are_fetched(monkeypatch, tmp_path):
     network = Fetching(monkeypatch)
     PixelMNIST(images=EMBEDDED).prepare_data()
     assert network.asked == []
@@ -320,7 +320,7 @@ def test_what_is_not_there_is_fetched_and_what_is_there_is_not(monkeypatch, tmp_
     assert network.asked == [(str(tmp_path), ["mnist"]), (None, ["cifar10-5k-v1"])]
 
 
-def test_without_network_and_data_the_line_is_that_of_the_missing_files(monkeypatch, tmp_path):
+def test_without_network_the_message_names_the_missing_files(monkeypatch, tmp_path):
     network = Fetching(monkeypatch, MissingDataError("cannot fetch it: no network"))
     with pytest.raises(MissingDataError) as raised:
         trainer(max_steps=1).fit(Recorder(), PermutedMNIST(tmp_path))
@@ -330,7 +330,7 @@ def test_without_network_and_data_the_line_is_that_of_the_missing_files(monkeypa
     assert str(raised.value) == str(expected.value)
 
 
-def test_numpy_sizes_and_seeds_leave_checkpoints_that_can_be_read() -> None:
+def test_checkpoints_can_be_read_if_sizes_and_seeds_are_numpy_integers() -> None:
     data = PermutedMNIST(images="mnist-5k-v1", batch_size=np.int64(8), seed=np.int64(1), eval_batch_size=np.int32(9))
     assert {type(data.hparams[name]) for name in ("batch_size", "seed", "eval_batch_size")} == {int}
     with pytest.raises(TypeError):

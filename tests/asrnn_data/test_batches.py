@@ -1,4 +1,4 @@
-"""Loaders: which batches a trainer's switches, a loop by hand and several processes see."""
+"""The batches that trainers, plain loops and several processes get from the loaders."""
 
 import functools
 
@@ -64,13 +64,13 @@ BOTH = pytest.mark.parametrize("bare", [False, True], ids=["datamodule", "loader
         ({"manual": True, "max_epochs": 2}, 8, 1_000),
     ],
 )
-def test_every_switch_of_a_trainer_leaves_each_step_its_batch(bare, switches, num_batches, num_val):
+def test_no_option_of_a_trainer_changes_the_batch_of_a_step(bare, switches, num_batches, num_val):
     assert fit(bare, **switches) == (list(range(num_batches)), num_val)
 
 
 @BOTH
 @pytest.mark.parametrize("limit", [3, 0.75])
-def test_epochs_cut_short_have_equally_many_batches(bare, limit):
+def test_limited_epochs_have_the_same_number_of_batches(bare, limit):
     steps, _ = fit(bare, max_epochs=3, limit_train_batches=limit)
     # the data module's trainer goes on with the next step; a loader of its own begins each epoch anew, as torch's do
     assert steps == ([0, 1, 2, 4, 5, 6, 8, 9, 10] if bare else list(range(9)))
@@ -91,7 +91,7 @@ def test_overfitting_batches_of_a_bare_loader_is_refused():
 
 
 @pytest.mark.parametrize("stop", [6, 8])
-def test_a_second_fit_of_a_trainer_goes_on_where_the_first_stopped(stop):
+def test_a_second_fit_continues_where_the_first_stopped(stop):
     model, data, fitted = Recorder(), module(), trainer(max_steps=stop)
     fitted.fit(model, data)
     fitted.fit_loop.epoch_loop.max_steps = 11
@@ -108,7 +108,7 @@ def test_two_trainers_in_turn_see_the_same_batches():
 @BOTH
 @pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`:UserWarning")  # nothing more is to be saved
 @pytest.mark.parametrize("accumulated", [1, 2])
-def test_a_resumed_fit_goes_on_with_the_next_batch(bare, accumulated, tmp_path):
+def test_a_resumed_fit_continues_with_the_next_batch(bare, accumulated, tmp_path):
     switches = {"max_epochs": 3, "accumulate_grad_batches": accumulated}
     keep = {"save_top_k": -1, "enable_version_counter": False, "filename": "{step}"}
     saved = [
@@ -125,20 +125,20 @@ def test_a_resumed_fit_goes_on_with_the_next_batch(bare, accumulated, tmp_path):
 
 
 @pytest.mark.parametrize("anew", [True, False], ids=["a loader an epoch", "one loader"])
-def test_a_loop_by_hand_sees_the_next_epoch_each_time(anew):
+def test_each_iteration_of_a_loader_is_the_next_epoch(anew):
     data = module()
     loader = data.train_dataloader()
     seen = [batch for _ in range(3) for batch in (data.train_dataloader() if anew else loader)]
     assert steps_of(seen, data) == list(range(12))
 
 
-def test_each_epoch_of_a_loop_by_hand_has_noise_of_its_own():
+def test_each_iteration_of_a_loader_has_its_own_noise():
     data = module(NoisePaddedMNIST, batch_size=64)  # 62 batches an epoch
     for epoch in range(3):
         assert equal(next(iter(data.train_dataloader())), data.train_batch(62 * epoch))
 
 
-def test_a_loop_that_was_left_is_followed_by_the_next_epoch():
+def test_the_next_epoch_follows_an_iteration_that_was_broken_off():
     data = module()
     next(iter(data.train_dataloader()))
     assert steps_of(data.train_dataloader(), data) == [4, 5, 6, 7]
@@ -147,7 +147,7 @@ def test_a_loop_that_was_left_is_followed_by_the_next_epoch():
     assert steps_of(loader, data) == [4, 5, 6, 7]
 
 
-def test_a_loop_by_hand_is_resumed_by_the_loader_s_state():
+def test_the_state_of_a_loader_resumes_an_iteration():
     data = module()
     loader = data.train_dataloader()
     for _ in zip(range(2), loader):  # noqa: B905 - two batches of four
@@ -162,13 +162,13 @@ def test_a_loop_by_hand_is_resumed_by_the_loader_s_state():
     assert steps_of(resumed, data) == [8, 9, 10, 11]
 
 
-def test_a_loop_by_hand_after_a_fit_moves_on_too():
+def test_a_loader_after_a_fit_begins_the_next_epoch():
     data = module()
     fit(data=data, max_epochs=1)
     assert [steps_of(data.train_dataloader(), data) for _ in range(2)] == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
-def test_loaders_tell_how_many_samples_they_have():
+def test_the_dataset_of_a_loader_has_the_number_of_samples():
     data = module()
     loaders = (data.train_dataloader(), data.val_dataloader(), data.test_dataloader(), data.predict_dataloader())
     assert [len(loader.dataset) for loader in loaders] == [4_000, 500, 500, 500]

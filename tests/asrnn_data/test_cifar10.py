@@ -1,4 +1,4 @@
-"""The photographs' layouts, against the published arrays by direct indexing."""
+"""The sequences of CIFAR-10 must equal the published arrays, indexed directly."""
 
 import numpy as np
 import pytest
@@ -40,14 +40,14 @@ class SizesOnly:
         self.module.make_sequences = make
 
 
-def test_one_pixel_a_step_red_green_and_blue(data_dir, standardised):
+def test_each_step_is_a_pixel_of_three_channels(data_dir, standardised):
     found = samples(data_dir, PixelCIFAR10)
     assert found.shape == (20, 1024, 3)
     for step in range(1024):
         assert np.abs(found[:, step].numpy() - standardised[:, step // 32, step % 32]).max() < TOLERANCE
 
 
-def test_one_row_a_step_reds_then_greens_then_blues_then_noise(data_dir, standardised):
+def test_each_step_is_a_row_of_reds_greens_and_blues_and_then_noise(data_dir, standardised):
     found = samples(data_dir, NoisePaddedCIFAR10)
     assert found.shape == (20, 1000, 96)
     for channel in range(3):

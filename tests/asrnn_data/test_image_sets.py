@@ -97,7 +97,7 @@ def test_the_argument_wins_over_the_environment_over_the_default(tmp_path, monke
     assert resolve_data_dir("~/d") == tmp_path / "d"
 
 
-def test_without_any_directory_the_message_says_so(tmp_path, monkeypatch):
+def test_without_a_data_directory_the_message_says_so(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ASRNN_DATA_DIR", raising=False)
     assert not images_present("mnist")
@@ -105,7 +105,7 @@ def test_without_any_directory_the_message_says_so(tmp_path, monkeypatch):
         check_images("mnist")
 
 
-def test_a_package_that_is_not_installed(monkeypatch):
+def test_a_missing_package_is_named(monkeypatch):
     absent = ImageSet("absent", {"a": "0"}, (1, 1, 1), "unit", "balanced-5k-v1", 1, 1, 1, package="no_such_package")
     monkeypatch.setattr(image_sets, "IMAGE_SETS", {"absent": absent})
     assert not images_present("absent")
@@ -118,6 +118,6 @@ def test_the_embedded_digits_need_no_directory(tmp_path):
     check_images("mnist-5k-v1")
 
 
-def test_an_unknown_image_set():
+def test_an_unknown_image_set_is_refused():
     with pytest.raises(UnknownNameError, match="unknown image set 'cifar'; did you mean 'cifar10'"):
         check_images("cifar")

@@ -1,4 +1,4 @@
-"""Folders as people have them: whatever holds the published bytes is found, and nothing else is read."""
+"""Published files are found in every usual folder layout, and no other file is read."""
 
 import gzip
 import hashlib
@@ -90,7 +90,7 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_digits_are_found_and_read_however_they_lie(tmp_path, layout):
+def test_digits_are_found_and_read_in_every_layout(tmp_path, layout):
     files, named = LAYOUTS[layout]
     write(tmp_path, files)
     (tmp_path / named).mkdir(exist_ok=True)
@@ -147,7 +147,7 @@ def test_each_archive_is_read_once_for_all_its_files(tmp_path, monkeypatch):
         (b"<html>404</html>", "found no whole archive"),
     ],
 )
-def test_an_archive_that_holds_something_else_is_named_in_one_line(tmp_path, content, words):
+def test_an_archive_with_other_content_is_named_in_one_line(tmp_path, content, words):
     write(tmp_path, {**PACKED, "MNIST/raw/train-images-idx3-ubyte.gz": content})
     with pytest.raises(DamagedDataError) as raised:
         load_images("digits", tmp_path)
@@ -177,7 +177,7 @@ def test_an_archive_that_changes_while_it_is_read_is_damaged(tmp_path):
 
 
 @pytest.mark.parametrize("named", ["MNIST/raw", "MNIST", "cifar-10-batches-py"])
-def test_what_is_missing_belongs_beside_what_is_there(tmp_path, named):
+def test_a_missing_file_is_expected_beside_those_that_are_there(tmp_path, named):
     write(tmp_path, HALF)
     (tmp_path / named).mkdir(exist_ok=True)
     with pytest.raises(MissingDataError) as raised:
@@ -199,7 +199,7 @@ def prepared(root: Path, name: str = "digits") -> list[str]:
 
 
 @pytest.mark.parametrize("named", [".", "MNIST/raw"])
-def test_prepare_unpacks_what_lies_there_packed(tmp_path, named):
+def test_prepare_unpacks_packed_files(tmp_path, named):
     write(tmp_path, PACKED)
     lines = prepared(tmp_path / named)
     assert all(f"unpacked from {tmp_path}/MNIST/raw" in line.replace("/./", "/") for line in lines)
@@ -215,14 +215,14 @@ def test_prepare_unpacks_an_archive_of_many_files(tmp_path):
     assert {path: (tmp_path / path).read_bytes() for path in PHOTOGRAPHS} == PHOTOGRAPHS
 
 
-def test_prepare_leaves_right_files_of_other_names_where_they_are(tmp_path):
+def test_prepare_keeps_correct_files_with_other_names(tmp_path):
     write(tmp_path, renamed(lambda path: path.replace("-idx", ".idx")))
     before = sorted(tmp_path.rglob("*"))
     assert all("is already right, as" in line for line in prepared(tmp_path))
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_prepare_of_a_folder_that_cannot_be_written_says_that_it_is_read_there(tmp_path, monkeypatch):
+def test_prepare_reads_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
     write(tmp_path, PACKED)
 
     def refuse(*_: object, **__: object) -> None:
@@ -234,7 +234,7 @@ def test_prepare_of_a_folder_that_cannot_be_written_says_that_it_is_read_there(t
     assert len(lines) == 4
 
 
-def test_a_user_s_home_is_meant_by_a_tilde(tmp_path, monkeypatch):
+def test_a_tilde_is_the_home_directory(tmp_path, monkeypatch):
     write(tmp_path / "d", DIGITS)
     monkeypatch.setenv("HOME", str(tmp_path))
     check_images("digits", "~/d")

@@ -1,4 +1,4 @@
-"""The digits' layouts, against the pixels of the embedded images by direct indexing."""
+"""The sequences of MNIST must equal the pixels of the embedded images, indexed directly."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def test_pixels_are_read_row_by_row_from_the_top_left(pixels):
 
 
 @pytest.mark.parametrize("permutation", PermutedMNIST.task.variants["permutation"])
-def test_permuted_is_the_pixel_sequence_in_the_asset_s_order(permutation):
+def test_the_permuted_sequence_has_the_asset_s_order(permutation):
     order = make_permutation(permutation)
     plain, found = samples(PixelMNIST), samples(PermutedMNIST, permutation=permutation)
     for step in (0, 1, 2, 400, 783):
@@ -53,7 +53,7 @@ def test_rows_come_first_and_noise_follows(pixels, noise):
     assert torch.equal(found[:, 28:], fill_noise(torch.empty(20, 972, 28), noise, "sample/train", rows))
 
 
-def test_the_noise_of_a_training_batch_is_counted_in_its_rows():
+def test_the_noise_of_a_training_sample_depends_on_its_row_in_the_batch():
     module = NoisePaddedMNIST(images=EMBEDDED, batch_size=16, seed=4)
     module.setup()
     found = module.train_batch(300)[0][:, 28:]
@@ -62,7 +62,7 @@ def test_the_noise_of_a_training_batch_is_counted_in_its_rows():
 
 
 @pytest.mark.real_data
-def test_test_noise_of_the_published_set_is_keyed_by_the_test_image(data_dir):
+def test_the_noise_of_a_test_sample_depends_on_its_index_in_the_published_set(data_dir):
     module = NoisePaddedMNIST(data_dir)
     module.setup()
     found = module.samples("test", 9_990, 10_000)[0][:, 28:]

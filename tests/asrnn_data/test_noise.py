@@ -1,4 +1,4 @@
-"""The noise is deterministic, so no statistical bound here can fail by chance; each says what it allows."""
+"""Values and distribution of the noise. It is deterministic, so no statistical bound can fail by chance."""
 
 import hashlib
 import math
@@ -49,7 +49,7 @@ def noise(rows, steps=972, size=28, asset="per-sample-v1", stream="batch/0/0"):
     return fill_noise(torch.full((len(rows), steps, size), torch.nan), asset, stream, rows)
 
 
-def test_splitmix64_itself_gives_its_published_first_outputs():
+def test_splitmix64_gives_its_published_first_outputs():
     # the generator's outputs for seed 1234567, as Rosetta Code publishes them for its task on SplitMix64
     outputs = [mix((1234567 + (k + 1) * GOLDEN) & MASK) for k in range(3)]
     assert outputs == [6457827717110365317, 3203168211198807973, 9817491932198370423]
@@ -63,7 +63,7 @@ def test_values_are_those_of_the_definition(row):
         assert found[position].item() == expected_value("per-sample-v1/batch/3/41", row, position)
 
 
-def test_values_of_long_samples_are_those_of_the_definition_throughout():
+def test_all_values_of_a_long_sample_are_those_of_the_definition():
     found = noise([7], 968, 96, stream="sample/test").reshape(-1)
     # on both sides of where the CPU begins its second block of words, and the last one
     for position in (49_151, 49_152, 49_157, 92_927):
@@ -80,13 +80,13 @@ def test_moments_are_those_of_the_standard_normal():
     assert abs(values.pow(4).mean() - 3) < 5 * math.sqrt(96 / n)
 
 
-def test_kolmogorov_smirnov_against_the_normal():
+def test_the_distribution_is_normal_by_kolmogorov_and_smirnov():
     stats = pytest.importorskip("scipy.stats")
     values = noise(range(8)).double().reshape(-1).numpy()
     assert stats.kstest(values, "norm").pvalue > 0.01
 
 
-def test_all_65536_quantiles_come_up_equally_often():
+def test_all_65536_quantiles_are_equally_frequent():
     values, counts = np.unique(noise(range(128)).numpy(), return_counts=True)
     expected = 128 * 972 * 28 / 65536  # 53 a value
     # rounding to 2**-16 merges quantiles where they lie closer than that; none is ever missing otherwise
@@ -134,27 +134,27 @@ def test_a_sample_s_noise_does_not_depend_on_the_batch_it_is_in():
 
 
 @pytest.mark.parametrize(("steps", "size"), [(1, 1), (1, 3), (5, 7), (968, 96), (40_000, 4)])
-def test_every_value_is_written_whatever_the_shape(steps, size):
+def test_every_value_of_every_shape_is_written(steps, size):
     found = noise([5, 6, 9], steps, size)
     assert not found.isnan().any()
     longer = noise([5, 6, 9], steps + 3, size)  # position alone counts, not the length
     assert torch.equal(found, longer[:, :steps])
 
 
-def test_a_slice_in_time_is_filled_and_nothing_beside_it():
+def test_only_the_given_time_steps_are_filled():
     padded = torch.full((9, 1000, 28), torch.nan)
     fill_noise(padded[:, 28:], "per-sample-v1", "batch/0/0", torch.arange(9))
     assert padded[:, :28].isnan().all()
     assert torch.equal(padded[:, 28:], noise(range(9)))
 
 
-def test_samples_that_do_not_lie_in_one_piece_are_filled_too():
+def test_samples_that_are_not_contiguous_are_filled():
     out = torch.full((3, 28, 9), torch.nan).transpose(1, 2)
     assert torch.equal(fill_noise(out, "per-sample-v1", "batch/0/0", torch.arange(3)), noise(range(3), 9, 28))
 
 
 @pytest.mark.parametrize("size", [1, 3, 28, 30])
-def test_steps_that_lie_one_after_the_other_have_the_same_noise(size):
+def test_time_major_memory_has_the_same_noise(size):
     padded = torch.full((13, 5, size), torch.nan).transpose(0, 1)  # [T, B, I] in memory
     fill_noise(padded[:, 2:], "per-sample-v1", "batch/0/0", torch.arange(5))
     assert padded[:, :2].isnan().all()
@@ -182,7 +182,7 @@ def test_the_number_of_threads_changes_nothing():
         torch.set_num_threads(threads)
 
 
-def test_global_generators_are_neither_read_nor_moved():
+def test_global_generators_are_neither_read_nor_advanced():
     torch.manual_seed(1)
     state, first = torch.get_rng_state(), noise(range(4))
     assert torch.equal(state, torch.get_rng_state())
@@ -198,13 +198,13 @@ def test_shared_noise_is_one_tensor_for_all_samples_and_streams():
     assert found[0].reshape(-1)[6].item() == expected_value("shared-v1", 0, 6)
 
 
-def test_the_digest_s_sample_is_drawn_from_the_streams_it_names():
+def test_the_digest_covers_samples_of_the_named_streams():
     found = noise_sample("per-sample-v1")
     assert found.shape == (6, 1000)
     assert found[3, 17].item() == expected_value("per-sample-v1/batch/7/49999", 9_999, 17)
 
 
-def test_an_asset_of_another_kind_is_no_noise():
+def test_noise_refuses_an_asset_of_another_kind():
     with pytest.raises(UnknownNameError, match="unknown noise 'unit'"):
         noise([0], asset="unit")
 

@@ -13,7 +13,7 @@ def test_every_pixel_is_read_once(name):
     assert sorted(make_permutation(name)) == list(range(784))
 
 
-def test_urnn_order_is_that_of_its_authors():
+def test_the_urnn_order_is_that_of_its_authors():
     # the other of numpy's two legacy routes: shuffling a range in place
     expected = np.arange(784)
     np.random.RandomState(92916).shuffle(expected)
@@ -21,7 +21,7 @@ def test_urnn_order_is_that_of_its_authors():
 
 
 @pytest.mark.parametrize(("name", "seed"), [("cornn-12008", 12008), ("lem-5544", 5544)])
-def test_torch_orders_are_those_that_the_authors_scripts_draw(name, seed):
+def test_the_torch_orders_are_those_of_the_authors_scripts(name, seed):
     with torch.random.fork_rng():
         torch.manual_seed(seed)  # as the scripts do, with the global generator
         expected = torch.randperm(784)
@@ -43,7 +43,7 @@ def test_making_a_permutation_leaves_the_global_generators_alone():
     assert np.array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002
 
 
-def test_an_asset_of_another_kind_is_no_permutation():
+def test_permutation_refuses_an_asset_of_another_kind():
     with pytest.raises(UnknownNameError, match="unknown permutation 'unit'"):
         make_permutation("unit")
 

@@ -1,4 +1,4 @@
-"""Fetching, against a real server on the loopback device."""
+"""Images are fetched from a real server on the loopback device."""
 
 import gzip
 import hashlib
@@ -98,7 +98,7 @@ def files_of(root):
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-def test_everything_is_fetched_into_place_and_nothing_else_is_left(server, tmp_path, capfd):
+def test_all_files_are_fetched_and_no_others_are_left(server, tmp_path, capfd):
     lines = fetch(tmp_path / "new", server.address, images=("mnist", "cifar10"))
     assert files_of(tmp_path) == {f"new/{path}": content for path, content in {"raw/images": IMAGES, **BATCHES}.items()}
     assert [line for line in lines if "fetched and verified" in line] == lines
@@ -126,14 +126,14 @@ def test_a_failed_download_is_tried_again(server, tmp_path, image_set, trouble):
     assert set(files_of(tmp_path)) == ({"raw/images"} if image_set == "mnist" else set(BATCHES))
 
 
-def test_the_next_mirror_is_asked_when_the_first_fails(server, tmp_path):
+def test_the_next_mirror_is_tried_if_the_first_fails(server, tmp_path):
     mirrors = [f"http://127.0.0.1:{unused_port()}/", server.address]
     wanted = {"mnist": [Archive("images.gz", mirrors, {"raw/images": sha256(IMAGES)})]}
     prepare(tmp_path, ("mnist",), archives=wanted, pauses=())
     assert files_of(tmp_path) == {"raw/images": IMAGES}
 
 
-def test_a_server_that_stays_broken_is_missing_data(server, tmp_path):
+def test_a_server_that_keeps_failing_is_missing_data(server, tmp_path):
     server.troubles = [503, "cut", 503]
     with pytest.raises(MissingDataError, match=r"cannot fetch images\.gz .*503.*check the network"):
         fetch(tmp_path, server.address)
@@ -141,7 +141,7 @@ def test_a_server_that_stays_broken_is_missing_data(server, tmp_path):
     assert files_of(tmp_path) == {}
 
 
-def test_content_with_another_digest_is_damaged_data_and_never_put_in_place(server, tmp_path):
+def test_content_with_another_digest_is_damaged_data_and_is_not_kept(server, tmp_path):
     with pytest.raises(DamagedDataError) as raised:
         fetch(tmp_path, server.address, digest="0" * 64)
     assert f"expected sha256 {'0' * 64}, found {sha256(IMAGES)}" in str(raised.value)
@@ -155,7 +155,7 @@ def unused_port():
         return probe.getsockname()[1]
 
 
-def test_nothing_listening_is_missing_data_with_what_to_do(tmp_path, monkeypatch):
+def test_a_refused_connection_is_missing_data_with_advice(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     with pytest.raises(MissingDataError) as raised:
         fetch(tmp_path, f"http://127.0.0.1:{unused_port()}/")
@@ -175,14 +175,14 @@ def test_without_a_network_the_second_attempt_is_the_last(tmp_path, monkeypatch)
     assert waited == [0, PAUSES[0]]
 
 
-def test_a_server_that_answers_badly_is_asked_every_time(server, tmp_path):
+def test_a_server_with_bad_answers_is_tried_every_time(server, tmp_path):
     server.troubles = [503, "cut", 503, "cut"]
     with pytest.raises(MissingDataError):
         fetch(tmp_path, server.address, pauses=(0.0, 0.0, 0.0))
     assert len(server.downloads) == 4
 
 
-def test_a_silent_server_is_given_up_after_the_time_out(tmp_path, monkeypatch):
+def test_a_silent_server_is_abandoned_after_the_timeout(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     before = socket.getdefaulttimeout()
     with socket.socket() as silent:
@@ -194,7 +194,7 @@ def test_a_silent_server_is_given_up_after_the_time_out(tmp_path, monkeypatch):
     assert socket.getdefaulttimeout() == before
 
 
-def test_a_damaged_file_stands_until_its_replacement_is_verified(server, tmp_path):
+def test_a_damaged_file_is_kept_until_its_replacement_is_verified(server, tmp_path):
     path = tmp_path / "raw/images"
     path.parent.mkdir()
     path.write_bytes(IMAGES[:-1])
@@ -207,7 +207,7 @@ def test_a_damaged_file_stands_until_its_replacement_is_verified(server, tmp_pat
     assert "is damaged and will be replaced" in lines[0]
 
 
-def test_right_files_of_an_archive_are_left_alone_while_others_are_fetched(server, tmp_path):
+def test_correct_files_of_an_archive_are_kept_while_others_are_fetched(server, tmp_path):
     fetch(tmp_path, server.address, images=("cifar10",))
     kept = tmp_path / "batches/one"
     os.utime(kept, (1, 1))
@@ -217,7 +217,7 @@ def test_right_files_of_an_archive_are_left_alone_while_others_are_fetched(serve
     assert (tmp_path / "batches/two").read_bytes() == BATCHES["batches/two"]
 
 
-def test_what_a_killed_run_left_does_no_harm(server, tmp_path):
+def test_files_left_by_a_killed_run_do_no_harm(server, tmp_path):
     left = tmp_path / ".prepare-killed"
     left.mkdir()
     (left / "images.gz").write_bytes(b"half of it")
@@ -248,7 +248,7 @@ def test_the_default_directory_is_the_resolved_one(server, tmp_path, monkeypatch
     assert (tmp_path / "data/raw/images").read_bytes() == IMAGES
 
 
-def test_published_archives_hold_exactly_the_files_that_are_checked():
+def test_published_archives_list_exactly_the_checked_files():
     for name in ("mnist", "cifar10", "cifar10-5k-v1"):
         held = {path: digest for archive in published_archives(name) for path, digest in archive.files.items()}
         assert held == IMAGE_SETS[name].files
@@ -258,14 +258,14 @@ def test_published_archives_hold_exactly_the_files_that_are_checked():
 
 
 @pytest.mark.real_data
-def test_published_files_that_lie_there_are_found_right(data_dir):
+def test_published_files_on_disk_are_correct(data_dir):
     lines = []
     assert prepare(data_dir, report=lines.append) == data_dir
     assert len(lines) == 11
     assert all("already right" in line for line in lines)
 
 
-def test_an_archive_that_unpacks_to_far_too_much_is_refused_before_it_fills_the_disk(server, tmp_path, monkeypatch):
+def test_an_archive_that_would_fill_the_disk_is_refused(server, tmp_path, monkeypatch):
     monkeypatch.setattr("asrnn_data.archives.LARGEST_FILE", len(IMAGES) - 1)
     with pytest.raises(DamagedDataError, match="which no published file is"):
         fetch(tmp_path, server.address)

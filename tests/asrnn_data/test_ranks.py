@@ -1,4 +1,4 @@
-"""Processes that train together: their shares are the batch and the samples of one process, no more and no less."""
+"""The shares of processes that train together, joined, must be the batches and samples of one process."""
 
 import functools
 from types import SimpleNamespace
@@ -64,7 +64,7 @@ def test_the_ranks_shares_of_a_batch_are_the_batch_bit_for_bit(kind, world_size)
         assert equal(joined(shares), alone.train_batch(step))
 
 
-def test_every_rank_walks_through_the_same_steps_to_the_end_of_the_epoch():
+def test_every_rank_sees_the_same_steps_of_an_epoch():
     first, second = modules(PermutedMNIST, 2, step=3, batch_size=800)  # five steps an epoch
     batches = list(zip(first.train_dataloader(), second.train_dataloader(), strict=True))
     assert len(first.train_dataloader()) == len(second.train_dataloader()) == 5
@@ -87,7 +87,7 @@ def test_the_ranks_evaluate_every_sample_once_and_in_order(part, size, world_siz
 @pytest.mark.parametrize("num_samples", [0, 1, 2, 5, 12, 13])
 @pytest.mark.parametrize("world_size", [1, 2, 3, 5, 16])
 @pytest.mark.parametrize("size", [1, 3, 4, 100])
-def test_no_sample_is_padded_left_out_or_waited_for(num_samples, world_size, size):
+def test_no_sample_is_repeated_or_left_out_and_all_ranks_have_equally_many_batches(num_samples, world_size, size):
     ranks = modules(PermutedMNIST, world_size, num_samples=num_samples, eval_batch_size=size, batch_size=world_size)
     shares = [list(m.val_dataloader()) for m in ranks]
     assert len({len(batches) for batches in shares}) == 1  # a rank with fewer would leave the others waiting
@@ -101,7 +101,7 @@ def test_no_sample_is_padded_left_out_or_waited_for(num_samples, world_size, siz
 
 
 @pytest.mark.parametrize("kind", [PermutedMNIST, NoisePaddedMNIST])
-def test_a_batch_without_samples_has_the_shape_of_any_other(kind):
+def test_an_empty_batch_has_the_usual_shape(kind):
     (alone,) = modules(kind, 1)
     (some, labels), (none, no_labels) = alone.samples("val", 3, 5), alone.samples("val", 3, 3)
     assert (none.shape[0], none.shape[1:], none.dtype) == (0, some.shape[1:], some.dtype)
@@ -127,7 +127,7 @@ def test_rank_0_has_a_largest_share(num_samples, world_size):
     assert max(sizes) == sizes[0] == Share(0, world_size).largest(num_samples)
 
 
-def test_a_trainer_that_has_finished_shares_nothing_any_more():
+def test_a_trainer_that_has_finished_does_not_count():
     """As after a fit of forked processes, which this process was none of."""
     module = modules(PermutedMNIST, 2)[0]
     assert module.share == Share(0, 2)

@@ -72,7 +72,7 @@ def test_the_small_cifar10_is_500_training_images_a_class(cifar10, data_dir):
 
 
 @pytest.mark.real_data
-def test_a_processed_file_that_was_never_published_is_not_read(mnist, data_dir, tmp_path):
+def test_an_unpublished_processed_file_is_not_read(mnist, data_dir, tmp_path):
     for file in image_sets.IMAGE_SETS["mnist"].files:
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).symlink_to((data_dir / file).resolve())
@@ -83,7 +83,7 @@ def test_a_processed_file_that_was_never_published_is_not_read(mnist, data_dir, 
     assert torch.equal(load_images("mnist", tmp_path)["test"].images, mnist["test"].images)
 
 
-def test_nothing_is_read_before_it_was_checked(monkeypatch, tmp_path):
+def test_files_are_checked_before_they_are_read(monkeypatch, tmp_path):
     with pytest.raises(MissingDataError):
         load_images("mnist", tmp_path)
     for file in image_sets.IMAGE_SETS["cifar10"].files:
@@ -100,7 +100,7 @@ def test_nothing_is_read_before_it_was_checked(monkeypatch, tmp_path):
 
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", ["mnist", "cifar10-5k-v1"])
-def test_images_are_read_on_the_cpu_whatever_the_default_device(data_dir, name):
+def test_images_are_read_on_the_cpu_with_any_default_device(data_dir, name):
     with torch.device("meta"):
         found = load_images(name, data_dir)["train"]
     assert (found.images.device.type, found.labels.device.type) == ("cpu", "cpu")

@@ -51,13 +51,13 @@ def test_the_balanced_split_holds_every_class_equally(version, sizes):
 
 
 @pytest.mark.parametrize(("version", "each"), [("v1", 50), ("v2", 100)])
-def test_classes_of_the_balanced_split_are_drawn_apart(version, each):
+def test_each_class_of_the_balanced_split_is_drawn_on_its_own(version, each):
     test = split_images(IMAGE_SETS[f"mnist-5k-{version}"])["test"].indices.reshape(10, each) % 500
     assert len({tuple(row) for row in test}) == 10
 
 
 @pytest.mark.parametrize("name", ["mnist-5k", "cifar10-5k"])
-def test_what_validated_or_tested_in_version_1_does_so_in_version_2(name):
+def test_version_2_keeps_the_validation_and_test_samples_of_version_1(name):
     before, after = (split_images(IMAGE_SETS[f"{name}-{version}"]) for version in ("v1", "v2"))
     assert np.array_equal(before["val"].indices, after["val"].indices)
     assert set(before["test"].indices) < set(after["test"].indices)
@@ -81,6 +81,6 @@ def test_the_subset_of_cifar10_is_the_pinned_one(cifar10, name):
     assert found == IMAGE_SETS[name].subset
 
 
-def test_an_asset_of_another_kind_is_no_split():
+def test_split_refuses_an_asset_of_another_kind():
     with pytest.raises(UnknownNameError, match="unknown split 'unit'"):
         split_indices("unit")

@@ -19,7 +19,7 @@ STEPS = {
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
-def test_shapes_follow_from_the_images_and_are_those_of_the_sequences(task):
+def test_a_task_states_the_shapes_of_its_sequences(task):
     reading = next(steps for name, steps in STEPS.items() if task.name.startswith(name))
     for name in task.image_sets:
         assert reading(*task.image_set(name).shape) == (task.sequence_length, task.input_size)
@@ -34,7 +34,7 @@ def test_shapes_follow_from_the_images_and_are_those_of_the_sequences(task):
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
-def test_a_task_names_its_data_module_and_agrees_with_its_keywords(task):
+def test_a_task_agrees_with_its_data_module(task):
     module, name = task.datamodule.split(":")
     found = getattr(importlib.import_module(module), name)
     assert found.task is task
@@ -44,7 +44,7 @@ def test_a_task_names_its_data_module_and_agrees_with_its_keywords(task):
         assert ASSETS[asset].kind == setting
 
 
-def test_assets_of_a_configuration_are_all_that_it_uses_and_nothing_else():
+def test_assets_are_exactly_those_that_a_configuration_uses():
     used = find_task("permuted-mnist").assets("mnist-5k-v1", permutation="lem-5544")
     assert set(used) == {"mnist-5k-v1", "balanced-5k-v1", "unit", "lem-5544"}
     assert used == {name: ASSETS[name].digest for name in used}
@@ -57,7 +57,7 @@ def test_assets_of_a_configuration_are_all_that_it_uses_and_nothing_else():
     assert set(find_task("pixel-mnist").assets("mnist")) == {"mnist", "holdout-10-v1", "unit"}
 
 
-def test_test_samples():
+def test_the_number_of_test_samples():
     assert find_task("pixel-mnist").num_test("mnist") == 10_000
     assert find_task("pixel-cifar10").num_test() == 10_000
     assert find_task("pixel-cifar10").num_test("cifar10-5k-v1") == 500
@@ -79,7 +79,7 @@ def test_test_samples():
         ),
     ],
 )
-def test_what_a_task_does_not_know_is_an_error_that_names_what_it_does(call, words):
+def test_an_unknown_name_is_refused_with_the_nearest_known_one(call, words):
     with pytest.raises(UnknownNameError) as raised:
         call()
     assert words in str(raised.value)
@@ -97,7 +97,7 @@ def test_planning_imports_no_heavy_package():
     assert answer.stdout.strip() == "[]"
 
 
-def test_every_public_name_is_there():
+def test_every_public_name_can_be_imported():
     assert dir(asrnn_data) == sorted(asrnn_data.__all__)
     for name in set(asrnn_data.__all__) - {"ASSETS", "TASKS"}:
         assert getattr(asrnn_data, name).__name__ == name

@@ -50,7 +50,7 @@ def test_unit_scaling_spans_zero_to_one():
     assert scale_images(x, "unit").flatten().tolist() == [0.0, 1.0]
 
 
-def test_padding_keeps_the_sequence_and_follows_it_with_noise():
+def test_padding_appends_noise_to_the_sequence():
     x, rows = torch.rand(4, 6, 5), torch.tensor([7, 1, 3, 2])
     found = pad_with_noise(x, 20, "per-sample-v1", "sample/test", rows)
     assert found.shape == (4, 20, 5)
@@ -59,13 +59,13 @@ def test_padding_keeps_the_sequence_and_follows_it_with_noise():
 
 
 @pytest.mark.parametrize("size", [1, 5, 96])
-def test_a_padded_batch_lies_where_torch_would_lay_it(size):
+def test_a_padded_batch_has_the_memory_alignment_of_torch(size):
     for batch in range(1, 9):
         found = pad_with_noise(torch.rand(batch, 6, size), 20, "per-sample-v1", "sample/test", torch.arange(batch))
         assert found.data_ptr() % 64 == 0
 
 
-def test_a_batch_that_somebody_keeps_is_never_written_to_again():
+def test_a_batch_that_is_still_in_use_is_not_overwritten():
     x, rows = torch.rand(4, 6, 5), torch.arange(4)
     kept = pad_with_noise(x, 20, "per-sample-v1", "batch/0/0", rows)
     before = kept.clone()
@@ -73,7 +73,7 @@ def test_a_batch_that_somebody_keeps_is_never_written_to_again():
     assert torch.equal(kept, before)
 
 
-def test_unknown_scaling():
+def test_an_unknown_scaling_is_refused():
     with pytest.raises(UnknownNameError, match="unknown scaling 'units'; did you mean 'unit'"):
         scale_images(images(1, 2, 2), "units")
 
@@ -90,7 +90,7 @@ def test_channel_constants_are_those_of_the_training_images(cifar10):
         assert abs(deviation - constants.deviation[channel]) <= 0.5e-8
 
 
-def test_the_default_precision_changes_no_scaled_image():
+def test_the_default_dtype_changes_no_scaled_image():
     images = torch.arange(256, dtype=torch.uint8).repeat(3).view(1, 3, 16, 16)
     expected = scale_images(images, "cifar10-channels-v1")
     torch.set_default_dtype(torch.float64)
