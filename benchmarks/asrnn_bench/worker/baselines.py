@@ -1,11 +1,11 @@
-"""The two rows that every task has and that train nothing recurrent: what a recurrent model has to beat."""
+"""Define the two baselines of every task, which are not recurrent: chance and logistic regression."""
 
 import torch
 from torch import Tensor, nn
 
 
 class Chance(nn.Module):
-    """Guess the most frequent class of the training set, whatever the sequence: [B, T, I] -> [B, C].
+    """Predict the most frequent class of the training set for every sequence: [B, T, I] -> [B, C].
 
     Args:
         labels: the labels of the training set, [N].
@@ -36,7 +36,7 @@ class Chance(nn.Module):
 class LogisticRegression(nn.Module):
     """Multinomial logistic regression on the raw sequence: softmax(W vec(x) + b), [B, T, I] -> [B, C].
 
-    W starts at zero, the optimum's usual starting point: the problem is convex.
+    W starts at zero. The problem is convex, so the start does not matter for the optimum.
     """
 
     scan_backend = "none"
@@ -49,7 +49,7 @@ class LogisticRegression(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits."""
-        logits: Tensor = self.linear(x.flatten(1).contiguous())  # in one order, or another last bit of the product
+        logits: Tensor = self.linear(x.flatten(1).contiguous())  # one layout, for equal bits
         return logits
 
     def num_parameters(self) -> int:

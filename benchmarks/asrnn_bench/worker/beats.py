@@ -1,4 +1,4 @@
-"""Write the progress of an attempt: where it is, and a number that grows so that observers need no clock of ours."""
+"""Write the progress of an attempt, with a sequence number, so that observers need not compare clocks."""
 
 import os
 import platform
@@ -11,17 +11,17 @@ from asrnn_bench.jobs.handover import LONGEST_START_SECONDS
 
 
 class Beats:
-    """The progress of an attempt, which observers follow.
+    """Writes the progress of an attempt, which observers follow.
 
-    Importing torch, reading data and building a model may take minutes on a busy machine or a slow file server, and
-    nothing in there can say that it goes on. So until the training begins a thread does. What cannot be written is left
-    out: progress is for display, and no training ends for it.
+    Importing torch, reading data and building a model may take minutes on a busy machine or a slow file server. Until
+    the training begins, a thread writes that the attempt is starting. A write that fails is left out: progress is for
+    display, so its failure ends no training.
 
     Args:
-        directory: the job's.
-        attempt: the number of this process's attempt.
+        directory: the job directory.
+        attempt: the number of the attempt.
         max_steps: the optimiser steps of the training.
-        interval: seconds between two writings.
+        interval: seconds between two writes.
         silent: write nothing, as on every rank but the first.
     """
 
@@ -36,7 +36,7 @@ class Beats:
         self._thread: Thread | None = None
 
     def begin(self) -> None:
-        """Say that the attempt starts, and again every interval until :meth:`write` says something else."""
+        """Write at once and at every interval that the attempt is starting, until :meth:`write` is called."""
         self.write("starting", 0)
         if not self.silent:
             self._thread = Thread(target=self._go_on, daemon=True)
@@ -49,19 +49,19 @@ class Beats:
             self._write("starting", self._step, {})
 
     def end(self) -> None:
-        """Let nothing be written but by :meth:`write`."""
+        """Stop the thread; from now on only :meth:`write` writes."""
         self._over.set()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
 
     def write(self, phase: str, step: int, **measured: Any) -> None:
-        """Write where the attempt is.
+        """Write the phase and the step of the attempt.
 
         Args:
-            phase: what it does.
+            phase: starting, training, validating or testing.
             step: the optimiser step.
-            measured: what else is shown.
+            measured: further values to show.
         """
         self._step = step
         if phase != "starting":

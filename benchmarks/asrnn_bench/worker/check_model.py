@@ -1,8 +1,8 @@
-"""The process that looks at a model before a run takes it: ``python -m asrnn_bench.worker.check_model``.
+"""Check a model against the contract before a run: ``python -m asrnn_bench.worker.check_model REQUEST ANSWER``.
 
-It is given a request as JSON and the name of a file for the answer: the ``source`` of a model and a list of
-``settings``, its hyper-parameters and sizes, lead to a list with ``null`` for what keeps the contract, and for the rest
-the line that says why not.
+REQUEST is JSON: the ``source`` of a model, and a list of ``settings`` with its hyper-parameters and sizes. ANSWER is a
+file, which gets a list with an entry for each setting: ``null`` if the model keeps the contract, or else the line that
+says why not.
 """
 
 import json
@@ -19,7 +19,7 @@ from asrnn_bench.jobs.handover import WORKER_VARIABLE, end_with_parent
 
 
 def main(words: list[str]) -> int:
-    """Look at one model with each of its settings, and write the answer."""
+    """Check one model with each of its settings, and write the answer."""
     end_with_parent()
     request, answer = json.loads(words[0]), Path(words[1])
     os.environ[WORKER_VARIABLE] = "admission"
@@ -29,16 +29,16 @@ def main(words: list[str]) -> int:
         refusals.append(_refusal(source, **setting))
         replace(
             answer, json.dumps(refusals, allow_nan=False), durable=False
-        )  # what is known so far, should the next one never end
+        )  # the answer so far, in case the next check never ends
     return 0
 
 
 def _refusal(source: ModelSource, hyper: dict[str, Any], hidden_size: int | None, input_size: int | None) -> str | None:
-    """Look as a job would train: on a GPU where there is one, and with the job's sizes."""
+    """Check as a job would train: on a GPU if there is one, and with the sizes of the job."""
     try:
         subject = ModelUnderTest(source, hyper, input_size=input_size or INPUT_SIZE, hidden_size=hidden_size)
         refusing = (finding for finding in run_checks(subject, HARD) if finding.refuses)
-        first = next(refusing, None)  # a run needs no more: the others are for whoever mends the model
+        first = next(refusing, None)  # a run needs only the first one
     except AsrnnError as error:
         return str(error)
     return None if first is None else f"{first.name}: {first.words}"

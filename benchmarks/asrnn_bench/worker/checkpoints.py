@@ -1,11 +1,11 @@
-"""Checkpoints that survive being killed at any moment: a file a generation, its digest beside it, the one before kept.
+"""Write and read checkpoints so that a kill at any moment loses none: a file and its digest for each of the last two.
 
 ::
 
     <job directory>/ckpt/step-00000120.ckpt  step-00000120.ckpt.sha256  step-00000080.ckpt  step-00000080.ckpt.sha256
 
-Each is written to a temporary file in the same folder, flushed to the disk and then renamed, its digest before it. So
-there is no moment at which the newest complete generation, or else the one before, cannot be read.
+Each is written to a temporary file in the same folder, flushed to the disk and then renamed, its digest first. So at
+every moment the newest complete checkpoint, or the one before, can be read.
 """
 
 import io
@@ -28,18 +28,18 @@ LARGEST = 1 << 40
 """Bytes of a checkpoint."""
 
 KEPT = 2
-"""Generations: the last one, and the one before for when the last one is damaged."""
+"""The number of checkpoints kept: the last one, and the previous one in case the last is damaged."""
 
 
 class DamagedCheckpointError(Exception):
-    """A checkpoint is not what was written."""
+    """The content of a checkpoint is not what was written."""
 
 
 @dataclass(frozen=True)
 class LoadedCheckpoint:
-    """The newest checkpoint that can be used: its file, its step, whether it is the ``last`` or the ``previous`` one.
+    """The newest usable checkpoint: its file, its step, and ``which`` one it is, ``last`` or ``previous``.
 
-    Without one training starts from ``scratch``; ``refused`` says why newer ones cannot be used.
+    Without one, ``which`` is ``scratch``. ``refused`` says why newer checkpoints cannot be used.
     """
 
     path: Path | None = None
@@ -49,12 +49,12 @@ class LoadedCheckpoint:
 
 
 class Checkpoints(CheckpointIO):
-    """The checkpoints of one job, as Lightning's plug-in for reading and writing them.
+    """The checkpoints of one job, as a plug-in of Lightning that writes and reads them.
 
     Args:
-        folder: where they are.
-        key: the identity of the job without its rung, which is written into each and asked for when it is read.
-        steps: after how many steps the job ends; a later checkpoint is of a later rung, and is not read.
+        folder: their folder.
+        key: the key of the job without its rung. Each checkpoint holds it, and only those with this key are read.
+        steps: the steps after which the job ends. A later checkpoint belongs to a later rung, and is not read.
     """
 
     def __init__(self, folder: Path, key: str, steps: int | None = None) -> None:
@@ -65,10 +65,10 @@ class Checkpoints(CheckpointIO):
         return checkpoint_file(self.folder, step)
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write a checkpoint so that no crash leaves less than there was, and drop the generation before the last two.
+        """Write a checkpoint so that a crash loses no earlier one, and remove all but the last two.
 
         Raises:
-            OSError: it cannot be written; what was there before is as it was.
+            OSError: it cannot be written; earlier checkpoints are unchanged.
         """
         file = Path(path)
         buffer = io.BytesIO()
@@ -82,11 +82,11 @@ class Checkpoints(CheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
     ) -> dict[str, Any]:
-        """Return a checkpoint, after a look at its digest and at whose it is.
+        """Return a checkpoint, after a check of its digest and its key.
 
         Raises:
-            DamagedCheckpointError: it is not what was written, or is another job's.
-            OSError: the file system fails in a way that passes.
+            DamagedCheckpointError: it is not what was written, or belongs to another job.
+            OSError: the file system fails in a way that may pass.
         """
         file = Path(path)
         try:
@@ -103,7 +103,7 @@ class Checkpoints(CheckpointIO):
             checkpoint = torch.load(io.BytesIO(content), map_location=map_location, weights_only=True)
         except MemoryError:
             raise
-        except Exception as error:  # torch and zipfile raise whatever fits what they met
+        except Exception as error:  # torch and zipfile raise errors of many types
             raise DamagedCheckpointError(f"{file.name}: torch cannot read it ({type(error).__name__})") from error
         if not isinstance(checkpoint, dict) or checkpoint.get("job") != self.key:
             raise DamagedCheckpointError(f"{file.name}: it is not a checkpoint of this job")
@@ -115,7 +115,7 @@ class Checkpoints(CheckpointIO):
         _remove(digest_file(Path(path)))
 
     def newest(self) -> LoadedCheckpoint:
-        """Return the newest checkpoint that can be used."""
+        """Return the newest usable checkpoint."""
         refused: list[str] = []
         for place, step in enumerate(sorted(checkpoint_steps(self.folder), reverse=True)):
             try:
@@ -129,10 +129,10 @@ class Checkpoints(CheckpointIO):
         return LoadedCheckpoint(refused=refused)
 
     def tidy(self, found: LoadedCheckpoint | None = None) -> None:
-        """Make the folder, remove what a killed process left half written, and put aside what could not be used.
+        """Make the folder, remove incomplete files of killed processes, and put refused checkpoints aside.
 
         Args:
-            found: what the training goes on from; all that is newer was refused.
+            found: the checkpoint from which the training starts; all newer ones were refused.
 
         Raises:
             OSError: the folder cannot be written.

@@ -1,4 +1,4 @@
-"""What the ranks of a job tell one another; with one process, each of these costs nothing."""
+"""Exchange values between the ranks of a job; with one process, each function costs nothing."""
 
 import io
 from typing import Any
@@ -8,12 +8,12 @@ from torch import distributed
 
 
 def together() -> bool:
-    """Return whether this process trains with others."""
+    """Return whether several processes train together."""
     return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
 
 
 def gather(state: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the states of all ranks, in their order; tensors and plain values only, as no pickle is read."""
+    """Return the states of all ranks in their order; only tensors and plain values, as no pickle is read."""
     if not together():
         return [state]
     buffer = io.BytesIO()
@@ -30,7 +30,7 @@ def gather(state: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def own(states: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return this rank's state of those that :func:`gather` returned; the first where there were fewer ranks then."""
+    """Return the state of this rank from :func:`gather`; the first state if there were fewer ranks then."""
     rank = distributed.get_rank() if together() else 0
     return states[rank] if rank < len(states) else states[0]
 

@@ -1,4 +1,4 @@
-"""Note for each test sample whether it was classified rightly, each one once however many processes test."""
+"""Record for each test sample whether it was classified correctly, once for any number of processes."""
 
 from typing import Any
 
@@ -10,23 +10,23 @@ from asrnn_bench.worker.collectives import gather
 
 
 class CorrectAnswers(Callback):
-    """Collects what :meth:`asrnn.SequenceClassifier.test_step` returns."""
+    """Collects the correctness of each sample from :meth:`asrnn.SequenceClassifier.test_step`."""
 
     def __init__(self) -> None:
         self._own: list[Tensor] = []
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin anew."""
+        """Forget an earlier test."""
         self._own.clear()
 
     def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any, **__: Any) -> None:
-        """Keep the verdicts of a batch; they come to memory at the end, so that no batch waits for a GPU."""
+        """Keep the values of a batch on its device, so that no batch waits for a GPU."""
         self._own.append(outputs["correct"])
 
     def gathered(self) -> list[bool]:
-        """Return the verdicts of all samples in their order: ranks have stretches of them, one after another.
+        """Return for all samples, in their order, whether they were classified correctly. All ranks must call it.
 
-        All ranks have to call it.
+        Each rank has a contiguous part of the samples, in the order of the ranks.
         """
         own = torch.cat(self._own).cpu() if self._own else torch.zeros(0, dtype=torch.bool)
         everybody: list[Tensor] = [state["correct"] for state in gather({"correct": own})]

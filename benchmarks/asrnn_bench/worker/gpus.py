@@ -1,7 +1,7 @@
-"""Ask torch which GPUs it can compute on: in this process, or in one of its own, whose CUDA context ends with it.
+"""Ask torch on which GPUs it can compute, in this process or in a separate one, whose CUDA context ends with it.
 
-``nvidia-smi`` and the environment say what is in a machine. Only torch says whether it can be used: a torch built for
-CPUs, a driver that is too old, a broken GPU and a container without devices all end on the CPU, many times slower.
+``nvidia-smi`` and the environment say which GPUs a machine has. Only torch says whether they can be used. With a torch
+for CPUs, an old driver, a broken GPU or a container without devices, jobs would run on the CPU, many times slower.
 """
 
 import json
@@ -18,12 +18,12 @@ from asrnn_bench.jobs.handover import DEVICES_VARIABLE, RUNNER_VARIABLE, end_wit
 from asrnn_bench.machine.gpus import VISIBLE_VARIABLE, NamedGpus, count_gpus
 
 ASK_SECONDS = 300.0
-"""For the import of torch from a slow file system, and for the start of CUDA on a node with many GPUs."""
+"""Time for importing torch from a slow file system, and for starting CUDA on a node with many GPUs."""
 
 
 @dataclass(frozen=True)
 class TorchGpus:
-    """What torch sees: the models of the GPUs it can compute on, and why there are no more, where that is known."""
+    """The GPUs that torch sees: their models, and the reason why there are no more, if it is known."""
 
     version: str = ""
     models: tuple[str, ...] = ()
@@ -31,16 +31,16 @@ class TorchGpus:
 
     @property
     def count(self) -> str:
-        """How many it sees, in a word."""
+        """The number of GPUs, as a word."""
         return str(len(self.models)) if self.models else "none"
 
 
 def usable_gpus(torch: Any, only: int | None = None) -> TorchGpus:
-    """Return what torch sees in this process, after a computation on each GPU.
+    """Return the GPUs that torch sees in this process, after a computation on each.
 
     Args:
         torch: the module.
-        only: compute on this GPU alone, so that no context is left on those that other processes use.
+        only: compute on this GPU only, so that no context is left on the GPUs of other processes.
     """
     version = str(torch.__version__)
     if torch.version.cuda is None and getattr(torch.version, "hip", None) is None:
@@ -48,13 +48,13 @@ def usable_gpus(torch: Any, only: int | None = None) -> TorchGpus:
     models: list[str] = []
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what they say is in the error, too
+            warnings.simplefilter("ignore")  # the error says the same
             torch.cuda.init()
             for index in range(torch.cuda.device_count()):
                 if only is None or index == only:
                     torch.ones(1, device=f"cuda:{index}").add_(1).item()
                 models.append(torch.cuda.get_device_name(index))
-    # torch's own error of a call that waited for CUDA is none of the usual kinds.
+    # torch has an error type of its own for calls that waited for CUDA.
     except (RuntimeError, AssertionError, torch.cuda.DeferredCudaCallError) as error:
         where = f"GPU {len(models)}: " if torch.cuda.is_initialized() else ""
         return TorchGpus(version, tuple(models), where + _first_line(str(error)))
@@ -62,11 +62,11 @@ def usable_gpus(torch: Any, only: int | None = None) -> TorchGpus:
 
 
 def ask_torch(names: Sequence[str] | None = None) -> TorchGpus:
-    """Return what torch sees in a process of its own.
+    """Return the GPUs that torch sees, asked in a separate process.
 
     Args:
-        names: the GPUs that it may use; by default those of this process's environment. A process sees one MIG instance
-            at most, so each of them is asked for by a process of its own.
+        names: the GPUs that it may use; by default those of this environment. A process sees at most one MIG instance,
+            so each of them has a process of its own.
     """
     if names is None:
         return _ask({})
@@ -77,10 +77,10 @@ def ask_torch(names: Sequence[str] | None = None) -> TorchGpus:
 
 
 def require_named(names: Sequence[str], named: NamedGpus) -> None:
-    """See that torch can compute on every GPU that a run is about to use.
+    """Check that torch can compute on every GPU that a run will use.
 
     Raises:
-        DeviceError: it cannot; the message says what it sees, why, and how to run without GPUs.
+        DeviceError: it cannot; the message says which GPUs it sees, why, and how to run without GPUs.
     """
     if not names:
         return
@@ -93,10 +93,10 @@ def require_named(names: Sequence[str], named: NamedGpus) -> None:
 
 
 def require_promised(local_rank: int, variables: Mapping[str, str] = os.environ) -> None:
-    """See that this process, which is about to train, has the GPUs that its launcher promised it.
+    """Check that this process has the GPUs that its launcher promised, before it trains.
 
     Args:
-        local_rank: which of them is its own.
+        local_rank: the index of the GPU that it uses.
         variables: its environment.
 
     Raises:
@@ -137,13 +137,13 @@ def _ask(changed: Mapping[str, str]) -> TorchGpus:
 
 
 def _first_line(text: str) -> str:
-    """Return what torch says of CUDA, without the addresses that follow it."""
+    """Return the first line of an error of CUDA, without the advice and addresses after it."""
     line = next((line.strip() for line in text.splitlines() if line.strip()), "no reason was given")
     return line.partition(" Please ")[0].rstrip(".")[:300]
 
 
 def main() -> int:
-    """Print what torch sees, as one line of JSON."""
+    """Print the GPUs that torch sees, as one line of JSON."""
     end_with_parent()
     import torch
 

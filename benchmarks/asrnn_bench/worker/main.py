@@ -1,9 +1,9 @@
-"""The door that every launcher knocks at: ``python -m asrnn_bench.worker JOBDIR``.
+"""Run one attempt at a job and exit with a status that says how it ended: ``python -m asrnn_bench.worker JOBDIR``.
 
-Exit status: 0 the job has its result (this process made it or found it), 2 wrong usage, 65 the model or the data
+Exit status: 0 the job has its result (from this process or an earlier one), 2 wrong usage, 65 the model or the data
 are damaged or wrong, 66 there are no data, 69 torch does not see the GPUs that were promised, 70 an exception, 71 out
-of memory, 72 the disk or its server failed in a way that passes, 74 the disk is full, 75 asked to stop, with all work
-saved, 76 another attempt has taken over. The reason stands in the attempt's ``exit.json``.
+of memory, 72 the disk or its server failed in a way that may pass, 74 the disk is full, 75 asked to stop, with all work
+saved, 76 another attempt has taken over. The reason is in ``exit.json`` of the attempt.
 """
 
 import errno
@@ -46,7 +46,7 @@ FORESEEN: dict[type[Exception], int] = {
     DeviceError: EX_NOT_STARTED,
     MissingDataError: EX_NO_INPUT,
 }
-"""What ends an attempt through no fault of the job, and the exit status that says so."""
+"""The exit statuses of errors that are not the fault of the job."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -94,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _claim(directory: JobDirectory) -> Attempt | int:
-    """Take the next attempt, or say why not and return the exit status."""
+    """Claim the next attempt, or print why not and return the exit status."""
     try:
         if wait_out(directory.holder) is None:
             return directory.claim()
@@ -113,9 +113,9 @@ def _write_end(directory: JobDirectory, attempt: Attempt, status: int, reason: s
 
 
 def _become_worker(directory: JobDirectory, job: Job, rank: Rank) -> StopRequest:
-    """Set up this process, before torch is imported, and return what it is asked to stop by."""
+    """Set up this process before torch is imported, and return the object that hears requests to stop."""
     for name in [name for name in os.environ if name.startswith("SLURM_")]:
-        del os.environ[name]  # Lightning would take an allocation around us for its own, and resume what it finds there
+        del os.environ[name]  # or Lightning would use the Slurm allocation, and resume what is there
     end_with_parent()
     stop = StopRequest()
     stop.listen()
@@ -136,10 +136,10 @@ def _attempt(
     stop: StopRequest,
     beats: Beats,
 ) -> tuple[int, str | None]:
-    """Try the job; every way it can fail becomes an exit status and a line that says why."""
+    """Train the job, and return the exit status and, after a failure, the reason."""
     try:
-        require_promised(rank.local)  # before all else: what was sent to a GPU must not train elsewhere
-        # Imported here: torch reads the number of threads and the pinning that were set above.
+        require_promised(rank.local)  # first: a job that was sent to a GPU must not train elsewhere
+        # Imported here, because torch reads the number of threads and the pinning that were set above.
         from asrnn_bench.worker.training import prepare_torch, train
 
         prepare_torch(job.threads)
@@ -152,29 +152,29 @@ def _attempt(
     except MemoryError:
         return EX_MEMORY, "out of memory"
     except SystemExit as error:
-        if stop.requested:  # Lightning's own answer to SIGTERM, in the moments when it has the signal
+        if stop.requested:  # Lightning handles SIGTERM at some moments, and exits
             return EX_PREEMPTED, "asked to stop while the trainer started"
         traceback.print_exc()
         return EX_SOFTWARE, f"the model's code ended the process, with {error.code!r}"
-    except Exception as error:  # whatever a model does, the job ends with a reason and the suite goes on
+    except Exception as error:  # whatever a model raises, the job ends with a reason and the suite goes on
         traceback.print_exc()
         return _failure(_passing_cause(error) or error)
     return 0, None
 
 
 def _refusal(error: Exception) -> tuple[int, str]:
-    """Return the exit status and the reason of an end that was foreseen, or of what cannot be used."""
+    """Return the exit status and the reason for an expected error, or for a model or data that cannot be used."""
     passing = _passing_cause(error)
     if passing is not None:
         return _failure(passing)
     if type(error) in FORESEEN:
         return FORESEEN[type(error)], str(error)
-    traceback.print_exception(error)  # for the log: the reason is one line, and a model's author wants all of them
+    traceback.print_exception(error)  # for the log: the reason is only one line
     return EX_DATA, str(error)
 
 
 def _passing_cause(error: BaseException) -> Exception | None:
-    """Return the error of a file system that passes and led to this one, if there is one."""
+    """Return the error of a file system, of a kind that may pass, that caused this error; None if there is none."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, OSError) and is_passing(seen):
@@ -184,7 +184,7 @@ def _passing_cause(error: BaseException) -> Exception | None:
 
 
 def _failure(error: Exception) -> tuple[int, str]:
-    """Return the exit status and the reason of what no one expected."""
+    """Return the exit status and the reason for an unexpected error."""
     text = str(error)
     number = getattr(error, "errno", None)
     if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in text or number == errno.ENOMEM:
@@ -202,7 +202,7 @@ def _first_line(text: str) -> str:
 
 
 def _log_to(path: Path) -> None:
-    """Send all that this process prints, torch's C++ included, to the attempt's own log."""
+    """Send the output of this process, that of torch's C++ included, to the log of the attempt."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
@@ -211,7 +211,7 @@ def _log_to(path: Path) -> None:
 
 
 def _pin(rank: Rank, threads: int) -> None:
-    """Keep to the cores that the launcher gave, each rank to its own, before torch makes its threads."""
+    """Pin this rank to its part of the cores that the launcher set, before torch starts threads."""
     cores = [int(core) for core in os.environ.get(CORES_VARIABLE, "").split(",") if core]
     if cores:
         own = cores[rank.local * threads : (rank.local + 1) * threads]

@@ -14,18 +14,18 @@ from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.worker.beats import Beats
 
 WARM_UP_STEPS = 3
-"""Steps left out of the median: the first ones fill caches and grow the heap."""
+"""First steps left out of the median: they fill caches and grow the heap."""
 
 
 class Progress(Callback):
     """Time each step, and write the progress about once a second.
 
     Args:
-        directory: the job's.
-        attempt: the number of this process's attempt.
+        directory: the job directory.
+        attempt: the number of the attempt.
         max_steps: the optimiser steps of the training.
         silent: write nothing, as on every rank but the first.
-        beats: what this process's progress is written with so far; a new one by default.
+        beats: the writer of the progress of this process; a new one by default.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Progress(Callback):
         self._peak_before = 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the times of the steps, and what the training took until here, in time and in memory."""
+        """Return the times of all steps, and the time and memory of the training so far."""
         return {
             "step_seconds": torch.tensor(self.step_seconds, dtype=torch.float64),
             "step_cpu_seconds": torch.tensor(self.step_cpu_seconds, dtype=torch.float64),
@@ -56,7 +56,7 @@ class Progress(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Add what attempts before this one took."""
+        """Add the times and memory of earlier attempts."""
         self.step_seconds = state_dict["step_seconds"].tolist()
         if "step_cpu_seconds" in state_dict:  # an earlier version saved none
             self.step_cpu_seconds = state_dict["step_cpu_seconds"].tolist()
@@ -64,15 +64,15 @@ class Progress(Callback):
         self._peak_before = state_dict["peak_memory_mib"]
 
     def peak_memory_mib(self) -> float:
-        """Return the largest memory so far, in MiB, that of earlier attempts included."""
+        """Return the peak memory so far in MiB, earlier attempts included."""
         return max(self._peak_before, peak_memory_mib())
 
     def train_seconds(self) -> float:
-        """Return what the training took so far, validations included, without what killed attempts did in vain."""
+        """Return the seconds of the training so far, validations included, without lost work of killed attempts."""
         return self._trained_before + time.perf_counter() - self._began
 
     def write(self, phase: str, step: int, loss: float | None = None) -> None:
-        """Write where the attempt is."""
+        """Write the phase, the step and the loss."""
         self._written = time.monotonic()
         recent = self.step_seconds[-20:]
         self.beats.write(
@@ -87,11 +87,11 @@ class Progress(Callback):
         return time.monotonic() - self._written >= self.beats.interval
 
     def median_step_seconds(self) -> float | None:
-        """Return the median time of an optimiser step, validation aside."""
+        """Return the median seconds of an optimiser step, without validation."""
         return _median(self.step_seconds)
 
     def median_step_cpu_seconds(self) -> float | None:
-        """Return the median processor time that this process's threads took for an optimiser step, validation aside."""
+        """Return the median processor seconds of all threads for an optimiser step, without validation."""
         return _median(self.step_cpu_seconds)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -101,7 +101,7 @@ class Progress(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Time the step from the end of the one before it, its batch included, and write if it is time."""
+        """Time the step from the end of the previous one, its batch included, and write if it is time."""
         loss = float(outputs["loss"])
         now, cpu_now = time.perf_counter(), time.process_time()
         self.step_seconds.append(now - self._mark)
@@ -111,24 +111,24 @@ class Progress(Callback):
             self.write("training", trainer.global_step, loss if math.isfinite(loss) else None)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say that a validation runs."""
+        """Write that a validation runs."""
         self.write("validating", trainer.global_step)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave the validation out of the next step's time."""
+        """Restart the clocks, so that the next step does not include the validation."""
         self._mark, self._cpu_mark = time.perf_counter(), time.process_time()
 
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any) -> None:
-        """Show that a long validation has not come to a halt."""
+        """Write during a long validation, too."""
         if self._is_time():
             self.write("validating", trainer.global_step)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say that the test runs."""
+        """Write that the test runs."""
         self.write("testing", self.max_steps)
 
     def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any) -> None:
-        """Show that a long test has not come to a halt."""
+        """Write during a long test, too."""
         if self._is_time():
             self.write("testing", self.max_steps)
 
@@ -139,11 +139,11 @@ def _median(seconds: list[float]) -> float | None:
 
 
 def peak_memory_mib() -> float:
-    """Return the largest memory so far, in MiB: the GPU's where one is in use, else the process's resident set."""
+    """Return the peak memory in MiB: that of the GPU if there is one, or else the resident set of this process."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
         return int(status.partition("VmHWM:")[2].split()[0]) / 2**10
-    except (OSError, IndexError):  # some sandboxes have no such line; this value counts from before this program
+    except (OSError, IndexError):  # some sandboxes lack that line; this value includes the time before this program
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

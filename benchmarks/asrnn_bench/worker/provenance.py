@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, machine and code, without anything secret."""
+"""Describe where a result comes from: versions, machine and code, without anything secret."""
 
 import os
 import platform
@@ -13,13 +13,13 @@ PACKAGES = ("asrnn-bench", "torch", "torchvision", "lightning", "torchmetrics", 
 
 
 def environment(processes: int = 1) -> dict[str, str | int | float | bool | None]:
-    """Return what a reader needs to judge whether a number should come out the same on another machine.
+    """Return what a reader needs to judge whether another machine should give the same numbers.
 
-    ``slots`` is for how many jobs the runner had places on the machine, and ``jobs_per_device`` how many shared a
-    device; each is there where the launcher knows it.
+    ``slots`` is the number of jobs that ran at a time on the machine, ``jobs_per_device`` the number that shared a
+    device. Each is there only if the launcher knows it.
 
     Args:
-        processes: how many trained the job together.
+        processes: the number of processes that trained the job together.
     """
     import torch
 
@@ -40,13 +40,13 @@ def environment(processes: int = 1) -> dict[str, str | int | float | bool | None
 
 
 def _neighbours() -> dict[str, int]:
-    """Return what the launcher said of the jobs beside this one; a worker started by hand was told nothing."""
+    """Return what the launcher set about jobs beside this one; nothing for a worker that was started by hand."""
     told = {"slots": SLOTS_VARIABLE, "jobs_per_device": JOBS_PER_DEVICE_VARIABLE}
     return {name: int(os.environ[variable]) for name, variable in told.items() if variable in os.environ}
 
 
 def cpu_model() -> str:
-    """Return the processor's name, as the operating system gives it."""
+    """Return the name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -55,7 +55,7 @@ def cpu_model() -> str:
 
 
 def commit() -> str | None:
-    """Return the commit of the checkout that the code runs from, ``+changes`` where it was edited; else ``None``."""
+    """Return the commit of the checkout, with ``+changes`` if it was edited; None if the code is not in a checkout."""
     here = Path(__file__).resolve().parent
     if not (here.parents[2] / ".git").exists():
         return None

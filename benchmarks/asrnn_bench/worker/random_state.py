@@ -1,4 +1,4 @@
-"""The global generators of a process as tensors, so that a resumed training draws what it would have drawn anyway."""
+"""Save and restore the global random generators, so that a resumed training draws the same numbers."""
 
 import random
 from typing import Any
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def capture() -> dict[str, Any]:
-    """Return the states of Python's, numpy's and torch's global generators, as tensors and plain numbers."""
+    """Return the states of the global generators of Python, numpy and torch, as tensors and plain numbers."""
     version, words, gauss = random.getstate()
     legacy: Any = np.random.get_state(legacy=False)  # noqa: NPY002 - a model may use it
     found: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Save a training between two batches, stop it there, and let it go on as if nothing had happened."""
+"""Save a training between two batches, stop it there, and resume it with the same numbers."""
 
 import time
 from typing import Any
@@ -19,17 +19,17 @@ from asrnn_bench.worker.stopping import PreemptedError, StopRequest, SupersededE
 class Resumption(Callback):
     """Save by time and by step, at the end of the training, and when asked to stop.
 
-    A checkpoint is taken before a batch, when every step until then has been validated that is to be, so that it holds
-    whole steps and nothing half done. One that is taken because a stop came during a validation holds the steps before
-    it, with the generators as they were when it began; the resumed training begins with that validation.
+    A checkpoint is taken before a batch, after any validation that is due, so that it holds whole steps only. If a stop
+    comes during a validation, the checkpoint holds the steps before it and the generators as they were at its start.
+    The resumed training begins with that validation.
 
     Args:
-        directory: the job's.
-        attempt: this process's attempt; a later one takes the right to save away.
+        directory: the job directory.
+        attempt: the attempt of this process; once there is a later one, this one no longer saves.
         checkpoints: where to save.
         options: how often.
-        stop: whether this process was asked to stop.
-        rung: after how many steps to save and end the training, as if there were no batch any more; None at its end.
+        stop: says whether this process was asked to stop.
+        rung: the steps after which to save and end the training, as if the data had ended; None for all steps.
     """
 
     def __init__(
@@ -58,12 +58,12 @@ class Resumption(Callback):
         return {"generators": now or gather(capture()), "owes_validation": self._is_interrupted}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep this rank's generators until the first batch."""
+        """Keep the generators of this rank until the first batch."""
         self._generators = own(state_dict["generators"])
         self._owes_validation = state_dict.get("owes_validation", False)  # an earlier version saved none
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Count from here."""
+        """Start counting time and steps since the last checkpoint."""
         self.stop.listen_again()
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
         steps = [state["step"] for state in gather({"step": trainer.global_step})]
@@ -73,12 +73,12 @@ class Resumption(Callback):
             self._catch_up_on_validation(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Put the generators back before the first batch; save where it is time; stop where that was asked for.
+        """Restore the generators before the first batch, save if it is time, and stop if asked to.
 
         Raises:
-            PreemptedError: the process was asked to stop; all that it did is saved.
+            PreemptedError: the process was asked to stop; all its work is saved.
             SupersededError: a later attempt has taken over.
-            StopIteration: the rung is reached; to Lightning's loop this is the end of the data.
+            StopIteration: the rung is reached; Lightning's loop takes this for the end of the data.
         """
         self._put_generators_back()
         stopping = self._agree(trainer, self.stop.requested)
@@ -95,37 +95,37 @@ class Resumption(Callback):
             raise StopIteration
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the whole training, so that a test that is killed costs a test."""
+        """Save the whole training, so that a kill during the test costs only the test."""
         if trainer.global_step > self._saved_step:
             self._save(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen to the signals that Lightning took, and draw what the undisturbed training would have drawn."""
+        """Take the signals back from Lightning, and restore the generators."""
         self.stop.listen_again()
         self._put_generators_back()
         self._at_validation = gather(capture()) if _is_within_training(trainer) else None
         self._stop_validation(trainer)
 
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any) -> None:
-        """Stop in the middle of a validation where that was asked for: the steps before it are saved.
+        """Stop during a validation if asked to; the steps before it are saved.
 
         Raises:
-            PreemptedError: the process was asked to stop; all that it did is saved.
+            PreemptedError: the process was asked to stop; all its work is saved.
             SupersededError: a later attempt has taken over.
         """
         self._stop_validation(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget the generators of its start."""
+        """Forget the generators from the start of the validation."""
         self._at_validation = None
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen to the signals that Lightning took, and draw what the undisturbed training would have drawn."""
+        """Take the signals back from Lightning, and restore the generators."""
         self.stop.listen_again()
         self._put_generators_back()
 
     def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any) -> None:
-        """Stop where that was asked for: the training is saved."""
+        """Stop if asked to; the training is saved."""
         if self._agree(trainer, self.stop.requested):  # every rank has as many batches as the others
             self.stop.end()
 
@@ -139,18 +139,18 @@ class Resumption(Callback):
         self.stop.end()
 
     def _catch_up_on_validation(self, trainer: Trainer) -> None:
-        """Run the validation that was interrupted, in the way in which Lightning's loop runs one after a step."""
+        """Run the validation that was interrupted, as Lightning's loop runs one after a step."""
         self._owes_validation = False
         loop = trainer.fit_loop.epoch_loop.val_loop
         first = trainer._logger_connector._first_loop_iter
         loop.restarting, trainer.validating = False, True
         loop.run()
-        loop._has_run = False  # else an epoch that ended with this validation is never left
+        loop._has_run = False  # otherwise an epoch that ended with this validation never ends
         trainer.training = True
         trainer._logger_connector._first_loop_iter = first
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Take the batch that is about to be trained on out of Lightning's count: a resumed training begins with it."""
+        """Take the next batch out of Lightning's count, as a resumed training begins with it."""
         if self._between_batches:
             progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
             for count in ("total", "current"):
@@ -174,10 +174,10 @@ class Resumption(Callback):
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
 
     def _agree(self, trainer: Trainer, wanted: bool) -> bool:
-        """Return whether any rank wants it: all of them save, or none."""
+        """Return whether any rank wants it, so that all ranks save or none."""
         return wanted if trainer.world_size == 1 else trainer.strategy.reduce_boolean_decision(wanted, all=False)
 
 
 def _is_within_training(trainer: Trainer) -> bool:
-    """Return whether a validation is one after steps of a training, which Lightning runs within its fit."""
+    """Return whether a validation is part of a training, within Lightning's fit."""
     return trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking

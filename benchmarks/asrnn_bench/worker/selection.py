@@ -1,4 +1,4 @@
-"""What watches a training: selection on validation, divergence, and the progress that observers follow."""
+"""Select the weights with the best validation accuracy, record the curve, and detect divergence."""
 
 import copy
 import json
@@ -15,14 +15,14 @@ from asrnn_bench.records.record import CurvePoint
 
 
 class DivergedError(Exception):
-    """The loss stopped being a finite number; a finding about the model, not a fault of the run."""
+    """The loss is no longer finite. This is a finding about the model, not a fault of the run."""
 
 
 class Selection(Callback):
-    """Keep the weights of the best validation accuracy, the earliest of equals, and the curve that led there.
+    """Keep the weights with the best validation accuracy (the earliest of equals), and the curve.
 
     Args:
-        metrics: the file that the curve's points are appended to; None on ranks that write nothing.
+        metrics: the file to which each point of the curve is appended; None on ranks that write nothing.
     """
 
     def __init__(self, metrics: Path | None) -> None:
@@ -30,7 +30,7 @@ class Selection(Callback):
         self.curve: list[CurvePoint] = []
         self.best: CurvePoint | None = None
         self.val_samples = 0
-        self.weights: dict[str, Any] = {}  # a state dict: tensors, and whatever a module's get_extra_state returns
+        self.weights: dict[str, Any] = {}  # a state dict: tensors, and values of any type from get_extra_state
         self._losses: list[Tensor] = []
 
     def state_dict(self) -> dict[str, Any]:
@@ -43,7 +43,7 @@ class Selection(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a state that :meth:`state_dict` returned; the curve until there goes into this attempt's file."""
+        """Go on from a state of :meth:`state_dict`; the curve so far is written into the file of this attempt."""
         self.curve = [CurvePoint.model_validate(point) for point in state_dict["curve"]]
         self.best = max(self.curve, key=lambda point: (point.val_accuracy, -point.step), default=None)
         self.val_samples, self.weights = state_dict["val_samples"], state_dict["weights"]
@@ -54,14 +54,14 @@ class Selection(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Remember the loss, which is the mean of all ranks', and stop at one that is not finite."""
+        """Keep the loss, which is the mean over all ranks, and stop if it is not finite."""
         loss = outputs["loss"] if trainer.world_size == 1 else trainer.callback_metrics["train/loss"]
         if not math.isfinite(loss.item()):
             raise DivergedError(f"the training loss became {loss.item()} at step {trainer.global_step}")
         self._losses.append(loss.detach().cpu())
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Add a point to the curve, and keep the weights if it is the best one."""
+        """Add a point to the curve, and keep the weights if it is the best."""
         measured = trainer.callback_metrics
         val_loss = float(measured["val/loss"])
         if not math.isfinite(val_loss):
@@ -82,7 +82,7 @@ class Selection(Callback):
             self.weights = {name: _copied(value) for name, value in state.items()}
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the best weights as safetensors holds them: without extra state, complex128 as pairs."""
+        """Return the best weights for safetensors: without extra state, and complex128 as pairs of real numbers."""
         tensors = {name: value for name, value in self.weights.items() if isinstance(value, Tensor)}
         return {
             name: torch.view_as_real(value) if value.dtype == torch.complex128 else value
@@ -91,7 +91,7 @@ class Selection(Callback):
 
     def _write(self, point: CurvePoint) -> None:
         if self.metrics is not None:
-            # For people who watch: the curve is in the checkpoints and in the result.
+            # Only for people who watch, so a failure is ignored: checkpoints and the result hold the curve.
             with suppress(OSError), self.metrics.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(point.model_dump(), allow_nan=False) + "\n")
 
@@ -102,5 +102,5 @@ def _copied(value: Any) -> Any:
 
 
 def exact_share(accuracy: float, samples: int) -> float:
-    """Return the accuracy as the number of hits over ``samples``, free of the metric's float32 rounding."""
+    """Return the accuracy as an exact fraction of ``samples``, without the float32 rounding of the metric."""
     return round(accuracy * samples) / samples

@@ -1,4 +1,4 @@
-"""A worker that is asked to stop: a flag that signals set, and that training looks at between two batches."""
+"""Hear requests to stop: signals set a flag, which the training reads between two batches."""
 
 import signal
 from types import FrameType
@@ -8,7 +8,7 @@ from asrnn_bench.jobs.handover import STOP_SIGNALS
 
 
 class PreemptedError(Exception):
-    """The attempt was asked to stop; what it had done is saved."""
+    """The attempt was asked to stop; its work is saved."""
 
 
 class SupersededError(Exception):
@@ -16,7 +16,7 @@ class SupersededError(Exception):
 
 
 class StopRequest:
-    """Whether this process was asked to stop; Lightning would otherwise end it with exit status 0 and nothing saved."""
+    """Tells whether this process was asked to stop. Lightning would end it with status 0 and save nothing."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -24,31 +24,31 @@ class StopRequest:
 
     @property
     def requested(self) -> bool:
-        """Whether a signal came."""
+        """Whether a signal was received."""
         return self.signal is not None
 
     def listen(self) -> None:
-        """Take the signals; from the main thread only."""
+        """Handle the signals; call this from the main thread only."""
         self._listens = True
         for number in (*STOP_SIGNALS, signal.SIGINT):
             signal.signal(number, self._note)
 
     def listen_again(self) -> None:
-        """Take the signals back from Lightning, which takes them whenever its trainer starts something."""
+        """Handle the signals again, after Lightning has replaced the handlers at the start of a fit or a test."""
         if self._listens:
             self.listen()
 
     def check(self) -> None:
-        """Stop here if asked to.
+        """Raise if this process was asked to stop.
 
         Raises:
-            PreemptedError: a signal came.
+            PreemptedError: a signal was received.
         """
         if self.requested:
             self.end()
 
     def end(self) -> NoReturn:
-        """Stop here.
+        """Raise the error that ends the attempt.
 
         Raises:
             PreemptedError: always.

@@ -1,9 +1,9 @@
-"""A process that has imported torch and becomes a worker when it is asked to: a fork in place of a start of seconds.
+"""Import torch once, and fork a worker for each request, which saves the seconds of an import.
 
-``supervising.forked`` starts it, writes a request a line to its standard input and reads from its standard output
-what happens, both as JSON: ``{"job": n, "directory": ..., "environment": {...}, "log": ...}`` leads to
-``{"job": n, "pid": p}`` and in the end to ``{"job": n, "code": c}``. It ends when its input does. It must never touch
-a GPU: CUDA does not survive a fork.
+``supervising/forked.py`` starts this process, writes a line of JSON to its standard input for each worker, and reads
+lines of JSON from its standard output. ``{"job": n, "directory": ..., "environment": {...}, "log": ...}`` is answered
+by ``{"job": n, "pid": p}`` and, at its end, by ``{"job": n, "code": c}``. The process ends when its input does. It must
+never use a GPU, because CUDA does not survive a fork.
 """
 
 import atexit
@@ -25,13 +25,13 @@ IGNORED = (*STOP_SIGNALS, signal.SIGINT, signal.SIGHUP)
 
 
 def main() -> int:
-    """Serve until the input ends; in a forked child, return the exit status of its worker."""
+    """Serve requests until the input ends; in a forked child, return the exit status of its worker."""
     end_with_parent()
-    for number in IGNORED:  # a signal to everybody is for the workers, which end with this process
+    for number in IGNORED:  # a signal to the whole group is for the workers, which end with this process
         signal.signal(number, signal.SIG_IGN)
     answers = os.dup(1)
-    os.dup2(2, 1)  # what libraries print is no answer
-    import asrnn_bench.worker.training  # noqa: F401 - what takes seconds, and is the same for every job
+    os.dup2(2, 1)  # the output of libraries is no answer
+    import asrnn_bench.worker.training  # noqa: F401 - takes seconds, and is the same for every job
 
     reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -52,24 +52,24 @@ def main() -> int:
         *lines, unread = (unread + chunk).split(b"\n")
         for line in lines:
             request = json.loads(line)
-            signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)  # one that comes now waits for the child to listen
+            signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)  # a signal now waits until the child handles it
             try:
                 pid = os.fork()
-            except OSError:  # no memory or no number for another process
+            except OSError:  # there is no memory or no process number left
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
                 _tell(answers, {"job": request["job"], "code": EX_MEMORY})
                 continue
             if pid == 0:
                 return _become_worker(request, own)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
-            with suppress(OSError):  # the child does so too, whichever comes first
+            with suppress(OSError):  # the child does so too, and either may be first
                 os.setpgid(pid, pid)
             jobs[pid] = request["job"]
             _tell(answers, {"job": request["job"], "pid": pid})
 
 
 def _become_worker(request: dict[str, Any], template: int) -> int:
-    """Turn this forked child into what a worker started by itself would be, and run its job."""
+    """Give this forked child the state of a worker that was started by itself, and run its job."""
     for number in IGNORED:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
@@ -93,7 +93,7 @@ def _become_worker(request: dict[str, Any], template: int) -> int:
 
 
 def _forget_exit_handlers() -> None:
-    """Leave to the template what libraries registered in it to be done at its end, such as to remove its folders."""
+    """Drop the exit handlers of libraries, such as the removal of temporary folders: they are for the template."""
     atexit._clear()
     for inherited in list(weakref.finalize._registry):  # type: ignore[attr-defined]
         inherited.atexit = False
