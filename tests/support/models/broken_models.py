@@ -1,4 +1,4 @@
-"""Recurrent models that are broken on purpose, each in one way: what the contract must catch, and little else."""
+"""Define recurrent models that are broken on purpose, each in one way."""
 
 import random
 
@@ -9,7 +9,7 @@ from asrnn import RecurrentCell
 
 
 class Sound(nn.Module):
-    """tanh(W h + V x): nothing is wrong with it, and every model below is it with one thing changed."""
+    """tanh(W h + V x), a correct model. Each model below is this one with one thing changed."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
@@ -32,28 +32,28 @@ class Sound(nn.Module):
 
 
 class LeaksTheFuture(Sound):
-    """It takes the mean of the input over time, as somebody does who means to standardise."""
+    """It subtracts the mean of the input over time."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x - x.mean(dim=1, keepdim=True))[0]
 
 
 class MixesTheBatch(Sound):
-    """It standardises over the batch, in evaluation too."""
+    """It standardises over the batch, also in evaluation."""
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return super().forward(x - 0.5 * x.mean(dim=0, keepdim=True), state)
 
 
 class IgnoresTheState(Sound):
-    """It takes a state, and starts from zeros all the same."""
+    """It accepts a state, but starts from zeros."""
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return super().forward(x, None)
 
 
 class GrowsToNaN(RecurrentCell):
-    """s_t = 1.06 s_{t-1} + V x_t: beyond what float32 holds after some 1,500 steps; the output is s / |s|."""
+    """s_t = 1.06 s_{t-1} + V x_t overflows float32 after some 1,500 steps; the output is s / |s|."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -77,14 +77,14 @@ class Transposed(Sound):
 
 
 class IsNoisy(Sound):
-    """It adds noise, in evaluation too."""
+    """It adds noise, also in evaluation."""
 
     def step(self, u: Tensor, h: Tensor) -> Tensor:
         return super().step(u + 0.1 * torch.randn_like(u), h)
 
 
 class ForgetsAParameter(Sound):
-    """A gate that is made and never used."""
+    """It has a gate that it never uses."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -92,7 +92,7 @@ class ForgetsAParameter(Sound):
 
 
 class IsQuadratic(Sound):
-    """It takes each step of the projected input by its index, whose backward fills a whole [B, T, H] every time."""
+    """It indexes each step of the projected input, and each backward pass of that fills a whole [B, T, H]."""
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         u, h, outputs = self.V(x), self.start(x) if state is None else state, []
@@ -103,17 +103,14 @@ class IsQuadratic(Sound):
 
 
 class CutsTheGraph(Sound):
-    """It detaches the state, so that no gradient reaches further back than the last step."""
+    """It detaches the state, so no gradient reaches beyond the last step."""
 
     def step(self, u: Tensor, h: Tensor) -> Tensor:
         return super().step(u, h.detach())
 
 
-# What else a model may do wrong; beyond the ten.
-
-
 class TruncatesTheGraph(Sound):
-    """It detaches the state every 100 steps: right at T = 4, and wrong at the length of any task."""
+    """It detaches the state every 100 steps: its gradient is right at T = 4 and wrong at the length of any task."""
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         pieces, h = [], state
@@ -124,7 +121,7 @@ class TruncatesTheGraph(Sound):
 
 
 class DrawsFromRandom(Sound):
-    """Its weights do not follow torch's seed."""
+    """Its weights do not depend on torch's seed."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -133,7 +130,7 @@ class DrawsFromRandom(Sound):
 
 
 class KeepsAPlainTensor(Sound):
-    """It draws a weight that it neither registers nor saves."""
+    """It draws a weight that is not in its state dict."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -144,28 +141,28 @@ class KeepsAPlainTensor(Sound):
 
 
 class Squeezes(Sound):
-    """It is right but for a batch of one."""
+    """It returns a wrong shape for a batch of one."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x)[0].squeeze(0)
 
 
 class MakesFloat32(Sound):
-    """It makes its initial state in torch's default precision."""
+    """It makes its initial state in torch's default dtype."""
 
     def start(self, x: Tensor) -> Tensor:
         return torch.zeros(x.shape[0], self.W.in_features)
 
 
 class IsOtherwiseInTraining(Sound):
-    """It scales its input in training alone, and nothing about it is random."""
+    """It scales its input in training only, without any randomness."""
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return super().forward(0.5 * x if self.training else x, state)
 
 
 class ScansOtherwise(RecurrentCell):
-    """A cell with a scan that is not its step."""
+    """A cell whose scan differs from its step."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -183,7 +180,7 @@ class ScansOtherwise(RecurrentCell):
 
 
 class CountsTwice(GrowsToNaN):
-    """It says that it learns more than it has."""
+    """It counts more parameters than it has."""
 
     def step(self, u: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return (0.9 * state[0] + u,)
@@ -193,7 +190,7 @@ class CountsTwice(GrowsToNaN):
 
 
 class Remembers(Sound):
-    """It keeps the sum of the longest input that it has seen, and adds it to every later one."""
+    """It keeps the sum of the longest input so far, and adds it to every later input."""
 
     longest = 5
     seen = 0.0
@@ -205,7 +202,7 @@ class Remembers(Sound):
 
 
 class Attends(Sound):
-    """It weighs the whole past anew at every step, with a kernel that keeps no [T, T] matrix."""
+    """It attends to all earlier steps, with a kernel that stores no [T, T] matrix."""
 
     def forward(self, x: Tensor) -> Tensor:
         u = self.V(x)
@@ -213,7 +210,7 @@ class Attends(Sound):
 
 
 class Explodes(Sound):
-    """sin(2.6 (W h + u)): its outputs are bounded, and its gradient grows by about 1.3 a step."""
+    """sin(2.6 (W h + u)): its outputs are bounded, but its gradient grows by about 1.3 a step."""
 
     def step(self, u: Tensor, h: Tensor) -> Tensor:
         return torch.sin(2.6 * (self.W(h) + u))

@@ -1,4 +1,4 @@
-"""More models that are broken in one way each: only some batches, lengths or trainings show it."""
+"""Define models that are broken in one way each, which only some batches, lengths or trainings show."""
 
 import os
 
@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 
 class SeesTheLastSample(Sound):
-    """Each sample also sees the last one of the batch."""
+    """Each sample depends on the last one of the batch."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x + 0.1 * x[-1:])[0]
 
 
 class MixesInTraining(Sound):
-    """Each sample sees its neighbour in training, beside a dropout that is lawful."""
+    """In training, each sample depends on its neighbour; dropout, which is allowed, is applied too."""
 
     def forward(self, x: Tensor) -> Tensor:
         x = nn.functional.dropout(x, 0.1, self.training)
@@ -24,21 +24,21 @@ class MixesInTraining(Sound):
 
 
 class MixesLargeBatches(Sound):
-    """It standardises over the batch from 16 samples on."""
+    """It subtracts the mean over the batch from 16 samples on."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x - x.mean(dim=0, keepdim=True) if len(x) >= 16 else x)[0]
 
 
 class CountsPlaces(Sound):
-    """It adds the number of the sample in its batch."""
+    """It adds the index of the sample in the batch."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x + 0.01 * torch.arange(len(x)).to(x)[:, None, None])[0]
 
 
 class CarriesAState(Sound):
-    """It starts a training batch from where the last one ended, beside a dropout that is lawful."""
+    """It starts a training batch from the last state of the batch before; dropout, which is allowed, is applied too."""
 
     kept = None
 
@@ -65,7 +65,7 @@ SEEN: dict[torch.Size, Tensor] = {}
 
 
 class CarriesInAGlobal(Sound):
-    """It keeps the last state of each shape in its file."""
+    """It keeps the last state of each shape in a global of its module."""
 
     def forward(self, x: Tensor) -> Tensor:
         outputs, h = super().forward(x, SEEN.get(x.shape) if self.training else None)
@@ -75,7 +75,7 @@ class CarriesInAGlobal(Sound):
 
 
 class LooksFarAhead(Sound):
-    """Each step also sees the one 500 steps later."""
+    """Each step depends on the input 500 steps later."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x + 0.5 * nn.functional.pad(x, (0, 0, 0, 500))[:, 500:])[0]
@@ -96,7 +96,7 @@ class LooksAheadInTraining(Sound):
 
 
 class SeesTheLength(Sound):
-    """It adds how far each step is on the way to the last one."""
+    """It adds t / T to each step."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x + torch.linspace(0, 1, x.shape[1]).to(x)[:, None])[0]
@@ -114,7 +114,7 @@ class TruncatesLongTraining(Sound):
 
 
 class LearnsFromTheEnd(Sound):
-    """It returns the last output alone, and keeps a graph of the last 400 steps alone."""
+    """It returns only the last output, and its graph covers only the last 400 steps."""
 
     def forward(self, x: Tensor) -> Tensor:
         early, h = max(x.shape[1] - 400, 0), None
@@ -132,7 +132,7 @@ class ChangesItsInput(Sound):
 
 
 class ReturnsTheSameMemory(Sound):
-    """It writes the outputs of every validation into one tensor."""
+    """It writes the outputs of every evaluation into the same tensor."""
 
     memory = None
 
@@ -147,14 +147,14 @@ class ReturnsTheSameMemory(Sound):
 
 
 class DependsOnTheGradientMode(Sound):
-    """It scales its input where gradients are kept."""
+    """It scales its input if gradients are enabled."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(0.9 * x if torch.is_grad_enabled() else x)[0]
 
 
 class MakesParameters(Sound):
-    """It makes a gain anew in every training call, which no optimiser ever sees."""
+    """It makes a new parameter in every training call, which no optimiser has."""
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
@@ -163,21 +163,21 @@ class MakesParameters(Sound):
 
 
 class ReadsOneNumber(Sound):
-    """It reads the first number of a step alone."""
+    """It reads only the first number of a step."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x[..., :1].expand_as(x))[0]
 
 
 class DividesByZero(Sound):
-    """It scales each step to norm 1, also where that is 0."""
+    """It divides each step by its norm, which may be 0."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x / x.norm(dim=-1, keepdim=True))[0]
 
 
 class TurnsGradientsOff(Sound):
-    """It turns gradients off for everybody in evaluation."""
+    """It disables gradients for the whole process in evaluation."""
 
     def forward(self, x: Tensor) -> Tensor:
         outputs = super().forward(x)[0]
@@ -186,7 +186,7 @@ class TurnsGradientsOff(Sound):
 
 
 class SeedsItself(Sound):
-    """It seeds torch's generator, so that every seed of a run starts from the same weights."""
+    """It seeds torch's generator, so every run starts from the same weights."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         torch.manual_seed(0)
@@ -194,7 +194,7 @@ class SeedsItself(Sound):
 
 
 class DrawsWithoutASeed(Sound):
-    """It adds noise in training that no seed of a job reaches."""
+    """It adds noise in training that does not depend on the seed of the job."""
 
     def forward(self, x: Tensor) -> Tensor:
         noise = torch.from_numpy(np.random.default_rng().normal(size=tuple(x.shape))).to(x)
@@ -202,7 +202,7 @@ class DrawsWithoutASeed(Sound):
 
 
 class GrowsATable(Sound):
-    """It keeps a table of positions, as long as the longest sequence it has seen, as a buffer that is saved."""
+    """It saves a table of positions as a buffer, as long as the longest sequence so far."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -215,7 +215,7 @@ class GrowsATable(Sound):
 
 
 class CountsCalls(Sound):
-    """It scales its input by how often it was trained, which no state dict holds."""
+    """It scales its input by the number of training calls, which is not in its state dict."""
 
     calls = 0
 
@@ -238,7 +238,7 @@ class Hoards(Sound):
 
 
 class DependsOnTheProcess(Sound):
-    """It adds the number of its process."""
+    """It adds a number that depends on the process id."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x + os.getpid() % 97 / 97)[0]

@@ -1,4 +1,4 @@
-"""Recurrent models with which nothing is wrong, though each is unusual in one way: what the contract must let pass."""
+"""Define recurrent models that are correct but unusual, each in one way."""
 
 import torch
 from broken_models import Sound
@@ -7,7 +7,7 @@ from torch.nn.utils import parametrizations
 
 
 class HasNoMemory(Sound):
-    """It forgets everything at every step, with the weights it starts with."""
+    """With its initial weights it forgets everything at every step."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -15,14 +15,14 @@ class HasNoMemory(Sound):
 
 
 class ReturnsTheLast(Sound):
-    """It returns the last output alone."""
+    """It returns only the last output."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x)[1]
 
 
 class WantsSixteens(Sound):
-    """It takes hidden sizes that are multiples of 16."""
+    """It accepts only hidden sizes that are multiples of 16."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         if hidden_size % 16:
@@ -31,7 +31,7 @@ class WantsSixteens(Sound):
 
 
 class EnlargesRoundings(Sound):
-    """It rounds as sequences of other lengths do in some libraries, and differences grow two- or threefold a step."""
+    """Its rounding depends on the length, as in some libraries, and differences grow two- or threefold a step."""
 
     def step(self, u: Tensor, h: Tensor) -> Tensor:
         return torch.sin(4 * (self.W(h) + u))
@@ -41,14 +41,14 @@ class EnlargesRoundings(Sound):
 
 
 class DropsInTraining(Sound):
-    """It drops inputs in training."""
+    """It applies dropout to its inputs in training."""
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return super().forward(nn.functional.dropout(x, 0.2, self.training), state)
 
 
 class KeepsStatistics(Sound):
-    """It standardises over the batch in training, and by what it saw there in evaluation."""
+    """It applies batch norm to its inputs."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -59,21 +59,21 @@ class KeepsStatistics(Sound):
 
 
 class TakesAMask(Sound):
-    """A second argument that is no state is keyword-only."""
+    """Its second argument is not a state, and is keyword-only."""
 
     def forward(self, x: Tensor, *, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return super().forward(x if mask is None else x * mask)
 
 
 class ForgetsNowAndThen(Sound):
-    """It starts anew at some inputs, about one in twenty: the gradient from before is 0, and rightly so."""
+    """It resets its state at about one input in twenty, so the gradient of earlier inputs is rightly 0."""
 
     def step(self, u: Tensor, h: Tensor) -> Tensor:
         return super().step(u, h * (u[:, :1] > self.V.bias[0] - 0.1))
 
 
 class StartsDead(Sound):
-    """A gain that starts at 0: nothing but the gain has a gradient in the first step of a training."""
+    """Its gain starts at 0, so only the gain has a gradient in the first training step."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -84,7 +84,7 @@ class StartsDead(Sound):
 
 
 class HoldsALambda(Sound):
-    """An activation that pickle cannot name, and no job asks for."""
+    """Its activation is a lambda, which cannot be pickled; no job pickles it."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -95,7 +95,7 @@ class HoldsALambda(Sound):
 
 
 class IsOrthogonal(Sound):
-    """torch keeps its recurrent weight orthogonal."""
+    """Its recurrent weight is orthogonal, by torch's parametrization."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -103,7 +103,7 @@ class IsOrthogonal(Sound):
 
 
 class IsSpectral(Sound):
-    """torch keeps the norm of its recurrent weight, by a power iteration whose vectors change at every call."""
+    """Its recurrent weight has torch's spectral norm, a power iteration whose vectors change at every call."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -122,7 +122,7 @@ class CompilesItsStep(Sound):
 
 
 class IsAReservoir(Sound):
-    """Nothing of it is trained."""
+    """It has no trained parameters."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -130,7 +130,7 @@ class IsAReservoir(Sound):
 
 
 class TakesLengths(Sound):
-    """The second argument of forward is no state."""
+    """The second argument of forward is not a state."""
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         outputs, h = super().forward(x)
@@ -138,14 +138,14 @@ class TakesLengths(Sound):
 
 
 class TakesAContext(Sound):
-    """The second argument of forward is no state, by a name that does not say so, and of another shape."""
+    """The second argument of forward is not a state, though its name does not show it; its shape differs."""
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return super().forward(x if context is None else x + context.view_as(x))
 
 
 class HasExtraState(Sound):
-    """It counts its training calls, and saves that beside its tensors."""
+    """It counts its training calls, and saves the count as extra state."""
 
     calls = 0
 
@@ -161,7 +161,7 @@ class HasExtraState(Sound):
 
 
 class IsComplex(nn.Module):
-    """A diagonal recurrence of complex numbers, and the real part of what it mixes."""
+    """A complex diagonal recurrence; the output is the real part of a linear map of the state."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
@@ -180,14 +180,14 @@ class IsComplex(nn.Module):
 
 
 class CastsToFloat32(Sound):
-    """It computes in float32 whatever it is given, and gives back what it was given."""
+    """It computes in float32, and returns the dtype of its input."""
 
     def step(self, u: Tensor, h: Tensor) -> Tensor:
         return torch.tanh(h.float() @ self.W.weight.float().T + u.float()).to(u.dtype)
 
 
 class NeedsCuda(Sound):
-    """It runs on a GPU alone."""
+    """It runs only on a GPU."""
 
     def forward(self, x: Tensor) -> Tensor:
         assert x.is_cuda
@@ -195,7 +195,7 @@ class NeedsCuda(Sound):
 
 
 class NeedsADriver(Sound):
-    """It cannot be made without a GPU."""
+    """It can be built only on a GPU."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -203,7 +203,7 @@ class NeedsADriver(Sound):
 
 
 class WantsEvenSizes(nn.Module):
-    """Half of its units are a second layer's, and it returns the last output alone."""
+    """Half of its units are in a second layer, and it returns only the last output."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
@@ -216,7 +216,7 @@ class WantsEvenSizes(nn.Module):
 
 
 class SkipsALayerNowAndThen(nn.Module):
-    """Its upper layer is left out of every second step of a training, at random."""
+    """Its upper layer is skipped at random in half of the training steps."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
@@ -229,7 +229,7 @@ class SkipsALayerNowAndThen(nn.Module):
 
 
 class KeepsATable(Sound):
-    """It keeps a table of positions, as long as the longest sequence it has seen, which it can compute again."""
+    """It keeps a table of positions as long as the longest sequence so far, in a buffer that is not saved."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -254,14 +254,14 @@ class _Spike(torch.autograd.Function):
 
 
 class Spikes(Sound):
-    """Its outputs are steps, with a surrogate for their gradient."""
+    """Its outputs are step functions, with a surrogate gradient."""
 
     def step(self, u: Tensor, h: Tensor) -> Tensor:
         return _Spike.apply(self.W(h) + u)
 
 
 class IsChaotic(Sound):
-    """Layer norm in the recurrence, whose outputs after 1,000 steps change wildly with the input."""
+    """A recurrence with layer norm, whose outputs after 1,000 steps are chaotic."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
