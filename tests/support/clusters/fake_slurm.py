@@ -6,9 +6,8 @@ from bench_support import done
 
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.options import Options
-from asrnn_bench.launching.slurm.commands import QueueEntry, Task
+from asrnn_bench.launching.slurm.commands import QueueEntry, RefusedError, Task
 from asrnn_bench.launching.slurm.sbatch_options import SbatchOptions
-from asrnn_bench.launching.slurm.submission import RefusedError
 
 
 class FakeSlurm:

@@ -89,7 +89,6 @@ def cluster(accounting: bool, extra: str = "") -> Iterator[Cluster]:
         pytest.skip(f"no Slurm can be started here: {', '.join(missing) or SCRIPTS} is missing")
     if os.geteuid() != 0:
         pytest.skip("Slurm is started as root only")
-    pytest.importorskip("submitit")
     with FileLock(Path(tempfile.gettempdir()) / "asrnn-bench-slurm.lock"):
         root = Path(tempfile.mkdtemp(prefix="asrnn-slurm-"))  # not pytest's: the database's user must be let in
         words = [str(SCRIPTS / "slurm_up.sh"), str(root), *(["--dbd"] if accounting else [])]

@@ -5,11 +5,14 @@ import re
 import shutil
 import subprocess
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from asrnn.errors import UsageError
 from asrnn_bench.launching.slurm.sbatch_options import SET_BY_RUN, VARIABLE_PREFIX, option_of
+
+SUBMIT_SECONDS = 120.0
+"""How long ``sbatch`` may take. After that it counts as not answered; the queue tells whether it was accepted."""
 
 COMMAND_SECONDS = 20.0
 """How long a command may take. After that it counts as not answered, and the next look asks again."""
@@ -38,13 +41,31 @@ HIDDEN_PREFIXES = ("SLURM_", "SRUN_", "SQUEUE_", "SCANCEL_")
 
 _QUEUED = re.compile(r"([^|]+)\|(\d+|N/A)\|(\d\S*)\|([A-Z_]+)\|(.*)")
 _STATE = re.compile(r"[A-Z_]+")
+_SUBMITTED = re.compile(r"(\d+)(;.*)?")
+_LATE = re.compile("timed out|Zero Bytes|receive failure|I/O error|reset by peer|Broken pipe", re.IGNORECASE)
+"""Errors after which the controller may have accepted the submission, although sbatch got no answer."""
 
 DEFAULT_MAX_ARRAY_SIZE = 1001
-LONGEST_ARRAY = 1000
-"""The most jobs in one array. submitit writes a file for each of them, so a longer array delays the start."""
 
 Task = tuple[str, int]
 """An array task: the unique name of its submission, and its index. Slurm's job IDs can start again from 1."""
+
+
+class RefusedError(Exception):
+    """``sbatch`` refused a submission; the message is that of ``sbatch``."""
+
+
+class UnansweredError(Exception):
+    """``sbatch`` got no answer. The submission was accepted if the queue lists its name later.
+
+    Args:
+        name: the name of the submission.
+        said: the message of ``sbatch``.
+    """
+
+    def __init__(self, name: str, said: str) -> None:
+        super().__init__(said)
+        self.name = name
 
 
 @dataclass(frozen=True)
@@ -91,11 +112,43 @@ def require_commands() -> None:
 
 
 def longest_array() -> int:
-    """Return how many jobs one array may hold: the cluster's ``MaxArraySize``, at most :data:`LONGEST_ARRAY`."""
+    """Return how many jobs one array may hold: the cluster's ``MaxArraySize``, or Slurm's default of it."""
     said = _answer(["scontrol", "show", "config"]) or ""
     found = re.search(r"^MaxArraySize\s*=\s*(\d+)", said, re.MULTILINE)
-    size = int(found[1]) if found else DEFAULT_MAX_ARRAY_SIZE
-    return max(1, min(size, LONGEST_ARRAY))
+    return max(1, int(found[1])) if found else DEFAULT_MAX_ARRAY_SIZE
+
+
+def submit(name: str, script: Path, options: Collection[str]) -> str:
+    """Submit a batch script, and return its job ID.
+
+    Args:
+        name: the name of the submission.
+        script: the batch script.
+        options: the options of sbatch in the script, by their long names.
+
+    Raises:
+        RefusedError: ``sbatch`` refuses it.
+        UnansweredError: ``sbatch`` got no answer, or printed no job ID.
+        OSError: ``sbatch`` cannot be started.
+    """
+    variables = command_environment(os.environ, {key.replace("-", "_") for key in options})
+    try:
+        ended = _run(["sbatch", "--parsable", str(script)], SUBMIT_SECONDS, variables)
+    except subprocess.TimeoutExpired as error:
+        raise UnansweredError(name, f"no answer in {SUBMIT_SECONDS:.0f} s") from error
+    said = _one_line(ended.stderr or ended.stdout)
+    if ended.returncode != 0:
+        raise UnansweredError(name, said) if _LATE.search(said) else RefusedError(said)
+    found = [matched[1] for line in ended.stdout.splitlines() if (matched := _SUBMITTED.fullmatch(line.strip()))]
+    if not found:
+        raise UnansweredError(name, said)
+    return found[-1]
+
+
+def _one_line(text: str) -> str:
+    """Return the message of sbatch on one line, without the name ``sbatch:`` before each line."""
+    lines = [line.strip().removeprefix("sbatch: ").removeprefix("error: ") for line in text.splitlines()]
+    return "; ".join(dict.fromkeys(filter(None, lines)))[:500] or "it gave no reason"
 
 
 def read_queue(names: Sequence[str]) -> dict[Task, QueueEntry] | None:
@@ -168,37 +221,19 @@ def command_environment(variables: Mapping[str, str], options: Collection[str] =
     return found
 
 
-@contextmanager
-def outside_of_slurm(options: Collection[str] = ()) -> Iterator[None]:
-    """Give this process the environment of :func:`command_environment` within the ``with`` block."""
-    before = dict(os.environ)
-    wanted = command_environment(before, options)
-    changed = {name for name in {*before, *wanted} if before.get(name) != wanted.get(name)}
-    for name in changed:
-        os.environ.pop(name, None)
-    os.environ.update({name: wanted[name] for name in changed if name in wanted})
-    try:
-        yield
-    finally:
-        for name in changed:
-            os.environ.pop(name, None)
-        os.environ.update({name: before[name] for name in changed if name in before})
-
-
 def _answer(words: list[str]) -> str | None:
     """Return what a command prints; ``None`` if it fails, is missing or takes too long."""
     try:
-        ended = subprocess.run(
-            words,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=COMMAND_SECONDS,
-            env=command_environment(os.environ),
-        )
+        ended = _run(words, COMMAND_SECONDS, command_environment(os.environ))
     except (OSError, subprocess.TimeoutExpired):
         return None
     return ended.stdout if ended.returncode == 0 else None
+
+
+def _run(words: list[str], seconds: float, variables: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        words, capture_output=True, text=True, errors="replace", check=False, timeout=seconds, env=variables
+    )
 
 
 def count_jobs(count: int) -> str:

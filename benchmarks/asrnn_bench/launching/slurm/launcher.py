@@ -7,9 +7,11 @@ from asrnn.errors import UsageError
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.options import Options
 from asrnn_bench.launching.launcher import Launcher, LaunchSettings
-from asrnn_bench.launching.slurm.description import describe_slurm
-from asrnn_bench.launching.slurm.running import check_slurm, run_slurm
+from asrnn_bench.launching.slurm.batch_script import describe_scripts
+from asrnn_bench.launching.slurm.commands import require_commands
+from asrnn_bench.launching.slurm.running import run_slurm
 from asrnn_bench.launching.slurm.sbatch_options import SbatchOptions
+from asrnn_bench.launching.slurm.submission import Submissions
 from asrnn_bench.launching.watch import Watch, unwatched
 from asrnn_bench.machine.gpus import VISIBLE_VARIABLE, count_gpus
 
@@ -40,13 +42,16 @@ class SlurmLauncher(Launcher):
         """Check that jobs can be submitted from this machine.
 
         Raises:
-            UsageError: Slurm's commands or submitit are missing.
+            UsageError: one of Slurm's commands is missing.
         """
-        check_slurm()
+        require_commands()
 
     def describe(self, directories: Sequence[JobDirectory], options: Options) -> str:
         """Return the batch scripts that a run would submit."""
-        return describe_slurm(directories, options, self._sbatch_options, self._threads)
+        if not directories:
+            return "nothing to submit to Slurm"
+        submissions = Submissions.of(directories[0]).folder
+        return describe_scripts(submissions, len(directories), options, self._sbatch_options, self._threads)
 
     def run(
         self,

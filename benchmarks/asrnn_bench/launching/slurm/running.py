@@ -16,17 +16,18 @@ from asrnn_bench.jobs.options import Options
 from asrnn_bench.launching.slurm.commands import (
     USUAL_REASONS,
     QueueEntry,
+    RefusedError,
     Task,
+    UnansweredError,
     cancel,
     count_jobs,
     longest_array,
     read_queue,
     require_commands,
 )
-from asrnn_bench.launching.slurm.folder import name_task_files
 from asrnn_bench.launching.slurm.job import SlurmJob
 from asrnn_bench.launching.slurm.sbatch_options import SbatchOptions
-from asrnn_bench.launching.slurm.submission import RefusedError, Submissions, UnansweredError
+from asrnn_bench.launching.slurm.submission import Submissions
 from asrnn_bench.launching.watch import Watch, unwatched
 
 LOOK_SECONDS = 5.0
@@ -63,12 +64,12 @@ def run_slurm(
         for each job whose directory could not be read, why the run stopped watching it.
 
     Raises:
-        UsageError: Slurm or submitit is missing or does not answer, or ``sbatch`` refuses the jobs.
+        UsageError: Slurm is missing or does not answer, or ``sbatch`` refuses the jobs.
     """
     jobs = [SlurmJob(directory) for directory in directories]
     if not jobs:
         return {}
-    check_slurm()
+    require_commands()
     # A worker may use all of the warning time to save.
     grace = max(options.grace_seconds, sbatch_options.notice_seconds() - END_SECONDS)
     run = _Run(jobs, options.model_copy(update={"grace_seconds": grace}), sbatch_options, threads, say)
@@ -86,19 +87,6 @@ def run_slurm(
         run.say_what_goes_on()
         raise
     return run.last_words
-
-
-def check_slurm() -> None:
-    """Check that jobs can be submitted from this machine.
-
-    Raises:
-        UsageError: Slurm's commands or submitit are missing; the message says what to do.
-    """
-    require_commands()
-    try:
-        import submitit  # noqa: F401
-    except ImportError as error:
-        raise UsageError('--launcher slurm needs submitit: pip install ".[slurm]" in the sources') from error
 
 
 class _Run:
@@ -164,15 +152,10 @@ class _Run:
         return bool(self.jobs)
 
     def _note_numbers(self, queue: dict[Task, QueueEntry]) -> None:
-        """Read the job IDs of submissions from the queue; name the task files of those that sbatch did not confirm."""
-        for name, number in {name: seen.number.partition("_")[0] for (name, _), seen in queue.items()}.items():
-            if name not in self.numbers or name in self._unanswered:
-                self.numbers[name] = number
-                try:
-                    name_task_files(self.submissions.folder / name, number)
-                    self._unanswered.discard(name)
-                except OSError:
-                    self._unanswered.add(name)  # its tasks wait for a while, so the next look is early enough
+        """Read the job IDs of submissions from the queue."""
+        for (name, _), seen in queue.items():
+            self.numbers[name] = seen.number.partition("_")[0]
+            self._unanswered.discard(name)
 
     def _is_done(self, job: SlurmJob) -> bool:
         """Return whether a job has its result, or stays unreadable and is given up."""

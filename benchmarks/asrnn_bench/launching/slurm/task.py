@@ -1,48 +1,51 @@
-"""Run one job on a node of Slurm: supervise it, and put it back into the queue if it was asked to stop."""
+"""Run one job on a node of Slurm: ``python -m asrnn_bench.launching.slurm.task OPTIONS_FILE [--gpus] JOBDIR``.
 
+``--gpus`` says that GPUs were asked for. Exit status: 0 the job is settled; 2 there is no such job; 75 it was asked to
+stop, and Slurm or the run starts it again.
+"""
+
+import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from asrnn.errors import UsageError
+from asrnn_bench.files.disk_errors import wait_out
 from asrnn_bench.jobs.ends import EX_PREEMPTED
 from asrnn_bench.jobs.handover import DEVICES_VARIABLE
 from asrnn_bench.jobs.options import Options
 from asrnn_bench.launching.slurm.commands import own_job_id, requeue, state_of
-from asrnn_bench.launching.slurm.folder import read_jobs
 from asrnn_bench.launching.slurm.ranks import SrunRanks
 from asrnn_bench.machine.gpus import VISIBLE_VARIABLE
 from asrnn_bench.supervising.processes import Child
 from asrnn_bench.supervising.supervise import supervise
 
 
-def run_task(folder: str, options: str, environment: Mapping[str, str], promised: bool) -> None:
-    """Supervise the job of this array task, and exit: with 0 if the job is settled, with 75 if it was asked to stop.
+def main(words: Sequence[str]) -> int:
+    """Supervise the job, and put it back into the queue if it was asked to stop.
 
     Slurm does not requeue a job that ends after a warning of its time limit or preemption, so this function does. It
     requeues only a job that Slurm still counts as running, and not one that Slurm is ending, as after ``scancel``.
-
-    Args:
-        folder: the folder of the submission, which lists its jobs.
-        options: how the job runs, as JSON.
-        environment: variables that its worker gets in addition to those of this process.
-        promised: whether GPUs were asked for.
     """
-    asked = Options.model_validate_json(options)
-    place = gpu_variables(os.environ, asked.devices_per_job, promised=promised)
-    start = partial(SrunRanks, asked) if asked.nodes_per_job > 1 else Child
-    status = supervise(str(own_job(Path(folder))), asked, {**environment, **place}, start=start)
-    number = own_job_id()
-    if status == EX_PREEMPTED and number is not None and state_of(number) == "RUNNING":
-        requeue(number)  # if that fails, the run finds the job missing from the queue and submits it again
-    sys.exit(status)
-
-
-def own_job(folder: Path) -> Path:
-    """Return the job directory of the array task that runs this process; a single job counts as task 0."""
-    index = int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
-    return read_jobs(folder)[index]
+    parser = argparse.ArgumentParser(prog="python -m asrnn_bench.launching.slurm.task")
+    parser.add_argument("options_file", type=Path)
+    parser.add_argument("job_directory")
+    parser.add_argument("--gpus", action="store_true", help="GPUs were asked for")
+    asked = parser.parse_args(words)
+    try:
+        options = Options.model_validate_json(wait_out(lambda: asked.options_file.read_text(encoding="utf-8")))
+        variables = gpu_variables(os.environ, options.devices_per_job, promised=asked.gpus)
+        start = partial(SrunRanks, options) if options.nodes_per_job > 1 else Child
+        status = supervise(asked.job_directory, options, variables, start=start)
+    except (OSError, UsageError, ValueError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    job_id = own_job_id()
+    if status == EX_PREEMPTED and job_id is not None and state_of(job_id) == "RUNNING":
+        requeue(job_id)  # if that fails, the run finds the job missing from the queue and submits it again
+    return status
 
 
 def gpu_variables(variables: Mapping[str, str], devices: int, *, promised: bool) -> dict[str, str]:
@@ -62,3 +65,7 @@ def gpu_variables(variables: Mapping[str, str], devices: int, *, promised: bool)
     if has_gpus or promised:
         return {DEVICES_VARIABLE: str(devices)}
     return {DEVICES_VARIABLE: "0", VISIBLE_VARIABLE: ""}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

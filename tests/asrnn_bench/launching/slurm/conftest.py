@@ -14,7 +14,7 @@ from asrnn_bench.launching.slurm.submission import Submissions
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
     found = FakeSlurm(lambda directory, submissions: finish(directory))
-    monkeypatch.setattr(slurm, "check_slurm", lambda: None)
+    monkeypatch.setattr(slurm, "require_commands", lambda: None)
     monkeypatch.setattr(slurm, "longest_array", lambda: 1000)
     monkeypatch.setattr(slurm, "LOOK_SECONDS", 0.0)
     monkeypatch.setattr(slurm, "DIRECTORIES_A_SECOND", math.inf)

@@ -8,8 +8,7 @@ import pytest
 from asrnn.errors import UsageError
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.options import Options
-from asrnn_bench.launching.slurm import commands as slurm_commands
-from asrnn_bench.launching.slurm.commands import QueueEntry, outside_of_slurm, read_queue
+from asrnn_bench.launching.slurm.commands import QueueEntry, command_environment, read_queue
 from asrnn_bench.launching.slurm.running import run_slurm
 from asrnn_bench.launching.slurm.sbatch_options import SbatchOptions
 
@@ -49,8 +48,5 @@ def test_the_queue_is_read_with_and_without_arrays_and_the_banner_is_skipped(
     assert read_queue([]) == {}
 
 
-def test_a_slurm_job_that_runs_the_runner_is_hidden_from_the_commands(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLURM_JOB_ID", "9")
-    with outside_of_slurm():
-        assert slurm_commands.own_job_id() is None
-    assert slurm_commands.own_job_id() == "9"
+def test_a_slurm_job_that_runs_the_runner_is_hidden_from_the_commands() -> None:
+    assert command_environment({"SLURM_JOB_ID": "9", "HOME": "/home/me"}) == {"HOME": "/home/me"}

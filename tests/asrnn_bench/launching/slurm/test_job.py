@@ -1,9 +1,6 @@
 """Jobs that the queue does not show: which are lost, and which only late."""
 
-import errno
-import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,10 +11,9 @@ from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.options import Options
 from asrnn_bench.launching.slurm import job as slurm_job
 from asrnn_bench.launching.slurm import running as slurm
-from asrnn_bench.launching.slurm.commands import QueueEntry, Task
+from asrnn_bench.launching.slurm.commands import QueueEntry, Task, UnansweredError
 from asrnn_bench.launching.slurm.running import run_slurm
 from asrnn_bench.launching.slurm.sbatch_options import SbatchOptions
-from asrnn_bench.launching.slurm.submission import UnansweredError
 
 OPTIONS = Options(retries=1)
 ASKED = SbatchOptions({"partition": "gpu"})
@@ -102,13 +98,10 @@ def test_a_submission_that_slurm_accepted_without_an_answer_is_sent_once(
 
     fake.submit = late  # type: ignore[method-assign]
     monkeypatch.setattr(slurm, "read_queue", read_queue)
-    named: list[tuple[str, str]] = []
-    monkeypatch.setattr(slurm, "name_task_files", lambda folder, number: named.append((folder.name, number)))
     fake.act = lambda directory, count: finish(directory) if looks > 18 else None
     said: list[str] = []
     run_slurm(directories[:1], OPTIONS, ASKED, say=said.append)
     assert len(fake.submitted) == 1
-    assert named == [("asrnn-bench-1", "1")]
     assert said[0] == (
         "Slurm did not say whether it takes 1 job (Socket timed out on send/recv operation): its queue will"
     )
@@ -129,26 +122,3 @@ def test_a_submission_that_never_reached_the_queue_is_sent_again(
     fake.submit = refuses_once  # type: ignore[method-assign]
     run_slurm(directories, OPTIONS, ASKED)
     assert [len(names) for names in fake.submitted] == [0, 5]
-
-
-@pytest.mark.usefixtures("clock")
-def test_tasks_that_could_not_be_named_are_named_at_the_next_look(
-    directories: list[JobDirectory], fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    submit, asked = fake.submit, list[str]()
-
-    def late(*given: Any) -> tuple[str, str]:
-        name, _ = submit(*given)
-        raise UnansweredError(name, "Socket timed out on send/recv operation")
-
-    def name_task_files(folder: Path, number: str) -> None:
-        asked.append(number)
-        if len(asked) < 3:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    fake.submit = late  # type: ignore[method-assign]
-    fake.act = lambda directory, count: finish(directory) if len(asked) >= 3 else None
-    monkeypatch.setattr(slurm, "name_task_files", name_task_files)
-    run_slurm(directories, OPTIONS, ASKED)
-    assert asked == ["1"] * 3
-    assert len(fake.submitted) == 1

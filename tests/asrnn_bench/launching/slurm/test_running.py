@@ -1,6 +1,5 @@
 """The Slurm launcher with a queue that the test directs: what is submitted, when, and what the user is told."""
 
-import json
 from collections.abc import Sequence
 
 import pytest
@@ -11,10 +10,10 @@ from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.ends import End
 from asrnn_bench.jobs.options import Options
 from asrnn_bench.launching.slurm import running as slurm
-from asrnn_bench.launching.slurm.commands import QueueEntry, Task
+from asrnn_bench.launching.slurm.commands import QueueEntry, RefusedError, Task
 from asrnn_bench.launching.slurm.running import run_slurm
 from asrnn_bench.launching.slurm.sbatch_options import SbatchOptions
-from asrnn_bench.launching.slurm.submission import RefusedError, Submissions
+from asrnn_bench.launching.slurm.submission import Submissions
 
 OPTIONS = Options(retries=1)
 ASKED = SbatchOptions({"partition": "gpu"})
@@ -212,7 +211,7 @@ def test_a_second_runner_watches_the_jobs_of_the_first(directories: list[JobDire
     for name, inside in (("asrnn-bench-old", directories[:3]), ("asrnn-bench-over", directories[3:])):
         (folder / name).mkdir(parents=True)
         paths = [str(directory.path.relative_to(folder.parent)) for directory in inside]
-        (folder / name / "jobs.json").write_text(json.dumps({"jobs": paths}))
+        (folder / name / "jobs.txt").write_text("".join(f"{path}\n" for path in paths))
     fake.queue = {("asrnn-bench-old", index): (directories[index], "RUNNING") for index in range(2)}
     said: list[str] = []
 

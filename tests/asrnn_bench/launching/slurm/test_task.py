@@ -6,7 +6,6 @@ import pytest
 
 from asrnn_bench.jobs.options import Options
 from asrnn_bench.launching.slurm import task as slurm_task
-from asrnn_bench.launching.slurm.folder import write_jobs
 from asrnn_bench.launching.slurm.sbatch_options import SbatchOptions
 
 OPTIONS = Options(retries=1)
@@ -45,7 +44,8 @@ def test_a_job_that_was_asked_to_stop_is_requeued_unless_slurm_ends_it(
     status: int, state: str | None, again: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     requeued: list[str] = []
-    write_jobs(tmp_path / "runs" / ".slurm" / "name", [tmp_path / "runs" / str(index) for index in range(4)])
+    options_file = tmp_path / "options.json"
+    options_file.write_text(OPTIONS.model_dump_json())
     started: list[tuple[str, dict[str, str]]] = []
     monkeypatch.setattr(
         slurm_task, "supervise", lambda path, options, environment, start: started.append((path, environment)) or status
@@ -55,9 +55,14 @@ def test_a_job_that_was_asked_to_stop_is_requeued_unless_slurm_ends_it(
     monkeypatch.setenv("SLURM_JOB_ID", "9")
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
-    with pytest.raises(SystemExit) as caught:
-        slurm_task.run_task(str(tmp_path / "runs" / ".slurm" / "name"), OPTIONS.model_dump_json(), {"A": "1"}, False)
-    place = {"A": "1", "ASRNN_BENCH_DEVICES": "0", "CUDA_VISIBLE_DEVICES": ""}
-    assert started == [(str(tmp_path / "runs" / "3"), place)]
-    assert caught.value.code == status
+    assert slurm_task.main([str(options_file), str(tmp_path / "job")]) == status
+    assert started == [(str(tmp_path / "job"), {"ASRNN_BENCH_DEVICES": "0", "CUDA_VISIBLE_DEVICES": ""})]
     assert requeued == (["7_3"] if again else [])
+
+
+def test_a_task_without_its_job_or_its_options_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert slurm_task.main([str(tmp_path / "nowhere.json"), str(tmp_path)]) == 2
+    assert "nowhere.json" in capsys.readouterr().err
+    (tmp_path / "options.json").write_text(OPTIONS.model_dump_json())
+    assert slurm_task.main([str(tmp_path / "options.json"), str(tmp_path)]) == 2
+    assert "is no job directory" in capsys.readouterr().err
