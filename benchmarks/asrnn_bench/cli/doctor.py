@@ -102,20 +102,14 @@ def _shared_memory() -> int:
 
 def _launchers() -> None:
     """Print which launchers and loggers are installed."""
-    slurm = f"sbatch is {'' if shutil.which('sbatch') else 'not '}on this machine"
-    needed = {
-        "slurm": ("submitit", f"; {slurm}"),
-        "ray": ("ray", ""),
-        "tensorboard": ("tensorboard", ""),
-        "wandb": ("wandb", ""),
-    }
-    for extra, (package, more) in needed.items():
-        kind = "launcher" if extra in ("slurm", "ray") else "logger"
+    typer.echo(f"launcher  slurm: sbatch is {'' if shutil.which('sbatch') else 'not '}on this machine")
+    for package in ("ray", "tensorboard", "wandb"):
+        kind = "launcher" if package == "ray" else "logger"
         try:
             found = f"{package} {version(package)}"
         except PackageNotFoundError:
-            found = f'pip install ".[{extra}]" in the sources brings it'
-        typer.echo(f"{kind:<10}{extra}: {found}{more}")
+            found = f'pip install ".[{package}]" in the sources brings it'
+        typer.echo(f"{kind:<10}{package}: {found}")
 
 
 def _data(root: Path | None) -> int:
