@@ -98,10 +98,12 @@ def rate_factor(step: int, schedule_steps: int | list[int], schedule_factor: flo
 
 
 def checked_schedule_steps(schedule: str, steps: int | Sequence[int] | None) -> int | list[int] | None:
-    """Return the steps of a schedule as plain numbers, which a checkpoint holds; None for ``constant``.
+    """Check the steps of a schedule, and return them as Python integers, which a checkpoint can store.
+
+    ``cosine`` has one number above 0, ``steps`` a list of growing numbers above 0, and ``constant`` has None.
 
     Raises:
-        UsageError: they are not what the schedule takes.
+        UsageError: the steps have another form.
     """
     if schedule == "cosine":
         check_range(

@@ -198,7 +198,7 @@ class Stack(nn.Module):
         return output
 
     def num_parameters(self) -> int:
-        """Count the degrees of freedom that are learnt; each cell counts its own."""
+        """Return the number of learnt degrees of freedom, by ``num_parameters`` of each cell."""
         return num_elements(self) + sum(layer_num_parameters(layer) - num_elements(layer) for layer in self.layers)
 
 

@@ -62,9 +62,9 @@ class Finding:
 
     Args:
         name: the name of the check.
-        severity: the weight of a failure.
-        expected: the expectation, in words.
-        verdict: the result.
+        severity: ``hard``, ``warning`` or ``information``: what a failure means.
+        expected: what must hold, in words.
+        verdict: the outcome, and what was found.
         seconds: how long the check took.
     """
 

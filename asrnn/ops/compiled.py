@@ -60,7 +60,7 @@ class CompiledRunner(Runner):
         return max(1, min(num_steps, _CHUNK // state.numel()))
 
     def project(self, operands: Operands) -> Project:
-        """See :meth:`Runner.project`."""
+        """Project the inputs of a chunk; see :meth:`Runner.project`."""
         packed, bias = self._pack(operands.weight_ih.t()), operands.bias.contiguous()
 
         def run(x: Tensor, u: Tensor) -> None:
@@ -72,7 +72,7 @@ class CompiledRunner(Runner):
         return run
 
     def input_weight_grads(self, x: Tensor, inputs: Tensor, projection_grad: Tensor) -> Tensor:
-        """See :meth:`Runner.input_weight_grads`."""
+        """Compute the gradients of the input weights; see :meth:`Runner.input_weight_grads`."""
         x, (steps, batch, outputs) = _contiguous_rows(x), projection_grad.shape
         size = x.shape[2]
         grads, one = projection_grad.new_zeros(size + 1, outputs), projection_grad.new_ones(1)
@@ -83,13 +83,13 @@ class CompiledRunner(Runner):
         return grads
 
     def add_product(self, left: Tensor, right: Tensor, out: Tensor) -> None:
-        """See :meth:`Runner.add_product`."""
+        """Add a matrix product; see :meth:`Runner.add_product`."""
         rows, x, y = len(left), left.stride(0), right.stride(0)
         sizes = (1, rows, left.shape[1], right.shape[1])
         self._sum_over_rows(*sizes, left.data_ptr(), 0, x, right.data_ptr(), y, out.data_ptr())
 
     def forward(self, recurrence: Recurrence, weights: Tensors, vectors: Tensors) -> Forward:
-        """See :meth:`Runner.forward`."""
+        """Take the steps of a chunk forward; see :meth:`Runner.forward`."""
         packed, vectors = [self._pack(weight.t()) for weight in weights], [vector.contiguous() for vector in vectors]
         scalars = _floats(recurrence.scalars)
 
@@ -102,7 +102,7 @@ class CompiledRunner(Runner):
         return run
 
     def replay(self, recurrence: Recurrence, vectors: Tensors) -> Forward:
-        """See :meth:`Runner.replay`."""
+        """Return the function that recomputes the states of a chunk; see :meth:`Runner.replay`."""
         vectors, scalars = [vector.contiguous() for vector in vectors], _floats(recurrence.scalars)
 
         def run(u: Tensor, states: Tensors) -> None:
@@ -112,7 +112,7 @@ class CompiledRunner(Runner):
         return run
 
     def backward(self, recurrence: Recurrence, weights: Tensors, vectors: Tensors) -> Backward:
-        """See :meth:`Runner.backward`."""
+        """Take the steps of a chunk backward; see :meth:`Runner.backward`."""
         packed, vectors = [self._pack(weight) for weight in weights], [vector.contiguous() for vector in vectors]
         partial = [torch.zeros_like(vector) for vector in vectors]
         scalars = _floats(recurrence.scalars)

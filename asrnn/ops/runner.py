@@ -85,7 +85,7 @@ class Runner(ABC):
         """Prepare the weights once, and return the function that computes the steps of a chunk."""
 
     def replay(self, recurrence: Recurrence, vectors: Tensors) -> Forward | None:
-        """Return the function that recomputes the states of a chunk from its first state and u, or None without one.
+        """Return the function that recomputes the states of a chunk from its first state and u; None if there is none.
 
         With it a scan keeps only the first state of each chunk, which halves the memory traffic of a step.
         """
@@ -106,7 +106,7 @@ class StepRunner(Runner):
         return max(1, min(num_steps, 2**20 // state.numel())) if state.device.type == "cpu" else num_steps
 
     def forward(self, recurrence: Recurrence, weights: Tensors, vectors: Tensors) -> Forward:
-        """See :meth:`Runner.forward`."""
+        """Take the steps of a chunk forward; see :meth:`Runner.forward`."""
 
         def run(u: Tensor, states: Tensors) -> None:
             scratch = _scratch(recurrence, states[0])
@@ -117,7 +117,7 @@ class StepRunner(Runner):
         return run
 
     def backward(self, recurrence: Recurrence, weights: Tensors, vectors: Tensors) -> Backward:
-        """See :meth:`Runner.backward`."""
+        """Take the steps of a chunk backward; see :meth:`Runner.backward`."""
 
         def run(
             u: Tensor,

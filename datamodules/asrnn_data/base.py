@@ -251,9 +251,10 @@ class SequenceDataModule(LightningDataModule, ABC):
         return batch
 
     def train_dataloader(self) -> FittedBatches | TrainBatches:
-        """Return the training batches, or this rank's shares of them; while a trainer fits, from its step on.
+        """Return the training batches, or this rank's share of each.
 
-        Without such a trainer, each iteration of a loader is the next epoch of this data module.
+        While a trainer fits, the batches begin at its current step. Without a trainer, each loop over a loader is the
+        next epoch of this data module.
 
         Raises:
             UsageError: there is no whole batch, or the processes cannot have equal shares of one.

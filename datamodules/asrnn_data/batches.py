@@ -128,7 +128,7 @@ class TrainBatches:
 
     @property
     def dataset(self) -> Samples:
-        """The training samples, for ``len(loader.dataset)``."""
+        """An object whose length is the number of training samples."""
         return Samples(self._module.num_train)
 
     def __len__(self) -> int:
@@ -169,7 +169,7 @@ class FittedBatches:
 
     @property
     def dataset(self) -> Samples:
-        """The training samples, for ``len(loader.dataset)``."""
+        """An object whose length is the number of training samples."""
         return Samples(self._module.num_train)
 
     def __len__(self) -> int:
@@ -204,7 +204,7 @@ class EvalBatches:
 
     @property
     def dataset(self) -> Samples:
-        """The samples of the part, on all ranks, for ``len(loader.dataset)``."""
+        """An object whose length is the number of samples of the part, over all ranks together."""
         return Samples(self._module.num_samples(self._part))
 
     def __len__(self) -> int:

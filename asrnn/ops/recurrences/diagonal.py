@@ -19,7 +19,7 @@ class ComplexDiagonal(Recurrence):
     compiled = Path(__file__).parent.joinpath("c", "diagonal.c")
 
     def forward(self, step: Step) -> None:
-        """See :meth:`Recurrence.forward`."""
+        """Take one step forward; see :meth:`Recurrence.forward`."""
         (re, im), (x_re, x_im), (new_re, new_im), (u_re, u_im) = (
             step.vectors,
             step.before,
@@ -30,7 +30,7 @@ class ComplexDiagonal(Recurrence):
         torch.addcmul(u_im, x_im, re, out=new_im).addcmul_(x_re, im)
 
     def backward(self, step: Step) -> None:
-        """See :meth:`Recurrence.backward`."""
+        """Take one step backward; see :meth:`Recurrence.backward`."""
         (re, im), (x_re, x_im), (g_re, g_im), (u_re, u_im) = (
             step.vectors,
             step.before,

@@ -19,13 +19,13 @@ class FastRNNRecurrence(Recurrence):
     compiled = Path(__file__).parent.joinpath("c", "fastrnn.c")
 
     def forward(self, step: Step) -> None:
-        """See :meth:`Recurrence.forward`."""
+        """Take one step forward; see :meth:`Recurrence.forward`."""
         (h,), (a, c) = step.before, step.vectors
         torch.addmm(step.u, h, step.weights[0].t(), out=step.u).tanh_()
         torch.mul(h, c, out=step.after[0]).addcmul_(step.u, a)
 
     def backward(self, step: Step) -> None:
-        """See :meth:`Recurrence.backward`."""
+        """Take one step backward; see :meth:`Recurrence.backward`."""
         (g,), (a, c), (part,) = step.grads, step.vectors, step.scratch
         step.vector_grads[0].addcmul_(g, step.u)
         step.vector_grads[1].addcmul_(g, step.before[0])

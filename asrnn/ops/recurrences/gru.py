@@ -24,7 +24,7 @@ class GatedRecurrentUnit(Recurrence):
     compiled = Path(__file__).parent.joinpath("c", "gru.c")
 
     def forward(self, step: Step) -> None:
-        """See :meth:`Recurrence.forward`."""
+        """Take one step forward; see :meth:`Recurrence.forward`."""
         (h,), (W_r, W_z, W_n), (b,) = step.before, step.weights, step.vectors
         r, z, n, p = step.u.chunk(4, dim=1)
         r.addmm_(h, W_r.t()).sigmoid_()
@@ -34,7 +34,10 @@ class GatedRecurrentUnit(Recurrence):
         torch.addcmul(n, z, torch.sub(h, n, out=step.scratch[0]), out=step.after[0])
 
     def backward(self, step: Step) -> None:
-        """See :meth:`Recurrence.backward`. The fourth slot gets the gradient of p, which is r times that of u_n."""
+        """Take one step backward; see :meth:`Recurrence.backward`.
+
+        The fourth slot gets the gradient of p, which is r times that of u_n.
+        """
         (h,), (g,), (W_r, W_z, W_n) = step.before, step.grads, step.weights
         (gate_grad, n_grad), (r, z, n, p) = step.scratch, step.u.chunk(4, dim=1)
         torch.sub(h, n, out=gate_grad).mul_(g)

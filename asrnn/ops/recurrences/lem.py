@@ -31,7 +31,7 @@ class LongExpressiveMemory(Recurrence):
     first_scalars = (0.6,)
 
     def forward(self, step: Step) -> None:
-        """See :meth:`Recurrence.forward`."""
+        """Take one step forward; see :meth:`Recurrence.forward`."""
         (dt,), (y, z), (new_y, new_z), (difference, _) = self.scalars, step.before, step.after, step.scratch
         s_1, s_2, f_z, f_y = step.u.chunk(4, dim=1)
         s_1.addmm_(y, step.weights[0].t()).sigmoid_()
@@ -42,7 +42,7 @@ class LongExpressiveMemory(Recurrence):
         torch.addcmul(y, s_2, torch.sub(f_y, y, out=difference), value=dt, out=new_y)
 
     def backward(self, step: Step) -> None:
-        """See :meth:`Recurrence.backward`."""
+        """Take one step backward; see :meth:`Recurrence.backward`."""
         (y, z), (g_y, g_z) = step.before, step.grads
         s_1, s_2, f_z, f_y = step.u.chunk(4, dim=1)
         self._half_grads(s_2, f_y, y, g_y, step.scratch)

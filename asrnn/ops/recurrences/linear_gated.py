@@ -24,13 +24,13 @@ class MinGRURecurrence(Recurrence):
     compiled = Path(__file__).parent.joinpath("c", "linear_gated.c")
 
     def forward(self, step: Step) -> None:
-        """See :meth:`Recurrence.forward`."""
+        """Take one step forward; see :meth:`Recurrence.forward`."""
         update, candidate = step.u.chunk(2, dim=1)
         update.sigmoid_()
         self._update_state(step, update, candidate)
 
     def backward(self, step: Step) -> None:
-        """See :meth:`Recurrence.backward`."""
+        """Take one step backward; see :meth:`Recurrence.backward`."""
         update, candidate = step.u.chunk(2, dim=1)
         update.copy_(self._state_grads(step, update, candidate))
 
@@ -62,12 +62,12 @@ class _PositiveCandidate:
     """The candidate g(u) = u + 1/2 for u >= 0 and g(u) = sigmoid(u) for u < 0, which is positive."""
 
     def activate(self, u: Tensor, scratch: Tensor) -> None:
-        """See :meth:`MinGRURecurrence.activate`."""
+        """Replace u by g(u)."""
         torch.clamp(u, min=0, out=scratch)
         u.sub_(scratch).sigmoid_().add_(scratch)
 
     def activation_grad(self, grad: Tensor, g: Tensor, scratch: Tensor) -> None:
-        """See :meth:`MinGRURecurrence.activation_grad`: dg/du = g (1 - g) for g <= 1/2, and 1 above."""
+        """Replace g(u) by the gradient of u; dg/du is g (1 - g) for g <= 1/2, and 1 above."""
         # With g clamped to 1/2, g (1 - g) is 1/4; 3/4 more makes 1.
         torch.gt(g, 0.5, out=scratch).mul_(0.75).mul_(grad)
         _aten.sigmoid_backward.grad_input(grad, g.clamp_(max=0.5), grad_input=g)
@@ -91,7 +91,10 @@ class MinLSTMRecurrence(MinGRURecurrence):
     defines: ClassVar[tuple[str, ...]] = ("NORMALIZED",)
 
     def forward(self, step: Step) -> None:
-        """See :meth:`Recurrence.forward`. Logarithms give s, because both gates may underflow."""
+        """Take one step forward; see :meth:`Recurrence.forward`.
+
+        Logarithms give s, because both gates may underflow.
+        """
         forget, admit, candidate, update = step.u.chunk(4, dim=1)
         for gate, minus_log in ((forget.neg_(), step.scratch[0]), (admit.neg_(), step.scratch[1])):
             _aten.softplus.out(gate, 1.0, _NEARLY_LINEAR, out=minus_log)
@@ -100,7 +103,7 @@ class MinLSTMRecurrence(MinGRURecurrence):
         self._update_state(step, update, candidate)
 
     def backward(self, step: Step) -> None:
-        """See :meth:`Recurrence.backward`."""
+        """Take one step backward; see :meth:`Recurrence.backward`."""
         forget, admit, candidate, update = step.u.chunk(4, dim=1)
         logit_grad = self._state_grads(step, update, candidate)
         admit.mul_(logit_grad)

@@ -21,14 +21,14 @@ class LipschitzEuler(Recurrence):
     first_scalars = (0.3,)
 
     def forward(self, step: Step) -> None:
-        """See :meth:`Recurrence.forward`."""
+        """Take one step forward; see :meth:`Recurrence.forward`."""
         (epsilon,), (W, A), (h,), (y, linear) = self.scalars, step.weights, step.before, step.u.chunk(2, dim=1)
         y.addmm_(h, W.t()).tanh_()
         torch.mm(h, A.t(), out=linear)
         torch.add(h, y, alpha=epsilon, out=step.after[0]).add_(linear, alpha=epsilon)
 
     def backward(self, step: Step) -> None:
-        """See :meth:`Recurrence.backward`."""
+        """Take one step backward; see :meth:`Recurrence.backward`."""
         (epsilon,), (W, A), (g,), (y, linear) = self.scalars, step.weights, step.grads, step.u.chunk(2, dim=1)
         torch.mul(g, epsilon, out=linear)
         _aten.tanh_backward.grad_input(linear, y, grad_input=y)

@@ -23,7 +23,7 @@ class LongShortTermMemory(Recurrence):
     compiled = Path(__file__).parent.joinpath("c", "lstm.c")
 
     def forward(self, step: Step) -> None:
-        """See :meth:`Recurrence.forward`."""
+        """Take one step forward; see :meth:`Recurrence.forward`."""
         (h, c), (new_h, new_c) = step.before, step.after
         i, f, g, o = step.u.chunk(4, dim=1)
         for gate, W in zip((i, f, g, o), step.weights, strict=True):
@@ -36,7 +36,7 @@ class LongShortTermMemory(Recurrence):
         torch.tanh(new_c, out=new_h).mul_(o)
 
     def backward(self, step: Step) -> None:
-        """See :meth:`Recurrence.backward`."""
+        """Take one step backward; see :meth:`Recurrence.backward`."""
         (_, c), (_, new_c), (g_h, g_c), (first, second) = step.before, step.after, step.grads, step.scratch
         i, f, g, o = step.u.chunk(4, dim=1)
         torch.tanh(new_c, out=first)

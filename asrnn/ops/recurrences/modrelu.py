@@ -19,13 +19,13 @@ class ModReLU(Recurrence):
     compiled = Path(__file__).parent.joinpath("c", "modrelu.c")
 
     def forward(self, step: Step) -> None:
-        """See :meth:`Recurrence.forward`."""
+        """Take one step forward; see :meth:`Recurrence.forward`."""
         torch.addmm(step.u, step.before[0], step.weights[0].t(), out=step.u)
         size = torch.abs(step.u, out=step.scratch[0]).add_(step.vectors[0]).clamp_min_(0)
         torch.sign(step.u, out=step.after[0]).mul_(size)
 
     def backward(self, step: Step) -> None:
-        """See :meth:`Recurrence.backward`.
+        """Take one step backward; see :meth:`Recurrence.backward`.
 
         For |z| + b > 0 the gradient of z is g, and that of b is sign(z) g. Otherwise both are 0.
         """
@@ -57,7 +57,7 @@ class ComplexModReLU(Recurrence):
     compiled = Path(__file__).parent.joinpath("c", "complex_modrelu.c")
 
     def forward(self, step: Step) -> None:
-        """See :meth:`Recurrence.forward`."""
+        """Take one step forward; see :meth:`Recurrence.forward`."""
         (h_re, h_im), (z_re, z_im), (re, im, minus_im) = step.before, step.u.chunk(2, dim=1), step.weights
         modulus, scale, square, *_ = step.scratch
         z_re.addmm_(h_re, re.t()).addmm_(h_im, minus_im.t())
@@ -70,7 +70,7 @@ class ComplexModReLU(Recurrence):
         torch.mul(scale, z_im, out=step.after[1])
 
     def backward(self, step: Step) -> None:
-        """See :meth:`Recurrence.backward`.
+        """Take one step backward; see :meth:`Recurrence.backward`.
 
         With n = z / |z| and p = Re(conj(n) g), an active unit has the gradients g + (b / |z|) (g - p n) of z, and p of
         b. A unit whose output is 0 has the gradients 0.

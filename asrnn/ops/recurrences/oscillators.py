@@ -23,14 +23,14 @@ class CoupledOscillators(Recurrence):
     first_scalars = (0.3, 1.5, 0.5)
 
     def forward(self, step: Step) -> None:
-        """See :meth:`Recurrence.forward`."""
+        """Take one step forward; see :meth:`Recurrence.forward`."""
         (dt, gamma, epsilon), (y, z), (new_y, new_z) = self.scalars, step.before, step.after
         step.u.addmm_(y, step.weights[0].t()).addmm_(z, step.weights[1].t()).tanh_()
         torch.mul(z, 1 - dt * epsilon, out=new_z).add_(y, alpha=-dt * gamma).add_(step.u, alpha=dt)
         torch.add(y, new_z, alpha=dt, out=new_y)
 
     def backward(self, step: Step) -> None:
-        """See :meth:`Recurrence.backward`."""
+        """Take one step backward; see :meth:`Recurrence.backward`."""
         (dt, gamma, epsilon), (g_y, g_z), (new_z_grad, part) = self.scalars, step.grads, step.scratch
         torch.add(g_z, g_y, alpha=dt, out=new_z_grad)
         _aten.tanh_backward.grad_input(torch.mul(new_z_grad, dt, out=part), step.u, grad_input=step.u)
@@ -53,7 +53,7 @@ class IndependentOscillators(Recurrence):
     first_scalars = (0.7,)
 
     def forward(self, step: Step) -> None:
-        """See :meth:`Recurrence.forward`."""
+        """Take one step forward; see :meth:`Recurrence.forward`."""
         (alpha,), (w, tau), (y, z), (new_y, new_z) = self.scalars, step.vectors, step.before, step.after
         step.u.addcmul_(y, w).tanh_()
         pull = torch.add(step.u, y, alpha=alpha, out=step.scratch[0])
@@ -61,7 +61,7 @@ class IndependentOscillators(Recurrence):
         torch.addcmul(y, new_z, tau, out=new_y)
 
     def backward(self, step: Step) -> None:
-        """See :meth:`Recurrence.backward`."""
+        """Take one step backward; see :meth:`Recurrence.backward`."""
         (alpha,), (w, tau), (pull, pull_grad) = self.scalars, step.vectors, step.scratch
         y, (g_y, g_z) = step.before[0], step.grads
         torch.add(step.u, y, alpha=alpha, out=pull)

@@ -19,13 +19,13 @@ class Residual(Recurrence):
     first_scalars = (0.3,)
 
     def forward(self, step: Step) -> None:
-        """See :meth:`Recurrence.forward`."""
+        """Take one step forward; see :meth:`Recurrence.forward`."""
         (epsilon,), (M,), (h,) = self.scalars, step.weights, step.before
         torch.addmm(step.u, h, M.t(), out=step.u)
         torch.add(h, step.u.tanh_(), alpha=epsilon, out=step.after[0])
 
     def backward(self, step: Step) -> None:
-        """See :meth:`Recurrence.backward`. The gradient of u is epsilon g (1 - y^2)."""
+        """Take one step backward; see :meth:`Recurrence.backward`. The gradient of u is epsilon g (1 - y^2)."""
         (epsilon,), (M,), (g,) = self.scalars, step.weights, step.grads
         _aten.tanh_backward.grad_input(torch.mul(g, epsilon, out=step.scratch[0]), step.u, grad_input=step.u)
         g.addmm_(step.u, M)
@@ -45,7 +45,7 @@ class GatedResidual(Recurrence):
     first_scalars = (0.3,)
 
     def forward(self, step: Step) -> None:
-        """See :meth:`Recurrence.forward`."""
+        """Take one step forward; see :meth:`Recurrence.forward`."""
         (epsilon,), (M,), (h,) = self.scalars, step.weights, step.before
         z, y = step.u.chunk(2, dim=1)
         product = torch.mm(h, M.t(), out=step.scratch[0])
@@ -54,7 +54,10 @@ class GatedResidual(Recurrence):
         torch.addcmul(h, z, y, value=epsilon, out=step.after[0])
 
     def backward(self, step: Step) -> None:
-        """See :meth:`Recurrence.backward`. The gradient of M h_{t-1} is the sum of those of u_z and u_y."""
+        """Take one step backward; see :meth:`Recurrence.backward`.
+
+        The gradient of M h_{t-1} is the sum of those of u_z and u_y.
+        """
         (epsilon,), (M,), (g,), (scaled, part) = self.scalars, step.weights, step.grads, step.scratch
         z, y = step.u.chunk(2, dim=1)
         torch.mul(g, epsilon, out=scaled)

@@ -25,13 +25,13 @@ class VanillaRNN(Recurrence):
         """Replace f(u) by the gradient of u, given the gradient of f(u)."""
 
     def forward(self, step: Step) -> None:
-        """See :meth:`Recurrence.forward`."""
+        """Take one step forward; see :meth:`Recurrence.forward`."""
         torch.addmm(step.u, step.before[0], step.weights[0].t(), out=step.u)
         self.activate(step.u)
         step.after[0].copy_(step.u)
 
     def backward(self, step: Step) -> None:
-        """See :meth:`Recurrence.backward`."""
+        """Take one step backward; see :meth:`Recurrence.backward`."""
         self.activation_grad(step.grads[0], step.u)
         torch.mm(step.u, step.weights[0], out=step.grads[0])
 
@@ -45,11 +45,11 @@ class LeakyReluRNN(VanillaRNN):
     first_scalars = (0.3,)
 
     def activate(self, u: Tensor) -> None:
-        """See :meth:`VanillaRNN.activate`."""
+        """Replace u by f(u)."""
         _aten.leaky_relu.out(u, self.scalars[0], out=u)
 
     def activation_grad(self, grad: Tensor, f: Tensor) -> None:
-        """See :meth:`VanillaRNN.activation_grad`."""
+        """Replace f(u) by the gradient of u."""
         _aten.leaky_relu_backward.grad_input(grad, f, self.scalars[0], True, grad_input=f)
 
 
@@ -59,11 +59,11 @@ class TanhRNN(VanillaRNN):
     defines = ("TANH",)
 
     def activate(self, u: Tensor) -> None:
-        """See :meth:`VanillaRNN.activate`."""
+        """Replace u by f(u)."""
         u.tanh_()
 
     def activation_grad(self, grad: Tensor, f: Tensor) -> None:
-        """See :meth:`VanillaRNN.activation_grad`."""
+        """Replace f(u) by the gradient of u."""
         _aten.tanh_backward.grad_input(grad, f, grad_input=f)
 
 
@@ -79,13 +79,13 @@ class PartlyTanhRNN(Recurrence):
     compiled = Path(__file__).parent.joinpath("c", "vanilla.c")
 
     def forward(self, step: Step) -> None:
-        """See :meth:`Recurrence.forward`."""
+        """Take one step forward; see :meth:`Recurrence.forward`."""
         torch.addmm(step.u, step.before[0], step.weights[0].t(), out=step.u)
         torch.where(step.vectors[0] > 0, torch.tanh(step.u, out=step.scratch[0]), step.u, out=step.after[0])
         step.u.copy_(step.after[0])
 
     def backward(self, step: Step) -> None:
-        """See :meth:`Recurrence.backward`. The vector has no gradient."""
+        """Take one step backward; see :meth:`Recurrence.backward`. The vector has no gradient."""
         (grad,), (tanh_grad, chosen) = step.grads, step.scratch
         _aten.tanh_backward.grad_input(grad, step.u, grad_input=tanh_grad)
         step.u.copy_(torch.where(step.vectors[0] > 0, tanh_grad, grad, out=chosen))
@@ -99,12 +99,12 @@ class _IndependentUnits(VanillaRNN):
     num_vectors = 1
 
     def forward(self, step: Step) -> None:
-        """See :meth:`Recurrence.forward`."""
+        """Take one step forward; see :meth:`Recurrence.forward`."""
         self.activate(step.u.addcmul_(step.before[0], step.vectors[0]))
         step.after[0].copy_(step.u)
 
     def backward(self, step: Step) -> None:
-        """See :meth:`Recurrence.backward`."""
+        """Take one step backward; see :meth:`Recurrence.backward`."""
         self.activation_grad(step.grads[0], step.u)
         step.vector_grads[0].addcmul_(step.u, step.before[0])
         torch.mul(step.u, step.vectors[0], out=step.grads[0])

@@ -43,7 +43,7 @@ class TritonRunner(Runner):
         return weight.to(torch.bfloat16) if self.precision == "bfloat16" else weight
 
     def forward(self, recurrence: Recurrence, weights: Tensors, vectors: Tensors) -> Forward:
-        """See :meth:`Runner.forward`."""
+        """Take the steps of a chunk forward; see :meth:`Runner.forward`."""
         (weight,), (epsilon,) = weights, recurrence.scalars
 
         def run(u: Tensor, states: Tensors) -> None:
@@ -52,7 +52,7 @@ class TritonRunner(Runner):
         return run
 
     def backward(self, recurrence: Recurrence, weights: Tensors, vectors: Tensors) -> Backward:
-        """See :meth:`Runner.backward`."""
+        """Take the steps of a chunk backward; see :meth:`Runner.backward`."""
         (weight,), (epsilon,), gated = weights, recurrence.scalars, recurrence.has_product_grad()
 
         def run(
