@@ -193,9 +193,8 @@ class SequenceClassifier(LightningModule):
     def _evaluate(self, stage: str, metrics: "_Metrics", batch: Batch) -> Tensor:
         x, labels = batch
         correct = torch.zeros_like(labels, dtype=torch.bool)
-        if len(
-            labels
-        ):  # if none, another rank has the rest, and this one only logs, because metrics are gathered from all ranks
+        # Without labels another rank has the rest, and this one only logs: metrics are gathered from all ranks.
+        if len(labels):
             logits = _widened(self(x))
             correct = logits.argmax(dim=1) == labels
             metrics.accuracy.update(logits, labels)

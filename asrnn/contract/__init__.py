@@ -105,8 +105,7 @@ def check_model(
         model: a registered name, ``FILE.py:Class``, ``package.module:Class``, a class, or a found source. It is built
             several times, and once more in another process if that process can import it.
         input_size: the input size I of the jobs.
-        hidden_size: the hidden size H; None takes the first of 64, 128, 256, 512, 16 and 8 that the constructor
-        accepts.
+        hidden_size: the hidden size H; None takes the first of 64, 128, 256, 512, 16 and 8 that the model accepts.
         device: ``cpu`` or ``cuda``; None takes the device on which a job would train here: a GPU if torch sees one.
         hyper: the hyper-parameters, under the names of the model.
 

@@ -2,8 +2,8 @@
 
 Exit status:
     0: all jobs are done.
-    1: a job failed, or had no data with ``--strict``; data could not be fetched; a GPU cannot be used; or a checked
-       model breaks the contract.
+    1: a job failed, or had no data with ``--strict``; data could not be fetched; a named GPU cannot be used;
+       or a checked model breaks the contract.
     2: wrong usage; the message is one line.
     130: interrupted.
     143: ended by another signal.

@@ -40,8 +40,8 @@ class Rule:
 
     Args:
         exit_status: the exit status by which a worker reports such an end; None if only its supervisor can know it.
-        again: how often in a row, without progress in between, a job that ended so is started again in the same run: a
-            number, or a function of ``--retries``.
+        again: how often a job that ended so is started again in the same run, without progress in between: a number, or
+            a function of ``--retries``.
         then: what follows after that.
         shows: the state that ``asrnn-bench status`` shows for a job whose last attempt ended so.
         pause_seconds: the pause before the first new attempt. Each further pause is three times as long.
@@ -109,16 +109,16 @@ def decide(ends: Sequence[End], retries: int) -> Verdict:
         return "again"
     rule = RULES[ends[-1].kind]
     allowed = rule.again(retries) if callable(rule.again) else rule.again
-    return "again" if _times_in_a_row(ends) <= allowed else rule.then
+    return "again" if _times_without_progress(ends) <= allowed else rule.then
 
 
 def pause_after(ends: Sequence[End]) -> float:
     """Return the seconds to wait before the next attempt."""
     first = RULES[ends[-1].kind].pause_seconds if ends else 0.0
-    return min(first * 3.0 ** (_times_in_a_row(ends) - 1), LONGEST_PAUSE_SECONDS) if first else 0.0
+    return min(first * 3.0 ** (_times_without_progress(ends) - 1), LONGEST_PAUSE_SECONDS) if first else 0.0
 
 
-def _times_in_a_row(ends: Sequence[End]) -> int:
+def _times_without_progress(ends: Sequence[End]) -> int:
     """Return how often the job ended as it did last, since its saved step last grew."""
     furthest, counted = 0, Counter[EndKind]()
     for end in ends:

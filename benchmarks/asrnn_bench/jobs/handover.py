@@ -96,4 +96,4 @@ ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 LONGEST_START_SECONDS = 600.0
-"""How long a worker may take to start before it counts as hanging."""
+"""How long processor time counts as progress of a worker that has not reported any yet."""

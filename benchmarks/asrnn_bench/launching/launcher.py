@@ -46,7 +46,8 @@ class Launcher(Protocol):
 
     1. starts a supervisor for each job directory: ``Supervisor(directory, options, start)`` in this process,
        ``supervise(path, options, environment)`` in another one, or the command
-       ``python -m asrnn_bench.supervising JOBDIR`` with the variables of ``options.environment()``;
+       ``python -m asrnn_bench.supervising JOBDIR`` with the variables of ``options.environment()``. A job on several
+       nodes needs a ``start`` that starts its ranks;
     2. gives each supervisor an environment that keeps its worker on its own devices: ``CUDA_VISIBLE_DEVICES`` (empty
        for none) and the threads of ``asrnn_bench.launching.slots.THREAD_VARIABLES``;
     3. starts a job again when its supervisor was lost, unless ``directory.is_done()`` or

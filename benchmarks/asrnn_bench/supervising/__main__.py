@@ -1,6 +1,7 @@
 """Run a job with all its attempts, as a scheduler does on a node: ``python -m asrnn_bench.supervising JOBDIR``.
 
-Exit status: 0 the job is settled; 2 there is no such job; 75 the job was asked to stop, and is to be started again.
+Exit status: 0 the job is settled; 2 there is no such job, or it takes several nodes; 75 the job was asked to
+stop, and is to be started again.
 """
 
 import sys
@@ -18,7 +19,7 @@ def main(words: list[str]) -> int:
     try:
         options = Options.from_environment()
         if options.nodes_per_job > 1:
-            raise UsageError("a job on several nodes runs in Slurm only: --launcher slurm")
+            raise UsageError("this command starts a job on one node only; use --launcher slurm for several")
         return supervise(words[0], options)
     except (UsageError, ValueError) as error:
         sys.stderr.write(f"{error}\n")

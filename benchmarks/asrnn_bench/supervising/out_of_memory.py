@@ -29,7 +29,7 @@ class OomWatch:
         self._seen.append((now, oom_kills(self._root)))
 
     def ran_out(self) -> bool:
-        """Return whether there were kills within the last seconds before the last record."""
+        """Return whether there were kills since the oldest record that is kept."""
         return bool(self._seen) and oom_kills(self._root) > self._seen[0][1]
 
 

@@ -13,6 +13,7 @@ from failing_disk import PASSING, FailingDisk
 from fake_workers import IMPATIENT as OPTIONS
 from fake_workers import Worker
 
+from asrnn.errors import UsageError
 from asrnn_bench.jobs import ends
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.ends import RULES
@@ -21,6 +22,7 @@ from asrnn_bench.records.job import Job
 from asrnn_bench.supervising import heartbeat
 from asrnn_bench.supervising import supervisor as supervision
 from asrnn_bench.supervising.heartbeat import AwakeClock
+from asrnn_bench.supervising.supervise import supervise
 from asrnn_bench.supervising.supervisor import Supervisor
 
 
@@ -227,3 +229,17 @@ def test_a_killed_rank_is_out_of_memory_where_linux_says_so_however_late_its_pee
     ranks[0].code = 1
     assert not watch(supervisor, lambda: False)
     assert [end.kind for end in directories[0].ends()] == ["out-of-memory"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_supervise_starts_processes_with_the_given_function(directories: list[JobDirectory]) -> None:
+    started: list[tuple[Any, ...]] = []
+
+    def start(*given: Any) -> Worker:
+        started.append(given)
+        raise UsageError("that is all")
+
+    assert supervise(str(directories[0].path), OPTIONS, say=lambda line: None, start=start) == 0
+    ((words, _, log),) = started
+    assert words[-1] == str(directories[0].path)
+    assert log.name == "worker.log"

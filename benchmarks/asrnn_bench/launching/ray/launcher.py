@@ -44,7 +44,8 @@ class RayLauncher(Launcher):
         Raises:
             DeviceError: it cannot.
         """
-        require_gpus_of(self._slots)
+        if self._slots:
+            require_gpus_of(self._slots)
 
     def run(
         self,
@@ -60,7 +61,8 @@ class RayLauncher(Launcher):
         """
         if not directories:
             return {}
-        settings, gpus = self._settings, len(named_gpus().names)
+        settings = self._settings
+        gpus = len(named_gpus().names) if settings.ray_address is None else 0
         cpus = len(self._slots) * self._threads * settings.options.devices_per_job
         with connected(settings.ray_address, cpus, min(gpus, settings.devices or gpus)) as ray:
             share = check_nodes(ray, settings, self._threads, directories[0])

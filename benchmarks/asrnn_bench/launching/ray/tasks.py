@@ -134,6 +134,8 @@ class Tasks:
                 else:
                     words = f"{each.reason}; its end could not be written: {error}"
                     self.last_words[each.task.directory] = words
+            else:
+                self._unread_since.pop(each.task.directory, None)
 
     def _take(self, reference: Any) -> _Ended:
         task = self._running.pop(reference)

@@ -14,8 +14,11 @@ from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.options import Options
 from asrnn_bench.launching.launcher import LaunchSettings
 from asrnn_bench.launching.ray import cluster as ray_cluster
+from asrnn_bench.launching.ray import launcher as ray_launcher
 from asrnn_bench.launching.ray.cluster import check_ray, connected
+from asrnn_bench.launching.ray.launcher import RayLauncher
 from asrnn_bench.launching.ray.nodes import UNIT, Share, check_nodes, room_for, share_of
+from asrnn_bench.launching.slots import Slot
 
 
 @pytest.mark.parametrize("address", ["auto", "node1", "ray://node1:10001", "node1:port", "http://node1:8265", ":6379"])
@@ -124,3 +127,23 @@ def test_a_cluster_whose_nodes_are_too_small_is_refused(tmp_path: Path) -> None:
         check_nodes(ray, LaunchSettings(options=Options(devices_per_job=2)), 1, JobDirectory(tmp_path))
     assert room_for(ray, Share(1, 1))
     assert not room_for(ray, Share(8, 8))  # but on a node that is gone
+
+
+def test_a_cluster_of_this_machine_has_the_cores_and_gpus_of_its_slots(
+    monkeypatch: pytest.MonkeyPatch, directories: list[JobDirectory]
+) -> None:
+    asked: list[tuple[object, int, int]] = []
+
+    def connected_to(address: object, num_cpus: int, num_gpus: int) -> object:
+        asked.append((address, num_cpus, num_gpus))
+        raise UsageError("that is all")
+
+    monkeypatch.setattr(ray_launcher, "check_ray", lambda address: None)
+    monkeypatch.setattr(ray_launcher, "find_slots", lambda **_: [Slot("gpu 4", ()), Slot("gpu 7", ())])
+    monkeypatch.setattr(ray_launcher, "describe_slots", lambda slots: "2 at a time")
+    monkeypatch.setattr(ray_launcher, "named_gpus", lambda: SimpleNamespace(names=("4", "7", "9")))
+    monkeypatch.setattr(ray_launcher, "connected", connected_to)
+    for settings, expected in ((LaunchSettings("ray"), (None, 6, 3)), (LaunchSettings("ray", devices=2), (None, 6, 2))):
+        with pytest.raises(UsageError, match="that is all"):
+            RayLauncher(settings, threads=3).run(directories[:1], Options())
+        assert asked.pop() == expected

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -225,6 +226,42 @@ def test_a_directory_that_cannot_be_read_for_a_while_is_looked_at_again(
     assert run(ray) == {}
     assert (failed, ray.started) == (3, 2)
     assert waiting[0].state() == ("done", None)
+
+
+def test_two_passing_errors_far_apart_do_not_give_a_job_up(
+    run: Callable[..., dict[JobDirectory, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = FakeRay(raising(RayError("The worker died."), claims=False), finishes)
+    is_done, attempts, fill = JobDirectory.is_done, JobDirectory.attempts, ray_tasks.Tasks._fill
+    now, failed, filling = [0.0], [], []
+
+    def fail(name: str) -> None:
+        failed.append(name)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def is_done_fails_once(directory: JobDirectory) -> bool:
+        if ray.started == 1 and not failed:
+            fail("is_done")
+        return is_done(directory)
+
+    def attempts_fail_once(directory: JobDirectory) -> Any:
+        if filling and failed == ["is_done"]:
+            now[0] += 2 * ray_tasks.UNREAD_SECONDS  # the job waited so long for its turn
+            fail("attempts")
+        return attempts(directory)
+
+    def fills(tasks: ray_tasks.Tasks) -> None:
+        filling.append(True)
+        fill(tasks)
+        filling.clear()
+
+    monkeypatch.setattr(JobDirectory, "is_done", is_done_fails_once)
+    monkeypatch.setattr(JobDirectory, "attempts", attempts_fail_once)
+    monkeypatch.setattr(ray_tasks.Tasks, "_fill", fills)
+    monkeypatch.setattr(ray_tasks.Tasks, "_look_for_room", lambda tasks, say: None)
+    monkeypatch.setattr(ray_tasks, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=lambda seconds: None))
+    assert run(ray) == {}
+    assert (failed, ray.started) == (["is_done", "attempts"], 2)
 
 
 def test_a_directory_that_stays_unreadable_stops_no_other_job(

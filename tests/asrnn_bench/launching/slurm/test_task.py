@@ -6,7 +6,9 @@ import pytest
 
 from asrnn_bench.jobs.options import Options
 from asrnn_bench.launching.slurm import task as slurm_task
+from asrnn_bench.launching.slurm.ranks import SrunRanks
 from asrnn_bench.launching.slurm.sbatch_options import SbatchOptions
+from asrnn_bench.supervising.processes import Child
 
 OPTIONS = Options(retries=1)
 ASKED = SbatchOptions({"partition": "gpu"})
@@ -66,3 +68,20 @@ def test_a_task_without_its_job_or_its_options_says_so(tmp_path: Path, capsys: p
     (tmp_path / "options.json").write_text(OPTIONS.model_dump_json())
     assert slurm_task.main([str(tmp_path / "options.json"), str(tmp_path)]) == 2
     assert "is no job directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_a_job_on_several_nodes_starts_its_ranks_by_srun(
+    nodes: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    options = Options(nodes_per_job=nodes)
+    options_file = tmp_path / "options.json"
+    options_file.write_text(options.model_dump_json())
+    started: list[object] = []
+    monkeypatch.setattr(slurm_task, "supervise", lambda path, options, environment, start: started.append(start) or 0)
+    assert slurm_task.main([str(options_file), str(tmp_path / "job")]) == 0
+    (start,) = started
+    if nodes == 1:
+        assert start is Child
+    else:
+        assert (start.func, start.args) == (SrunRanks, (options,))

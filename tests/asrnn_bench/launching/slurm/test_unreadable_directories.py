@@ -95,19 +95,3 @@ def test_an_unreadable_folder_of_submissions_is_read_again_and_then_ends_the_run
     fails = 1000
     with pytest.raises(UsageError, match="cannot be read: Input/output error; start the run again"):
         run_slurm(directories, OPTIONS, ASKED)
-
-
-def test_the_first_job_need_not_be_readable_to_start_the_others(
-    directories: list[JobDirectory], fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = JobDirectory.job
-
-    def fails(directory: JobDirectory) -> Any:
-        if directory == directories[0] and not fake.submitted:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return job(directory)
-
-    monkeypatch.setattr(JobDirectory, "job", fails)
-    monkeypatch.setattr(disk_errors, "WAIT_SECONDS", 0.0)
-    run_slurm(directories, OPTIONS, ASKED)
-    assert all(directory.is_done() for directory in directories)
