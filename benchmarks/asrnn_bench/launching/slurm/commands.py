@@ -9,10 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asrnn.errors import UsageError
-from asrnn_bench.launching.slurm.sbatch_options import SET_BY_RUN, VARIABLE_PREFIX, option_of
+from asrnn_bench.launching.slurm.sbatch_options import (
+    READ_FROM_ENVIRONMENT,
+    SET_BY_RUN,
+    VARIABLE_PREFIX,
+    option_of,
+)
 
-SUBMIT_SECONDS = 120.0
-"""How long ``sbatch`` may take. After that it counts as not answered; the queue tells whether it was accepted."""
+SUBMIT_SECONDS = 300.0
+"""How long ``sbatch`` may take. After that it counts as not answered; the queue tells whether it was accepted.
+
+While Slurm takes no more jobs, ``sbatch`` itself tries again for 120 s before it gives up."""
 
 COMMAND_SECONDS = 20.0
 """How long a command may take. After that it counts as not answered, and the next look asks again."""
@@ -131,10 +138,14 @@ def submit(name: str, script: Path, options: Collection[str]) -> str:
         UnansweredError: ``sbatch`` got no answer, or printed no job ID.
         OSError: ``sbatch`` cannot be started.
     """
-    variables = command_environment(os.environ, {key.replace("-", "_") for key in options})
+    # Variables such as SBATCH_GRES are options of the script already, unless the user gave others in their place.
+    in_script = {key.replace("-", "_") for key in options} | set(READ_FROM_ENVIRONMENT)
+    variables = command_environment(os.environ, in_script)
     try:
         ended = _run(["sbatch", "--parsable", str(script)], SUBMIT_SECONDS, variables)
     except subprocess.TimeoutExpired as error:
+        if b"retrying" in (error.stderr or b""):  # bytes, although the output is text
+            raise RefusedError("Slurm takes no more jobs at the moment") from error
         raise UnansweredError(name, f"no answer in {SUBMIT_SECONDS:.0f} s") from error
     said = _one_line(ended.stderr or ended.stdout)
     if ended.returncode != 0:

@@ -1,5 +1,6 @@
 """What the commands of Slurm are asked, and how their output is read."""
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,14 @@ import pytest
 from asrnn.errors import UsageError
 from asrnn_bench.jobs.directory import JobDirectory
 from asrnn_bench.jobs.options import Options
-from asrnn_bench.launching.slurm.commands import QueueEntry, command_environment, read_queue
+from asrnn_bench.launching.slurm import commands as slurm_commands
+from asrnn_bench.launching.slurm.commands import (
+    QueueEntry,
+    RefusedError,
+    UnansweredError,
+    command_environment,
+    read_queue,
+)
 from asrnn_bench.launching.slurm.running import run_slurm
 from asrnn_bench.launching.slurm.sbatch_options import SbatchOptions
 
@@ -50,3 +58,38 @@ def test_the_queue_is_read_with_and_without_arrays_and_the_banner_is_skipped(
 
 def test_a_slurm_job_that_runs_the_runner_is_hidden_from_the_commands() -> None:
     assert command_environment({"SLURM_JOB_ID": "9", "HOME": "/home/me"}) == {"HOME": "/home/me"}
+
+
+def test_sbatch_gets_no_variable_for_gpus_beside_the_option_of_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, str] = {}
+
+    def run(words: list[str], seconds: float, variables: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+        seen.update(variables)
+        return subprocess.CompletedProcess(words, 0, "7\n", "")
+
+    for name in ("SBATCH_GRES", "SBATCH_GPUS", "SBATCH_MEM_PER_NODE", "SBATCH_TIMELIMIT", "SBATCH_ACCOUNT"):
+        monkeypatch.setenv(name, "2")
+    monkeypatch.setattr(slurm_commands, "_run", run)
+    assert slurm_commands.submit("name", tmp_path / "batch.sh", {"gpus-per-node"}) == "7"
+    assert [name for name in seen if name.startswith("SBATCH_")] == ["SBATCH_ACCOUNT"]
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        (b"sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying\n", RefusedError),
+        (b"", UnansweredError),
+        (None, UnansweredError),
+    ],
+)
+def test_a_full_queue_refuses_a_submission_and_is_not_a_missing_answer(
+    said: bytes | None, kind: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(words: list[str], seconds: float, variables: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+        raise subprocess.TimeoutExpired(words, seconds, stderr=said)
+
+    monkeypatch.setattr(slurm_commands, "_run", run)
+    with pytest.raises(kind):
+        slurm_commands.submit("name", tmp_path / "batch.sh", set())
