@@ -1,4 +1,4 @@
-"""What the repository itself promises: its leaderboards and its README."""
+"""Test that the committed leaderboards follow from their records, and that the README's code runs."""
 
 import inspect
 import math

@@ -1,1 +1,1 @@
-"""The fused recurrences, one family per file: in-place steps in Python, and the same steps in C under ``c/``."""
+"""Define the fused recurrences, one family per file: in-place steps in Python, and the same steps in C under ``c/``."""

@@ -1,4 +1,4 @@
-"""The recurrence of the LRU: linear, with a diagonal complex transition."""
+"""Define the recurrence of the LRU: linear, with a diagonal complex transition."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The recurrence of FastRNN, a weighted sum of a vanilla step and the old state."""
+"""Define the recurrence of FastRNN, a weighted sum of a vanilla step and the old state."""
 
 from pathlib import Path
 

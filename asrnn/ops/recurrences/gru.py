@@ -1,4 +1,4 @@
-"""The recurrence of the GRU, in torch's form: the reset gate multiplies the recurrent product, not the state."""
+"""Define the recurrence of the GRU, in torch's form: the reset gate multiplies the recurrent product, not the state."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The recurrence of Long Expressive Memory (LEM). A step has two halves, because y_t depends on the new z_t."""
+"""Define the recurrence of Long Expressive Memory (LEM). A step has two halves, because y_t depends on the new z_t."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The recurrences of minGRU and minLSTM, h_t = h_{t-1} + s_t (g_t - h_{t-1}), whose gates depend on the input alone."""
+"""Define the recurrences of minGRU and minLSTM, h_t = h_{t-1} + s_t (g_t - h_{t-1}), whose gates see only the input."""
 
 from pathlib import Path
 from typing import ClassVar

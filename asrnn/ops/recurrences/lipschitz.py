@@ -1,4 +1,4 @@
-"""The recurrence of the Lipschitz RNN: Euler steps of h' = A h + tanh(W h + u)."""
+"""Define the recurrence of the Lipschitz RNN: Euler steps of h' = A h + tanh(W h + u)."""
 
 from pathlib import Path
 

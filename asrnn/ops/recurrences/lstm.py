@@ -1,4 +1,4 @@
-"""The recurrence of the LSTM with a forget gate."""
+"""Define the recurrence of the LSTM with a forget gate."""
 
 from pathlib import Path
 

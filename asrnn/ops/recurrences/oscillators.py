@@ -1,4 +1,4 @@
-"""The recurrences of networks of oscillators with positions y and velocities z. The new z moves y."""
+"""Define the recurrences of networks of oscillators with positions y and velocities z. The new z moves y."""
 
 from pathlib import Path
 

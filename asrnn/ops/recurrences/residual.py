@@ -1,4 +1,4 @@
-"""The recurrences of the AntisymmetricRNN paper: Euler steps of h' = tanh(M h + V x + b), with and without a gate."""
+"""Define the recurrences of the AntisymmetricRNN paper: Euler steps of h' = tanh(M h + V x + b), also with a gate."""
 
 from pathlib import Path
 

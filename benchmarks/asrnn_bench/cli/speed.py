@@ -1,4 +1,4 @@
-"""The command ``asrnn-bench speed``: time recurrences and their peers."""
+"""Time recurrences and their peers: ``asrnn-bench speed``."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Case 18: whether an attempt moves is seen from its own numbers, whatever the clocks of files and hosts say."""
+"""Test that progress is seen by its own numbers, whatever the clocks of files and hosts say (case 18)."""
 
 import os
 from pathlib import Path

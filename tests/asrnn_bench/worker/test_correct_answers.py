@@ -1,4 +1,4 @@
-"""What a record says of each test sample, and the weights that it names, against a test of our own."""
+"""Compare the record's bits of test samples, and its weights, with a test by plain torch."""
 
 from collections.abc import Iterator
 from hashlib import sha256

@@ -1,4 +1,4 @@
-"""What the commands of Slurm are asked, and how their output is read."""
+"""Test what Slurm's commands are asked, and how their output is read."""
 
 import subprocess
 from collections.abc import Callable

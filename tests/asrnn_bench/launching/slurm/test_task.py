@@ -1,4 +1,4 @@
-"""What runs on a node of Slurm: the GPUs a worker sees, and jobs that are put back into the queue."""
+"""Test the task on a node of Slurm: the GPUs of a worker, its ranks, and the requeue after a stop."""
 
 from pathlib import Path
 
